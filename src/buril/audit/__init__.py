@@ -1,0 +1,1 @@
+"""Lineage and evidence: walks over what the manifests already say."""

@@ -1,0 +1,223 @@
+"""The chain: the stages in order, one line each. This is the map of the product."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from buril import config
+from buril.core import plan as planning
+from buril.core.errors import BurilError, nearest
+from buril.core.estimate import Machine
+from buril.core.plugins import expand
+from buril.core.settings import Settings
+from buril.core.stage import Stage
+from buril.core.store import Store
+from buril.core.text import N_, _
+
+STAGES: dict[str, tuple[str, str]] = {
+    "collect": ("buril.data.collect:Collect", N_("find the source files, with commit and licence")),
+    "dedup": ("buril.data.dedup:Dedup", N_("mark exact and near duplicates")),
+    "prepare": ("buril.data.prepare:Prepare", N_("clean, redact and check every file in one pass")),
+    "select": ("buril.data.select:Select", N_("apply licences and thresholds; keep what was dropped with its reason")),
+    "split": ("buril.data.split:Split", N_("train, validation and test parts that share nothing")),
+    "base": ("buril.train.base:Base", N_("the base model as a plain checkpoint")),
+    "tokenizer": ("buril.tokens.tokenizer:Tokenizer", N_("the base's tokenizer, or one trained on this code")),
+    "pack": ("buril.tokens.pack:Pack", N_("fill-in-the-middle and packing; every token keeps its file")),
+    "train": ("buril.train.stage:Train", N_("train the model or an adapter")),
+    "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
+}
+FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
+
+
+class Top(Settings):
+    """The keys of the YAML that are no stage."""
+
+    name: str = Field("model", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """What the model is called; the store's references and the reports carry it. Letters, digits, `.`, `_`, `-`."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of everything drawn at random; each stage derives its own from it. Any number serves."""
+    watts: float = Field(65.0, gt=0, json_schema_extra={"runtime": True})
+    """Mean power of this machine while it works, in watts; only estimates of energy use it."""
+    price_per_kwh: float = Field(0.15, ge=0, json_schema_extra={"runtime": True})
+    """Price of a kilowatt hour in US dollars; only estimates of money use it."""
+    price_per_hour: float = Field(0.0, ge=0, json_schema_extra={"runtime": True})
+    """Rent of this machine in US dollars an hour; only estimates of money use it."""
+
+
+def stage_class(name: str) -> type[Stage]:
+    """The class of a stage, imported now."""
+    module, _colon, found = STAGES[name][0].partition(":")
+    stage: type[Stage] = getattr(importlib.import_module(module), found)
+    return stage
+
+
+class Chain:
+    """A configured chain. Made from YAML or from plain values; `set` and `small` give changed copies.
+
+    Example:
+        `Chain.from_yaml("buril.yaml").set("train.epochs", 1).run(Store(Path(".buril")))`
+    """
+
+    def __init__(self, document: config.Document) -> None:
+        self.document = document
+        self._bounded = False
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Chain:
+        """The chain of a YAML file; see `buril.config.read` for the errors."""
+        return cls(config.read(Path(path)))
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any], folder: Path | None = None) -> Chain:
+        """The chain of plain values, as the YAML would hold them; paths are relative to `folder`."""
+        return cls(config.Document(copy.deepcopy(values), folder or Path.cwd()))
+
+    def set(self, name: str, value: Any) -> Chain:
+        """A copy with one setting changed, e.g. `set("train.epochs", 1)`."""
+        values = copy.deepcopy(self.document.values)
+        *parents, last = name.split(".")
+        inner = values
+        for depth, part in enumerate(parents):
+            given = inner.get(part)
+            if depth == 0 and part in STAGES and not isinstance(given, dict):
+                given = expand(stage_class(part).Settings, given)
+            inner[part] = given if isinstance(given, dict) else {}
+            inner = inner[part]
+        inner[last] = value
+        return self._copy(values)
+
+    def small(self) -> Chain:
+        """A copy bounded to a run of minutes: each stage's own bounds, where they are lower than what is set."""
+        chain = self._copy(copy.deepcopy(self.document.values))
+        chain._bounded = True
+        return chain
+
+    def _copy(self, values: dict[str, Any]) -> Chain:
+        chain = Chain(config.Document(values, self.document.folder, self.document.places))
+        chain._bounded = self._bounded
+        return chain
+
+    @property
+    def top(self) -> Top:
+        """The keys that are no stage, checked; an unknown key fails here, with the nearest stage or key."""
+        values = self.document.values
+        for name in values:
+            if name not in STAGES and name not in Top.model_fields:
+                known = [*Top.model_fields, *STAGES, "extends"]
+                where = self.document.where((name,))
+                raise BurilError("C001", name=name, suggestion=nearest(name, known), where=where)
+        given = {name: value for name, value in values.items() if name in Top.model_fields}
+        top = config.validate(Top, given, self.document, ())
+        assert isinstance(top, Top)
+        return top
+
+    @property
+    def machine(self) -> Machine:
+        """What an hour on this machine costs."""
+        return Machine(self.top.watts, self.top.price_per_kwh, self.top.price_per_hour)
+
+    def stages(self, until: str | None = None) -> list[Stage]:
+        """The stages that run, in order: those the YAML names and those they need, up to `until`.
+
+        Raises:
+            BurilError: C0xx for a wrong setting, C013 when what a stage needs can't be had by default, S005 for a
+                stage that is not part of the chain.
+        """
+        top = self.top
+        wanted = [name for name in STAGES if name in self.document.values]
+        if not wanted:
+            raise BurilError("C009", name="collect")
+        built: dict[str, Stage] = {}
+        for name in wanted:
+            self._build(name, top, built, ())
+        if until and until not in built:
+            raise BurilError("S005", stage=until, suggestion=nearest(until, list(built)))
+        if "base" in built and "tokenizer" in built["base"].needs() and "base" in built["tokenizer"].needs():
+            raise BurilError("C014", where=self.document.where(("tokenizer",)))
+        order = _order(built, until)
+        return [built[name] for name in order]
+
+    def _build(self, name: str, top: Top, built: dict[str, Stage], above: tuple[str, ...]) -> None:
+        if name in built:
+            return
+        if name == "collect" and name not in self.document.values:
+            raise BurilError("C013", stage=above[-1] if above else name, missing=name)
+        stage = stage_class(name)(self.settings(name, top))
+        built[name] = stage
+        for need in stage.needs():
+            self._build(need, top, built, (*above, name))
+
+    def settings(self, name: str, top: Top | None = None) -> Settings:
+        """The settings of one stage: the YAML's, with the seed, what `train:` says for others, and `--small`."""
+        top = top or self.top
+        found = stage_class(name)
+        given, place = self._given(name)
+        given = expand(found.Settings, given)
+        if isinstance(given, dict) and "seed" in found.Settings.model_fields:
+            given = {"seed": top.seed, **given}
+        settings = config.validate(found.Settings, given, self.document, place)
+        return _bound(settings, found.small) if self._bounded else settings
+
+    def _given(self, name: str) -> tuple[Any, config.Place]:
+        values = self.document.values
+        train = values.get("train")
+        train = train if isinstance(train, dict) else {}
+        if name == "base":
+            return {key: self._base_path(train[key]) for key in FROM_TRAIN if key in train}, ("train",)
+        given = values.get(name)
+        if name == "tokenizer" and name not in values and train.get("base") == "scratch":
+            return {"train": "bpe"}, (name,)
+        if name == "train" and isinstance(given, dict):
+            fields = stage_class("train").Settings.model_fields
+            return {key: value for key, value in given.items() if key not in FROM_TRAIN or key in fields}, (name,)
+        if name == "pack" and "max_length" in train and (given is None or "max_length" not in given):
+            return {**(given or {}), "max_length": train["max_length"]}, (name,)
+        return given, (name,)
+
+    def _base_path(self, value: Any) -> Any:
+        """A base model given as a path is relative to the YAML, like every path."""
+        if isinstance(value, str) and (value.startswith((".", "/", "~")) or (self.document.folder / value).exists()):
+            return str((self.document.folder / Path(value).expanduser()).resolve())
+        return value
+
+    def plan(self, store: Store, until: str | None = None) -> list[planning.Step]:
+        """What `run` would do now."""
+        return planning.plan(self.stages(until), store)
+
+    def run(self, store: Store, until: str | None = None, **options: Any) -> planning.Run:
+        """Run the chain; see `buril.core.plan.run` for the options."""
+        return planning.run(self.stages(until), store, name=self.top.name, **options)
+
+
+def _order(built: dict[str, Stage], until: str | None) -> list[str]:
+    """Stages after all they need; among equals, the order of `STAGES`. With `until`, only what that one needs."""
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if name not in order:
+            for need in built[name].needs():
+                visit(need)
+            order.append(name)
+
+    for name in [until] if until else sorted(built, key=list(STAGES).index):
+        visit(name)
+    return order
+
+
+def _bound(settings: Settings, bounds: dict[str, Any]) -> Settings:
+    changes = {}
+    for name, bound in bounds.items():
+        value = getattr(settings, name)
+        if value is None or value > bound:
+            changes[name] = bound
+    return settings.model_copy(update=changes)
+
+
+def describe(name: str) -> str:
+    """What a stage does, in the language in force."""
+    return _(STAGES[name][1])

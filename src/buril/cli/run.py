@@ -1,0 +1,133 @@
+"""`buril run`: run the chain, show it while it runs, and end with what came out and where the report is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from buril.cli import common
+from buril.core.errors import BurilError, GateFailed
+from buril.core.text import _
+
+if TYPE_CHECKING:
+    from buril.core.plan import Run
+    from buril.core.store import Store
+
+
+@click.command()
+@click.argument("stages", nargs=-1, metavar="[STAGE]...")
+@common.config_option
+@common.store_option
+@common.set_option
+@common.small_option
+@click.option("--until", metavar="STAGE", help="Stop after this stage.")
+@click.option("--no-report", is_flag=True, help="Write no report.")
+@common.json_option
+def command(
+    stages: tuple[str, ...],
+    config_path: Path,
+    store_path: Path | None,
+    changes: tuple[str, ...],
+    small: bool,
+    until: str | None,
+    no_report: bool,
+    as_json: bool,
+) -> None:
+    """Run the chain."""
+    from buril.cli.terminal import watch
+
+    if len(stages) > 1 or (stages and until):
+        raise BurilError("W102", stages=", ".join([*stages, *([until] if until else [])]))
+    until = stages[0] if stages else until
+    chain = common.load_chain(config_path, changes, small=small)
+    chain.stages(until)  # every mistake in the YAML is said before anything is touched
+    store = common.open_store(config_path, store_path, make=True)
+    done = chain.run(store, until, command=_command_line(), watch=watch)
+    report = None if no_report else _report(store, done, config_path)
+    if as_json:
+        common.put(_plain(done, report))
+    else:
+        _tell(done, report)
+    _gates(done)
+
+
+def _command_line() -> str:
+    return "buril " + shlex.join(sys.argv[1:])
+
+
+def _report(store: Store, done: Run, config_path: Path) -> Path:
+    from buril.cli.report import write
+
+    return write(store, done.artifacts, done.name, done.identifier, config_path.resolve().parent / "report.html")
+
+
+def _tell(done: Run, report: Path | None) -> None:
+    total, reused = len(done.artifacts), len(done.reused)
+    common.say(
+        _("done in {time}: {total} stages, {reused} reused").format(
+            time=common.duration(done.seconds), total=total, reused=reused
+        )
+    )
+    for line in headline(done):
+        common.say(line)
+    if report:
+        common.say(_("report: {path}").format(path=report))
+    if "train" in done.artifacts:
+        common.following("buril complete --prompt 'def fibonacci(n):' · buril trace model · buril plan")
+    else:
+        common.following("buril plan")
+
+
+def headline(done: Run) -> list[str]:
+    """What the evaluation found, base against tuned, one line a suite; empty when nothing was evaluated."""
+    if "evaluate" not in done.artifacts:
+        return []
+    lines = []
+    for name, suite in done.artifacts["evaluate"].json("results.json")["suites"].items():
+        shown = []
+        for metric, values in suite["metrics"].items():
+            base, tuned = values.get("base"), values.get("tuned")
+            if base and tuned:
+                shown.append(f"{metric} {base['value']:.4g} → {tuned['value']:.4g}{_sure(values.get('difference'))}")
+        lines.append(f"      {name:<10} " + " · ".join(shown[:4]))
+    return lines
+
+
+def _sure(difference: dict[str, Any] | None) -> str:
+    if not difference:
+        return ""
+    low, high = difference["low"], difference["high"]
+    return f" [{low:+.3g}, {high:+.3g}]" + ("" if low > 0 or high < 0 else " " + _("(no measurable difference)"))
+
+
+def _gates(done: Run) -> None:
+    if "evaluate" not in done.artifacts:
+        return
+    gates = done.artifacts["evaluate"].json("results.json").get("gates", [])
+    missed = [gate for gate in gates if not gate["met"]]
+    if missed:
+        text = "; ".join(f"{gate['name']} {gate['rule']} ({gate['value']})" for gate in missed)
+        raise GateFailed("E001", gates=text)
+
+
+def _plain(done: Run, report: Path | None) -> dict[str, Any]:
+    return {
+        "name": done.name,
+        "run": done.identifier,
+        "seconds": done.seconds,
+        "report": report,
+        "stages": {
+            name: {
+                "key": artifact.key,
+                "digest": artifact.digest,
+                "reused": name in done.reused,
+                "seconds": artifact.manifest.seconds,
+                "metrics": artifact.manifest.metrics,
+            }
+            for name, artifact in done.artifacts.items()
+        },
+    }

@@ -1,0 +1,55 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buril.core.artifact import Artifact, FileEntry, Link, Manifest, digest_of, sha256_file
+from buril.core.events import EventLog
+from buril.core.stage import Output, Stage
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Callable[..., Output]:
+    """Make an `Output` for a stage name in the test's folder; the same name gives the same folder again."""
+
+    def make(name: str, *, resumed: bool = False) -> Output:
+        return Output(tmp_path / name, EventLog(tmp_path / "events.jsonl"), name, resumed=resumed)
+
+    return make
+
+
+@pytest.fixture
+def make_artifact(output: Callable[..., Output]) -> Callable[..., Artifact]:
+    """Run a stage into the test's folder, outside any store, and give its artifact."""
+
+    def make(stage: Stage, inputs: Mapping[str, Artifact] | None = None, *, folder: str | None = None) -> Artifact:
+        out = output(folder or stage.name)
+        metrics = stage.run(inputs or {}, out)
+        out.finish()
+        return as_artifact(out.folder, stage.name, metrics, rows=out.rows)
+
+    return make
+
+
+def as_artifact(
+    folder: Path, stage: str, metrics: dict[str, Any] | None = None, *, rows: dict[str, int] | None = None
+) -> Artifact:
+    """An artifact around the files of a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = tuple(
+        FileEntry(
+            str(path.relative_to(folder)),
+            path.stat().st_size,
+            sha256_file(path),
+            (rows or {}).get(str(path.relative_to(folder))),
+        )
+        for path in paths
+    )
+    digest = digest_of({entry.path: entry.sha256 for entry in files})
+    inputs: dict[str, Link] = {}
+    return Artifact(folder, Manifest(stage, 1, "0" * 64, digest, {}, inputs, files, metrics or {}))
