@@ -52,6 +52,7 @@ check: $(VENV)/.dev  ## lint, types, layers, catalogues
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/messages.py --check
+	$(BIN)/python scripts/reference.py --check
 
 messages: $(VENV)/.dev  ## gather the texts and compile the Spanish catalogue
 	$(BIN)/python scripts/messages.py

@@ -1,6 +1,6 @@
 """Write the generated part of the documentation: settings, plugins, command line.
 
-python scripts/reference.py            write docs/reference/{settings,plugins,cli}.md
+python scripts/reference.py            write docs/reference/{settings,plugins,cli,errors}.md
 python scripts/reference.py --check    fail when they are out of step with the code
 """
 
@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from buril.chain import STAGES, Top, describe, stage_class
 from buril.cli.main import GROUPS, VERBS, cli
+from buril.core.errors import MESSAGES
 from buril.core.plugins import KINDS, names, plugin
 from buril.core.settings import Settings, is_runtime
 from buril.core.text import set_language
@@ -115,10 +116,46 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
+GROUPS_OF_ERRORS = {
+    "C": (
+        "Configuration",
+        "Found before anything runs; `buril config check` finds them alone. Places are `file:line:column`.",
+    ),
+    "P": ("Plugins", "A plugin is a file with a class; `buril plugins` lists what there is and what is missing."),
+    "S": ("Store and runs", "Nothing finished is ever lost: after the cause is mended, `buril run` goes on."),
+    "D": (
+        "Data",
+        "Broken files never stop a run (they are dropped with their reason); these are about whole sources or settings.",
+    ),
+    "T": ("Models, tokenizer, training", "The base model, the tokenizer, packing and the training loop."),
+    "E": (
+        "Evaluation and sandbox",
+        "Code that a model wrote never runs unprotected: without isolation these errors stop the suite.",
+    ),
+    "W": ("Command line and pages", "What was typed, and where pages are written."),
+}
+
+
+def errors_page() -> str:
+    """Every coded error: what it says, what mends it, how the command ends."""
+    parts = [
+        f"# Errors\n\n{NOTE}Every message a mistake can raise. `{{…}}` stands for what the message names. "
+        "Exit codes: 1 our bug, 2 usage or configuration, 3 a gate failed, 4 a prerequisite is missing.\n"
+    ]
+    for letter, (title, text) in GROUPS_OF_ERRORS.items():
+        parts.append(f"## {title}\n\n{text}\n")
+        for code, message in sorted(MESSAGES.items()):
+            if code.startswith(letter):
+                hint = f"\n\nTo mend it: {message.hint.replace('{{', '{').replace('}}', '}')}" if message.hint else ""
+                parts.append(f"### {code}\n\n{message.cause}. Exit code {message.exit_code}.{hint}\n")
+    return "\n".join(parts)
+
+
 def main() -> int:
     """Write, or check."""
     set_language("en")
     pages = {"settings.md": settings_page(), "plugins.md": plugins_page(), "cli.md": cli_page()}
+    pages["errors.md"] = errors_page()
     old = [name for name, text in pages.items() if not (FOLDER / name).exists() or (FOLDER / name).read_text() != text]
     if "--check" in sys.argv:
         print(

@@ -32,6 +32,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
 }
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
+LENGTH = "max_length"  # the key of `train:` that `pack` follows, and the context of a model from scratch
 
 
 class Top(Settings):
@@ -168,15 +169,17 @@ class Chain:
         train = values.get("train")
         train = train if isinstance(train, dict) else {}
         if name == "base":
-            return {key: self._base_path(train[key]) for key in FROM_TRAIN if key in train}, ("train",)
+            keys = (*FROM_TRAIN, LENGTH) if train.get("base") == "scratch" else FROM_TRAIN
+            return {key: self._base_path(train[key]) for key in keys if key in train}, ("train",)
         given = values.get(name)
         if name == "tokenizer" and name not in values and train.get("base") == "scratch":
             return {"train": "bpe"}, (name,)
         if name == "train" and isinstance(given, dict):
             fields = stage_class("train").Settings.model_fields
-            return {key: value for key, value in given.items() if key not in FROM_TRAIN or key in fields}, (name,)
-        if name == "pack" and "max_length" in train and (given is None or "max_length" not in given):
-            return {**(given or {}), "max_length": train["max_length"]}, (name,)
+            others = (*FROM_TRAIN, LENGTH)
+            return {key: value for key, value in given.items() if key not in others or key in fields}, (name,)
+        if name == "pack" and LENGTH in train and (given is None or LENGTH not in given):
+            return {**(given or {}), LENGTH: train[LENGTH]}, (name,)
         return given, (name,)
 
     def _base_path(self, value: Any) -> Any:

@@ -156,6 +156,9 @@ def validate(wanted: type[Settings], given: Any, document: Document, place: Plac
         return wanted.model_validate(given)
     except ValidationError as problems:
         raise _coded(problems, wanted, document, place) from problems
+    except BurilError as problem:  # from a validator of the settings, which knows the value but not its place
+        where = problem.where or document.where(place)
+        raise BurilError(problem.code, where=where, **problem.values) from problem
 
 
 def _field(info: FieldInfo | None, value: Any, document: Document, place: Place) -> Any:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,10 @@ from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.events import EventLog, read_events
 from buril.core.plan import plan, run
+from buril.core.stage import Inputs, Output
 from buril.core.store import Store
 
-from .toy import chain
+from .toy import Words, chain
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,7 +118,8 @@ SCRIPT = textwrap.dedent(
     import sys
     from pathlib import Path
     from buril.core.plan import run
-    from buril.core.store import Store
+    from buril.core.stage import Inputs, Output
+from buril.core.store import Store
     from tests.core.toy import chain
     made = run(chain(steps=int(sys.argv[2]), sleep_s=float(sys.argv[3])), Store(Path(sys.argv[1])), name="toy")
     print(sorted(made.reused), made.artifacts["double"].digest, made.artifacts["count"].manifest.metrics["resumed_from"])
@@ -235,7 +238,8 @@ DISK = textwrap.dedent(
     from pathlib import Path
     from buril.core.errors import BurilError
     from buril.core.plan import run
-    from buril.core.store import Store
+    from buril.core.stage import Inputs, Output
+from buril.core.store import Store
     from tests.core.toy import chain
     try:
         run(chain(words=("x" * int(sys.argv[2]),) * 8), Store(Path(sys.argv[1])), name="toy")
@@ -297,3 +301,17 @@ def test_event_lines_from_two_writers_never_mix(tmp_path: Path) -> None:
     for n in range(200):
         logs[n % 2].emit("note", text="x" * n)
     assert len(read_events(tmp_path / "events.jsonl")) == 200
+
+
+class Hungry(Words):
+    """Asks for more memory than there is."""
+
+    name = "hungry"
+
+    def run(self, inputs: Inputs, out: Output) -> dict[str, Any]:
+        raise MemoryError
+
+
+def test_no_memory_is_a_coded_error(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(BurilError, match="S008"):
+        run([Hungry(Hungry.Settings())], store, name="toy")

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import os
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -94,6 +95,8 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and exit with its code. The only place where every exception is caught."""
+    if not sys.warnoptions:  # what libraries tell programmers is no talk for a user
+        warnings.simplefilter("ignore")
     try:
         code = cli.main(args=argv, prog_name="buril", standalone_mode=False)
         sys.stdout.flush()
@@ -105,10 +108,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = _interrupted()
     except click.ClickException as error:
-        click.echo(f"error[W002]: {error.format_message()}", err=True)
         context = getattr(error, "ctx", None)
-        if context:
-            click.echo(_("hint: ") + _("see `{command} --help`").format(command=context.command_path), err=True)
+        path = context.command_path if context else "buril"
+        click.echo(str(BurilError("W002", problem=error.format_message(), command=path)), err=True)
         code = EXIT_USAGE
     except BrokenPipeError:  # the reader of our output went away (`| head`); nothing to say, nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,7 @@ from buril.core.text import _
 
 if TYPE_CHECKING:
     from buril.core.artifact import Artifact
+    from buril.core.estimate import Machine
     from buril.core.store import Store
     from buril.web.report import ReportData
 
@@ -31,6 +32,7 @@ def command(
 ) -> None:
     """Write the report."""
     from buril.core.errors import BurilError
+    from buril.core.estimate import Machine
 
     store = common.open_store(config_path, store_path)
     ref = run_name or next(iter(store.refs()), None)
@@ -38,17 +40,20 @@ def command(
         raise BurilError("S007", stage="collect")
     artifacts = store.chain(ref)
     name, _at, identifier = ref.partition("@")
+    machine = common.load_chain(config_path).machine if config_path.exists() else Machine()
     target = out or config_path.resolve().parent / "report.html"
     if as_json:
         from buril.web.report import to_json
 
-        common.put(to_json(_gather(store, artifacts, name, identifier)))
+        common.put(to_json(_gather(store, artifacts, name, identifier, machine)))
         return
-    common.say(_("report: {path}").format(path=write(store, artifacts, name, identifier, target)))
+    common.say(_("report: {path}").format(path=write(store, artifacts, (name, identifier), target, machine)))
     common.following("buril trace model")
 
 
-def _gather(store: Store, artifacts: Mapping[str, Artifact], name: str, identifier: str) -> ReportData:
+def _gather(
+    store: Store, artifacts: Mapping[str, Artifact], name: str, identifier: str, machine: Machine
+) -> ReportData:
     from buril.core.events import read_events
     from buril.web.report import gather
 
@@ -58,12 +63,14 @@ def _gather(store: Store, artifacts: Mapping[str, Artifact], name: str, identifi
         path = logs[-1]
     events = read_events(path)
     command_line = events[0].get("command", "") if events else ""
-    return gather(artifacts, name=name, events=events, command=command_line)
+    return gather(artifacts, name=name, events=events, command=command_line, machine=machine)
 
 
-def write(store: Store, artifacts: Mapping[str, Artifact], name: str, identifier: str, target: Path) -> Path:
-    """Write the HTML report of a run and give its path."""
+def write(
+    store: Store, artifacts: Mapping[str, Artifact], run: tuple[str, str], target: Path, machine: Machine
+) -> Path:
+    """Write the HTML report of a run (its name and identifier) and give its path."""
     from buril.web.report import write_report
 
-    write_report(target, _gather(store, artifacts, name, identifier))
+    write_report(target, _gather(store, artifacts, *run, machine))
     return target

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buril.cli import common
-from buril.core.errors import BurilError, GateFailed
+from buril.core.errors import BurilError
 from buril.core.text import _
 
 if TYPE_CHECKING:
+    from buril.core.estimate import Machine
     from buril.core.plan import Run
     from buril.core.store import Store
 
@@ -47,7 +48,7 @@ def command(
     chain.stages(until)  # every mistake in the YAML is said before anything is touched
     store = common.open_store(config_path, store_path, make=True)
     done = chain.run(store, until, command=_command_line(), watch=watch)
-    report = None if no_report else _report(store, done, config_path)
+    report = None if no_report else _report(store, done, config_path, chain.machine)
     if as_json:
         common.put(_plain(done, report))
     else:
@@ -59,10 +60,11 @@ def _command_line() -> str:
     return "buril " + shlex.join(sys.argv[1:])
 
 
-def _report(store: Store, done: Run, config_path: Path) -> Path:
+def _report(store: Store, done: Run, config_path: Path, machine: Machine) -> Path:
     from buril.cli.report import write
 
-    return write(store, done.artifacts, done.name, done.identifier, config_path.resolve().parent / "report.html")
+    target = config_path.resolve().parent / "report.html"
+    return write(store, done.artifacts, (done.name, done.identifier), target, machine)
 
 
 def _tell(done: Run, report: Path | None) -> None:
@@ -105,13 +107,10 @@ def _sure(difference: dict[str, Any] | None) -> str:
 
 
 def _gates(done: Run) -> None:
-    if "evaluate" not in done.artifacts:
-        return
-    gates = done.artifacts["evaluate"].json("results.json").get("gates", [])
-    missed = [gate for gate in gates if not gate["met"]]
-    if missed:
-        text = "; ".join(f"{gate['name']} {gate['rule']} ({gate['value']})" for gate in missed)
-        raise GateFailed("E001", gates=text)
+    if "evaluate" in done.artifacts:
+        from buril.evaluate.gates import check
+
+        check(done.artifacts["evaluate"].json("results.json"))
 
 
 def _plain(done: Run, report: Path | None) -> dict[str, Any]:

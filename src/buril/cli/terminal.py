@@ -36,7 +36,7 @@ def number(name: str, value: Any) -> str:
         return str(value)
     if name.endswith("bytes"):
         return size(value)
-    if name.endswith(("seconds", "_s")):
+    if name.endswith(("seconds", "_s")) and not name.endswith("per_s"):
         return duration(value)
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,}"

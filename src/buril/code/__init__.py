@@ -1,0 +1,1 @@
+"""Source code as data: the row schema, languages, parsing, licences."""

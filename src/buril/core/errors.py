@@ -154,6 +154,17 @@ MESSAGES: dict[str, Message] = {
         N_("collect more repositories, or set split.valid or split.test to 0"),
     ),
     # --- data: prepare, steps, scanners (D2xx)
+    "D201": Message(
+        N_("`redact` does not know `{name}`"), N_("{suggestion}")
+    ),
+    "D202": Message(
+        N_("dedup judged other rows than collect holds ({judged} against {collected})"),
+        N_("run again from there: `buril run dedup`"),
+    ),
+    "D203": Message(
+        N_("the step `{name}` is part of `prepare` already"),
+        N_("take it out of `prepare.steps`; its settings stand under `prepare:`"),
+    ),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),
@@ -275,7 +286,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "E002": Message(
         N_("the gate `{gate}: {wanted}` does not hold: {model} has {value}"),
-        N_("`buril open` shows the samples behind the score; results and model are kept"),
+        N_("the report shows the samples behind the score; results and model are kept"),
         EXIT_GATE,
     ),
     "E003": Message(N_("the gate `{name}` names no metric of the chosen suites, or more than one"), N_("{suggestion}")),
@@ -299,7 +310,7 @@ MESSAGES: dict[str, Message] = {
     ),
     # --- command line and pages (W0xx)
     "W001": Message(N_("there is no command `{verb}`"), N_("{suggestion}")),
-    "W002": Message(N_("{problem}"), N_("see `buril --help`")),
+    "W002": Message(N_("{problem}"), N_("see `{command} --help`")),
     "W101": Message(N_("no collected file fits `{file}`"), N_("{suggestion}")),
     "W102": Message(N_("one stage at a time: {stages}"), N_("`buril run STAGE` runs it and all it needs")),
     "W110": Message(
@@ -321,6 +332,8 @@ MESSAGES: dict[str, Message] = {
     "W203": Message(
         N_("`{path}` can't be written: {problem}"), N_("check the permissions and the space of that folder")
     ),
+    "W204": Message(N_("below `{path}` are more than {number} names: too many to look at"),
+                    N_("name the folder of your repositories: `buril init FOLDER`; or take `--packages`")),
     "W210": Message(N_("there is no kind of plugin `{kind}`"), N_("{suggestion}")),
     "W211": Message(
         N_("`{name}` can't be the name of a plugin: {problem}"),
@@ -342,10 +355,6 @@ MESSAGES: dict[str, Message] = {
         N_("both count from 1; the column may stand one after the last character of its line"),
     ),
     "W222": Message(N_("{problem}"), N_("see `buril complete --help`")),
-    "W223": Message(
-        N_("this model knows no fill-in-the-middle: nothing can be completed before a suffix"),
-        N_("leave out `--suffix` and `--line`, or train with `pack: {{fim: 0.5}}`"),
-    ),
 }
 
 

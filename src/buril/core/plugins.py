@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -73,9 +74,9 @@ def plugin(kind: str, name: str) -> Any:
     try:
         if known[wanted] != "buril":
             points = metadata.entry_points(group=f"buril.{kind}")
-            return next(point for point in points if normal(point.name) == wanted).load()
-        module = importlib.import_module(f"{KINDS[kind]}.{wanted}")
-        found = getattr(module, camel(wanted))
+            found = next(point for point in points if normal(point.name) == wanted).load()
+        else:
+            found = getattr(importlib.import_module(f"{KINDS[kind]}.{wanted}"), camel(wanted))
     except ModuleNotFoundError as missing:
         package = (missing.name or "?").split(".")[0]
         if package == "buril":
@@ -107,19 +108,19 @@ def camel(name: str) -> str:
 
 def extra_of(package: str) -> str:
     """What to `pip install` for an importable package: the extra of buril that declares it, else the package."""
-    wanted = normal(package)
     try:
         lines = metadata.requires("buril") or []
     except metadata.PackageNotFoundError:
         lines = []
+    extras = set()
     for line in lines:
-        requirement, _, marker = line.partition(";")
-        distribution = normal(
-            requirement.split("[")[0].split("=")[0].split("<")[0].split(">")[0].split("!")[0].split("~")[0]
-        )
-        if distribution == wanted and "extra ==" in marker:
-            return f"buril[{marker.split('extra ==')[1].strip().strip(chr(34) + chr(39))}]"
-    return package
+        requirement, _semicolon, marker = line.partition(";")
+        found = re.search(r"""extra == ["']([\w-]+)["']""", marker)
+        if found and normal(re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]) == normal(package):
+            extras.add(found[1])
+    # the narrowest extra that has it: `all` and `dev` hold everything
+    best = sorted(extras, key=lambda extra: (extra in ("all", "dev", "bench"), extra in ("eval", "serve"), extra))
+    return f"buril[{best[0]}]" if best else package
 
 
 class Ref(Settings):

@@ -1,0 +1,180 @@
+"""Parsing: one tree-sitter tree a file, and what everyone reads off it.
+
+A parse costs far more than anything that is read from the tree, so a file is parsed once and the tree is handed on.
+Queries run inside tree-sitter; nothing here walks a whole tree in Python.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from tree_sitter import Language as Grammar
+from tree_sitter import Node, Parser, Query, QueryCursor, Tree
+
+from buril.code.language import Language, language_of
+
+_COMMENT_KINDS = ("comment", "pod", "marginalia", "haddock")
+_NOT_COMMENTS = ("comment_statement", "keyword_comment", "comment_content", "doc_comment_marker")
+
+
+class Function(NamedTuple):
+    """A function with a body. Offsets are in bytes of the source.
+
+    `start_byte` is where its declaration begins (a decorator before it is left out), `body_start_byte` the first byte
+    after what a caller sees (the brace, or the line break after the signature and, in Python, after the docstring),
+    `end_byte` where the whole function ends, its closing brace included.
+    """
+
+    name: str
+    start_byte: int
+    body_start_byte: int
+    end_byte: int
+
+
+@cache
+def grammar(language: str) -> Grammar:
+    """The tree-sitter grammar of a language.
+
+    Raises:
+        BurilError: P001 for an unknown language.
+    """
+    from tree_sitter_language_pack import get_language
+
+    found: Grammar = get_language(language_of(language).grammar)
+    return found
+
+
+@cache
+def _parser(language: str) -> Parser:
+    return Parser(grammar(language))
+
+
+def parse(language: str, source: bytes) -> Tree:
+    """The tree of `source` (UTF-8). It always succeeds: what does not fit the grammar becomes ERROR nodes.
+
+    One parser a language is kept for the life of the process; it is not safe to share between threads.
+
+    Raises:
+        BurilError: P001 for an unknown language.
+    """
+    return _parser(language).parse(source)
+
+
+def error_bytes(tree: Tree) -> int:
+    """Bytes that lie in ERROR nodes, plus one for every token that the parser had to make up.
+
+    Only branches that hold an error are visited, so a clean tree costs nothing. An ERROR node counts whole.
+    """
+    total = 0
+    pending = [tree.root_node]
+    while pending:
+        node = pending.pop()
+        if node.is_error:
+            total += max(1, node.end_byte - node.start_byte)
+        elif node.is_missing:
+            total += 1
+        elif node.has_error:
+            pending.extend(node.children)
+    return total
+
+
+def error_ratio(tree: Tree) -> float:
+    """`error_bytes` as a share of the source (0 to 1); compare it with `Language.parse_tolerance`."""
+    return min(1.0, error_bytes(tree) / max(1, tree.root_node.end_byte))
+
+
+def comments(tree: Tree) -> list[tuple[int, int]]:
+    """The spans of all comments as (start, end) byte offsets, in order, without those inside another."""
+    assert tree.language is not None
+    query = _comment_query(tree.language)
+    if query is None:
+        return []
+    found = QueryCursor(query).captures(tree.root_node).get("comment", [])
+    # some grammars count the line break that ends a comment as part of it
+    places = {(node.start_byte, node.end_byte - (node.end_point.column == 0)) for node in found}
+    spans: list[tuple[int, int]] = []
+    for start, end in sorted(places, key=lambda span: (span[0], -span[1])):
+        if not spans or start >= spans[-1][1]:
+            spans.append((start, end))
+    return spans
+
+
+@cache
+def _comment_query(language: Grammar) -> Query | None:
+    """The query for every node kind of a grammar that is a comment; None where it has none."""
+    kinds = set()
+    for identifier in range(language.node_kind_count):
+        kind = language.node_kind_for_id(identifier)
+        if kind and language.node_kind_is_named(identifier) and language.node_kind_is_visible(identifier):
+            kinds.add(kind)
+    wanted = sorted(
+        kind
+        for kind in kinds
+        if any(part in kind for part in _COMMENT_KINDS) and not any(part in kind for part in _NOT_COMMENTS)
+    )
+    return Query(language, " ".join(f"({kind}) @comment" for kind in wanted)) if wanted else None
+
+
+@cache
+def _function_query(language: str) -> Query | None:
+    text = language_of(language).functions
+    return Query(grammar(language), text) if text else None
+
+
+def functions(tree: Tree, language: str) -> list[Function]:
+    """The functions and methods with a body, in the order of their starts; nested ones too, lambdas not.
+
+    A function whose body is only a docstring has `body_start_byte == end_byte`.
+
+    Raises:
+        BurilError: P001 for an unknown language.
+    """
+    query = _function_query(language)
+    if query is None:
+        return []
+    facts = language_of(language)
+    root = tree.root_node
+    source = b" " * root.start_byte + (root.text or b"")
+    found: dict[tuple[int, int], Function] = {}
+    for _, captures in QueryCursor(query).matches(root):
+        whole, body = captures["function"][0], captures["body"][0]
+        name = captures["name"][0] if "name" in captures else _declared(captures["declarator"][0])
+        start = _body_start(source, facts, body, captures.get("open"))
+        place = (whole.start_byte, max(whole.end_byte, body.end_byte))
+        found.setdefault(place, Function((name.text or b"").decode("utf-8", "replace"), place[0], start, place[1]))
+    return [found[place] for place in sorted(found)]
+
+
+def _declared(node: Node) -> Node:
+    """The name inside a declarator of C or C++ (`*(f)(int)` → `f`)."""
+    while (inner := node.child_by_field_name("declarator")) is not None:
+        node = inner
+    return node
+
+
+def _body_start(source: bytes, facts: type[Language], body: Node, opening: list[Node] | None) -> int:
+    start, end = body.start_byte, body.end_byte
+    for mark in (b"{", b"=>", b"="):
+        if source.startswith(mark, start):
+            return start + len(mark)
+    if facts.docstrings:
+        first = next((child for child in body.named_children if child.type != "comment"), None)
+        if first is not None and _is_string(first):
+            following = first.next_named_sibling
+            if following is None:
+                return end
+            line_end = source.find(b"\n", first.end_byte, following.start_byte)
+            return following.start_byte if line_end < 0 else line_end + 1
+    if opening is not None:
+        line_end = source.find(b"\n", opening[0].end_byte, start)
+        return start if line_end < 0 else line_end + 1
+    line_start = source.rfind(b"\n", 0, start) + 1
+    return start if source[line_start:start].strip() else line_start
+
+
+def _is_string(node: Node) -> bool:
+    """Whether a statement is nothing but a string (grammars differ in whether they wrap it)."""
+    if node.type == "expression_statement" and node.named_child_count == 1:
+        node = node.named_children[0]
+    return node.type == "string"

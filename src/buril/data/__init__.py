@@ -1,0 +1,1 @@
+"""The data stages: collect, dedup, prepare, select, split."""

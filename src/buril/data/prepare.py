@@ -1,0 +1,321 @@
+"""Prepare: clean and redact every kept file in one fused pass, with one parse a file, and note what was seen.
+
+Rows are read a shard at a time by several processes; each row goes through the same list of steps
+(`buril.data.step`). A step adds signals, verdicts and redactions and edits the text; none deletes a row, so `select`
+can say of every file why it was left out. What a row becomes depends on that row, the settings and the numbers that its
+repository's placeholders have: nothing else, so a cache by content hash can stand in front of `_row`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import pyarrow.parquet as pq
+from pydantic import BeforeValidator
+
+from buril.code.codefile import CodeFile, Verdict, from_table, write_rows
+from buril.code.language import languages
+from buril.core.artifact import canonical
+from buril.core.errors import BurilError, nearest
+from buril.core.estimate import Estimate
+from buril.core.plugins import PluginKind, Ref, plugin
+from buril.core.settings import Settings as BaseSettings
+from buril.core.settings import runtime
+from buril.core.stage import Inputs, Metrics, Output, Stage
+from buril.data._workers import each
+from buril.data.step import Numbers, Shared, Step
+from buril.data.steps.generated import Generated
+from buril.data.steps.secrets import Secrets, digest
+from buril.data.steps.syntax import Syntax
+from buril.scanners import PERSONAL, SECRETS, Scanner
+
+Redactable = Literal["secrets", "personal"]
+REDACTABLE: tuple[Redactable, ...] = (SECRETS, PERSONAL)
+BROKEN_ROW = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a step may raise on a row it was not made for (RecursionError is a RuntimeError): the row alone is refused."""
+_REPORT_ROWS = 50
+
+Number = tuple[str, str, bytes]
+"""A placeholder's place in the numbering: repository, rule, digest of the value."""
+
+
+def _known_rules(value: Any) -> Any:
+    names = (value,) if isinstance(value, str) else value
+    if isinstance(names, list | tuple):
+        for name in names:
+            if name not in REDACTABLE:
+                raise BurilError("D201", name=name, suggestion=nearest(str(name), list(REDACTABLE)))
+        return tuple(names)
+    return value
+
+
+class Job(NamedTuple):
+    """One shard: what to read, where to write, what to do. `first` is the place of its first row in `duplicates`."""
+
+    shard: Path
+    duplicates: Path
+    first: int
+    steps: tuple[Ref, ...]
+    scan: tuple[Ref, ...]
+    fixed: dict[Number, int]
+    target: Path
+
+
+class Done(NamedTuple):
+    """What was done for one shard, with its processor time."""
+
+    shard: str
+    files: int
+    mb: float
+    seconds: float
+
+
+class Prepare(Stage):
+    """Cleans, redacts and judges the files that dedup kept."""
+
+    name = "prepare"
+    version = 1
+
+    class Settings(BaseSettings):
+        """What is done to each file."""
+
+        comments: Literal["none", "noise", "all"] = "noise"
+        """Comments to remove. `noise`: licence headers, switched-off code, banners, to-do notes; `all`: every one that
+        no tool reads; `none`: keep them as they are. Docstrings always stay."""
+        indent: Literal["normalise", "keep"] = "normalise"
+        """`normalise`: spaces for tabs where the language allows it, no white space at line ends, LF, one line break at
+        the end. What stands inside literals is never touched."""
+        redact: Annotated[tuple[Redactable, ...], BeforeValidator(_known_rules)] = REDACTABLE
+        """What to replace by placeholders: `secrets` (tokens, keys, passwords), `personal` (e-mail, public IPv4)."""
+        scan: Annotated[tuple[Ref, ...], PluginKind("scanner")] = ()
+        """Scanners whose findings are noted on each row, on the text as it is after cleaning."""
+        steps: Annotated[tuple[Ref, ...], PluginKind("step")] = ()
+        """Further steps, run after buril's own in this order, on the same tree."""
+        generated: Generated.Settings = Generated.Settings()
+        """Thresholds for files that no person wrote."""
+        syntax: Syntax.Settings = Syntax.Settings()
+        """How much of a file may be unreadable to its grammar."""
+        workers: int = runtime(0, ge=0)
+        """Processes, a shard each; 0 for one a processor. Each needs about 500 MB."""
+
+    settings: Settings
+
+    def needs(self) -> tuple[str, ...]:
+        """Reads what was collected, and which of it dedup kept."""
+        return ("collect", "dedup")
+
+    def chain(self) -> tuple[Ref, ...]:
+        """The steps in order: first what can reject a row without a tree, then what shares the tree.
+
+        Raises:
+            BurilError: D203 when `steps` names one that runs anyway.
+        """
+        told = self.settings
+        chosen: list[tuple[str, dict[str, Any]]] = [("language", {}), ("generated", dict(told.generated))]
+        if told.indent == "normalise":
+            chosen.append(("newlines", {}))
+        chosen.append(("syntax", dict(told.syntax)))
+        if told.comments != "none":
+            chosen.append(("comments", {"remove": told.comments}))
+        if told.redact:
+            chosen.append(("secrets", {"rules": told.redact}))
+        if told.indent == "normalise":
+            chosen.append(("indent", {}))
+        own = [_ref(name, values) for name, values in chosen]
+        for extra in told.steps:
+            if extra.name in dict(chosen):
+                raise BurilError("D203", name=extra.name)
+        return (*own, *told.steps)
+
+    def parts(self) -> dict[str, int]:
+        """Versions of the steps, the scanners and the languages' facts."""
+        used = [(ref.kind, ref.name) for ref in (*self.chain(), *self.settings.scan)]
+        used += [("scanner", "secrets")] if self.settings.redact else []
+        found = {f"{kind}:{name}": int(plugin(kind, name).version) for kind, name in used}
+        return {**found, **{f"language:{name}": facts.version for name, facts in languages().items()}}
+
+    def observe(self) -> Any:
+        """Versions of the grammars, which decide what a tree looks like."""
+        from importlib.metadata import version
+
+        return {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
+
+    def assume(self, work: float) -> Estimate:
+        """Some 4 MB/s of code a process, which is about 1 MB/s of what the store holds compressed."""
+        return Estimate(seconds=1 + work / 1e6, ram_mb=500, disk_mb=work / 1e6)
+
+    def run(self, inputs: Inputs, out: Output) -> Metrics:
+        """Write `rows/NNNNN.parquet`, one for each shard of `collect`, with the rows that dedup kept."""
+        jobs = self._jobs(inputs, out)
+        waiting = [job for job in jobs if not out.has(f"rows/{job.target.name}")]
+        total, done = sum(_num_rows(job.shard) for job in jobs), 0
+        done = total - sum(_num_rows(job.shard) for job in waiting)
+        waiting = _numbered(waiting, jobs, self.settings.workers)
+        speeds: list[Done] = []
+        try:
+            if len(waiting) == 1:
+                speeds.append(prepare_shard(waiting[0], lambda rows: out.progress(done + rows, total, "files")))
+            else:
+                for speed in each(prepare_shard, waiting, self.settings.workers, stage=self.name):
+                    speeds.append(speed)
+                    done += _num_rows(jobs[0].shard.with_name(speed.shard))
+                    out.progress(done, total, "files")
+        except MemoryError as problem:
+            raise BurilError("S008", stage=self.name) from problem
+        out.progress(total, total, "files")
+        out.text("logs/speed.jsonl", "".join(canonical(item._asdict()).decode() + "\n" for item in sorted(speeds)))
+        return _metrics(out, [job.target for job in jobs])
+
+    def _jobs(self, inputs: Inputs, out: Output) -> list[Job]:
+        """One job a shard.
+
+        Raises:
+            BurilError: D202 when dedup's rows are not collect's.
+        """
+        duplicates = inputs["dedup"].path("duplicates.parquet")
+        first, jobs, steps = 0, [], self.chain()
+        for shard in inputs["collect"].files("rows/*.parquet"):
+            jobs.append(Job(shard, duplicates, first, steps, self.settings.scan, {}, out.path(f"rows/{shard.name}")))
+            first += _num_rows(shard)
+        if first != _num_rows(duplicates):
+            raise BurilError("D202", collected=first, judged=_num_rows(duplicates))
+        return jobs
+
+
+def _ref(name: str, values: dict[str, Any]) -> Ref:
+    return Ref(kind="step", name=name, settings=plugin("step", name).Settings.model_validate(values))
+
+
+def _num_rows(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _kept(job: Job) -> Iterator[CodeFile]:
+    """The rows of a job's shard that dedup kept."""
+    first = job.first
+    with pq.ParquetFile(job.shard) as source:
+        judged = pq.read_table(job.duplicates, columns=["row_id", "kept"])
+        for group in range(source.num_row_groups):
+            table = source.read_row_group(group)
+            part = judged.slice(first, table.num_rows)
+            if part["row_id"].to_pylist() != table["row_id"].to_pylist():
+                raise BurilError("D202", collected=job.shard.name, judged="other rows")
+            first += table.num_rows
+            yield from from_table(table.filter(part["kept"]))
+
+
+def prepare_shard(job: Job, report: Callable[[int], None] | None = None) -> Done:
+    """Do all steps on the kept rows of one shard, and write them; `report` hears how many rows are done."""
+    began, size = time.process_time(), 0
+    steps: list[Step] = [ref.make() for ref in job.steps]
+    scanners: list[Scanner] = [ref.make() for ref in job.scan]
+    numbers = Numbers(job.fixed)
+    files = []
+    for file in _kept(job):
+        size += len(file.content)
+        _row(file, steps, scanners, numbers)
+        files.append(file)
+        if report and len(files) % _REPORT_ROWS == 0:
+            report(len(files))
+    write_rows(job.target, files)
+    return Done(job.shard.name, len(files), round(size / 1e6, 3), round(time.process_time() - began, 3))
+
+
+def _row(file: CodeFile, steps: Sequence[Step], scanners: Sequence[Scanner], numbers: Numbers) -> None:
+    """Do all steps on one row. One that a step can't take is refused, and still redacted."""
+    shared = Shared(file, numbers)
+    at = "read"
+    try:
+        for step in steps:
+            at = type(step).__name__.lower()
+            step.apply(file, shared)
+        shared.finish()
+        for scanner in scanners if not file.verdicts else ():
+            at = type(scanner).__name__.lower()
+            file.findings.extend(scanner.scan(file.content, file.language))
+    except BROKEN_ROW as problem:
+        # The message may hold text of the file, or an address: the kind of error is enough and always the same.
+        file.verdicts.append(Verdict("prepare", "prepare_failed", f"{at}: {type(problem).__name__}"))
+        _redact_only(file, steps, numbers)
+
+
+def _redact_only(file: CodeFile, steps: Sequence[Step], numbers: Numbers) -> None:
+    """Redact a refused row without a tree; a text that even this can't take is emptied: it must not leak."""
+    try:
+        file.redactions.clear()
+        shared = Shared(file, numbers)
+        for step in steps:
+            if isinstance(step, Secrets):
+                step.apply(file, shared)
+        shared.finish()
+    except BROKEN_ROW:
+        file.content = ""
+
+
+def _numbered(waiting: list[Job], jobs: Sequence[Job], workers: int) -> list[Job]:
+    """Jobs with the numbers of those repositories whose rows lie in several shards, which must be known to all.
+
+    Only digests of values leave a worker, and only in memory.
+    """
+    if not waiting or not any(ref.name == "secrets" for ref in waiting[0].steps):
+        return waiting
+    repos = [set(pq.read_table(job.shard, columns=["repo"])["repo"].unique().to_pylist()) for job in jobs]
+    times = Counter(repo for found in repos for repo in found)
+    split = frozenset(repo for repo, count in times.items() if count > 1)
+    asked = [job for job, found in zip(jobs, repos, strict=True) if found & split]
+    values = dict(each(partial(_values, repos=split), asked, workers, stage="prepare"))
+    given: dict[Number, int] = {}
+    last: Counter[tuple[str, str]] = Counter()
+    for shard in sorted(values):
+        for repo, rule, value in values[shard]:
+            if (repo, rule, value) not in given:
+                last[repo, rule] += 1
+                given[repo, rule, value] = last[repo, rule]
+    of_shard = {job.shard: found for job, found in zip(jobs, repos, strict=True)}
+    return [
+        job._replace(fixed={key: number for key, number in given.items() if key[0] in of_shard[job.shard]})
+        for job in waiting
+    ]
+
+
+def _values(job: Job, repos: frozenset[str]) -> tuple[str, list[Number]]:
+    """The shard's name and, in the order of its rows, the digests of what is to be redacted in these repositories."""
+    steps: list[Step] = [ref.make() for ref in job.steps if ref.name in ("language", "newlines")]
+    secrets = next(ref.make() for ref in job.steps if ref.name == "secrets")
+    found: dict[Number, None] = {}
+    for file in _kept(job):
+        if file.repo in repos:
+            shared = Shared(file)
+            for step in steps:
+                step.apply(file, shared)
+            for span in secrets.scanner.spans(shared.source, file.language):
+                found[file.repo, span.rule, digest(shared.source, span)] = None
+    return job.shard.name, list(found)
+
+
+def _metrics(out: Output, targets: Sequence[Path]) -> Metrics:
+    """Counts over all shards, read from what was written, so that a resumed run counts what it did before."""
+    files = size = 0
+    redactions: Counter[str] = Counter()
+    verdicts: Counter[str] = Counter()
+    findings: Counter[str] = Counter()
+    for target in targets:
+        table = pq.read_table(target, columns=["bytes", "redactions", "verdicts", "findings"])
+        out.rows[f"rows/{target.name}"] = table.num_rows
+        files, size = files + table.num_rows, size + sum(table["bytes"].to_pylist())
+        redactions.update(item["rule"] for row in table["redactions"].to_pylist() for item in row)
+        verdicts.update(row[0]["reason"] for row in table["verdicts"].to_pylist() if row)
+        findings.update(f"{item['scanner']}:{item['rule']}" for row in table["findings"].to_pylist() for item in row)
+    return {
+        "files": files,
+        "mb": round(size / 1e6, 3),
+        "rejected": sum(verdicts.values()),
+        "redactions": dict(sorted(redactions.items())),
+        "verdicts": dict(sorted(verdicts.items())),
+        "findings": dict(sorted(findings.items())),
+    }

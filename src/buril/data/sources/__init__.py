@@ -1,0 +1,1 @@
+"""The sources of code: one file each."""

@@ -1,0 +1,1 @@
+"""Steps: what `prepare` does to each row. One file a step."""

@@ -1,0 +1,1 @@
+"""Evaluate: examines models on held-out data and on tasks, with intervals and paired differences."""

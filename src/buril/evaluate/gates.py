@@ -1,0 +1,94 @@
+"""Gates: lines that the evaluation must hold, such as `pass@1: ">= base - 0.02"`.
+
+They are judged when the results are written and recorded in them; whoever ran the chain then decides to fail on them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from buril.core.errors import BurilError, GateFailed, nearest
+
+MODELS = ("base", "tuned", "difference")
+_WANTED = re.compile(r"\s*(<=|>=|<|>)\s*(base)?\s*([+-]?\s*\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)?\s*\Z")
+_HOLDS = {"<=": lambda a, b: a <= b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b, ">": lambda a, b: a > b}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One line, taken apart: `suite.metric` of `model` against `number`, or against the base's score plus `number`."""
+
+    name: str
+    wanted: str
+    suite: str
+    metric: str
+    model: str
+    operator: str
+    against_base: bool
+    number: float
+
+    def judge(self, suites: Mapping[str, Any]) -> dict[str, Any]:
+        """The outcome for `results.json`; what could not be measured does not hold."""
+        found = suites.get(self.suite, {}).get("metrics", {}).get(self.metric, {})
+        value = (found.get(self.model) or {}).get("value")
+        base = (found.get("base") or {}).get("value") if self.against_base else 0.0
+        held = value is not None and base is not None and bool(_HOLDS[self.operator](value, base + self.number))
+        return {
+            "gate": self.name,
+            "wanted": self.wanted,
+            "suite": self.suite,
+            "metric": self.metric,
+            "model": self.model,
+            "value": value,
+            "held": held,
+        }
+
+
+def parse_gates(given: Mapping[str, str], metrics: Mapping[str, Sequence[str]]) -> list[Gate]:
+    """Gates as settings give them. A name is `[suite.]metric[.model]`; the model is `tuned` where none is named.
+
+    Args:
+        given: name → condition, `<= 10` or `>= base - 0.02`.
+        metrics: suite → names of its metrics.
+
+    Raises:
+        BurilError: E003 for a name that fits no metric or several, E004 for a condition that can't be read.
+    """
+    return [_parse(name, wanted, metrics) for name, wanted in sorted(given.items())]
+
+
+def _parse(name: str, wanted: str, metrics: Mapping[str, Sequence[str]]) -> Gate:
+    path, _dot, last = name.rpartition(".")
+    place, model = (path, last) if last in MODELS and path else (name, "tuned")
+    known = [(suite, metric) for suite, found in metrics.items() for metric in found]
+    fits = [pair for pair in known if place in (pair[1], ".".join(pair))]
+    if not fits and place in metrics and place in metrics[place]:
+        fits = [(place, place)]
+    if len(fits) != 1:
+        raise BurilError("E003", name=name, suggestion=nearest(place, [".".join(pair) for pair in known]))
+    read = _WANTED.match(wanted)
+    if not read or not (read[2] or read[3]):
+        raise BurilError("E004", name=name, wanted=wanted)
+    number = float((read[3] or "0").replace(" ", ""))
+    return Gate(name, wanted.strip(), *fits[0], model, read[1], bool(read[2]), number)
+
+
+def check(results: Mapping[str, Any]) -> None:
+    """Raise for the first gate in `results.json` that did not hold.
+
+    Raises:
+        GateFailed: E002.
+    """
+    for outcome in results["gates"]:
+        if not outcome["held"]:
+            value = outcome["value"]
+            raise GateFailed(
+                "E002",
+                gate=outcome["gate"],
+                wanted=outcome["wanted"],
+                model=outcome["model"],
+                value="—" if value is None else f"{value:.4g}",
+            )

@@ -1,0 +1,144 @@
+"""Suite: one kind of examination of a model. It gets a generator and the held-out data, and gives measures and samples.
+
+A measure keeps a numerator and a denominator for every unit (file, function, task), not just the score: so intervals
+and paired differences between two models are computed in one place, the same way for every suite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from buril.code.codefile import CodeFile, read_rows
+from buril.core.artifact import Artifact
+from buril.evaluate.interval import Difference, Interval, Transform, bootstrap, mcnemar, paired_bootstrap, wilson
+from buril.generators._generator import Generator
+from buril.sandboxes._sandbox import Sandbox
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass
+class Measure:
+    """A score by units. The score is sum(numerators) / sum(denominators), and e to that for `exp`.
+
+    `share` says that each unit is 0 or 1 out of 1: then the interval is Wilson's and the test McNemar's.
+    """
+
+    kind: Literal["share", "ratio", "exp"]
+    better: Better
+    units: list[str] = field(default_factory=list)
+    numerators: list[float] = field(default_factory=list)
+    denominators: list[float] = field(default_factory=list)
+
+    def add(self, unit: str, numerator: float, denominator: float = 1.0) -> None:
+        """Add one unit."""
+        self.units.append(unit)
+        self.numerators.append(float(numerator))
+        self.denominators.append(float(denominator))
+
+    def interval(self, seed: int) -> Interval | None:
+        """The score with its interval; None over no units."""
+        if not self.units or sum(self.denominators) <= 0:
+            return None
+        if self.kind == "share":
+            return wilson(sum(self.numerators), len(self.units))
+        return bootstrap(self.numerators, self.denominators, seed=seed, transform=self._transform())
+
+    def difference(self, other: Measure, seed: int) -> Difference | None:
+        """`other` minus this, over the units both have; None when they share none."""
+        places = {unit: index for index, unit in enumerate(other.units)}
+        pairs = [(index, places[unit]) for index, unit in enumerate(self.units) if unit in places]
+        if not pairs:
+            return None
+        first = ([self.numerators[i] for i, _ in pairs], [self.denominators[i] for i, _ in pairs])
+        second = ([other.numerators[j] for _, j in pairs], [other.denominators[j] for _, j in pairs])
+        found = paired_bootstrap(first, second, seed=seed, transform=self._transform())
+        if self.kind != "share":
+            return found
+        split = list(zip(first[0], second[0], strict=True))
+        return found._replace(p=mcnemar(sum(a > b for a, b in split), sum(b > a for a, b in split)))
+
+    def _transform(self) -> Transform | None:
+        import numpy as np
+
+        return np.exp if self.kind == "exp" else None
+
+
+@dataclass
+class SuiteResult:
+    """What a suite found for one model. `by_language` holds the same measures split; `samples` are plain JSON rows."""
+
+    measures: dict[str, Measure]
+    by_language: dict[str, dict[str, Measure]] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the samples, as plain JSON."""
+        return {
+            "measures": {name: asdict(item) for name, item in self.measures.items()},
+            "by_language": {
+                language: {name: asdict(item) for name, item in found.items()}
+                for language, found in sorted(self.by_language.items())
+            },
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> SuiteResult:
+        """What `to_json` gave."""
+        return cls(
+            {name: Measure(**item) for name, item in raw["measures"].items()},
+            {
+                language: {name: Measure(**item) for name, item in found.items()}
+                for language, found in raw["by_language"].items()
+            },
+        )
+
+
+@dataclass
+class SuiteContext:
+    """What a suite may use. The generator has its model open; the sandbox is made on first use.
+
+    `max_items` bounds the files, functions or tasks; `max_tokens` one completion; `max_file_tokens` what is scored of
+    a file; `max_prompt_bytes` what is shown of a file before a completion.
+    """
+
+    generator: Generator
+    split: Artifact
+    sandbox: Callable[[], Sandbox]
+    seed: int = 0
+    max_items: int = 200
+    max_tokens: int = 192
+    max_file_tokens: int = 4096
+    max_prompt_bytes: int = 4096
+    progress: Callable[[int, int], None] = lambda _done, _total: None
+
+    def test_files(self) -> Iterator[CodeFile]:
+        """The rows of the held-out test part, in its order."""
+        for path in self.split.files("test/*.parquet"):
+            yield from read_rows(path)
+
+
+class Suite(Protocol):
+    """What a plugin of kind `suite` offers."""
+
+    version: ClassVar[int]
+
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the measures it gives; gates refer to them."""
+        ...
+
+    def check(self, context: SuiteContext) -> None:
+        """Fail before a model is loaded when the suite can't give a true result; the generator is not open yet."""
+        ...
+
+    def run(self, context: SuiteContext) -> SuiteResult:
+        """Examine the open model; the same model, settings and data always give the same result."""
+        ...
+
+
+def drawn(name: str, seed: int) -> str:
+    """A key to sort by that is as good as chance, the same on every machine: which items a bounded suite takes."""
+    return hashlib.blake2b(f"{seed}\0{name}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,0 +1,1 @@
+"""Suites: one kind of examination a file."""

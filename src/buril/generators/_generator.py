@@ -1,0 +1,67 @@
+"""Generator: the one protocol of what writes and scores text. Evaluation, synthesis and serving speak it alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to write.
+
+    `prompt` is text, or token ids where the caller has rendered control tokens itself (a chat). With a `suffix` the
+    text between the two is asked for. `temperature` 0 takes the likeliest token. `stop` strings end the text and are
+    not part of it. The samples of a request differ by their number, and the same `seed` gives the same samples.
+    A prompt that does not fit the model beside `max_tokens` loses its far ends: the prompt's head, the suffix's tail.
+    """
+
+    prompt: str | tuple[int, ...]
+    suffix: str | None = None
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    num_samples: int = 1
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What was written. `tokens` are the ids as sampled, what was cut at a stop string included, the end token not.
+
+    `finish_reason`: `eos` the model ended it, `stop` a stop string was met, `length` the limit was.
+    `logprob` is the sum of the natural log-probabilities of `tokens` and of the end token, at temperature 1.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    finish_reason: Literal["eos", "stop", "length"]
+    logprob: float
+
+
+class Generator(Protocol):
+    """A model ready to write and score. Plugins of the kind `generator` are classes of this shape."""
+
+    def open(
+        self, base_dir: Path, tokenizer_dir: Path, *, adapter_dir: Path | None = None, model_dir: Path | None = None
+    ) -> None:
+        """Load a model: a base (or `model_dir` in its place), a tokenizer, and an adapter where there is one."""
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[list[Completion]]:
+        """The completions of each request, `num_samples` each, in the order of the requests."""
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Log-probabilities of token 1, 2, … of each sequence, given those before it: one fewer than its tokens."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, control tokens spelt in it being plain text."""
+
+    def chat(self, messages: Sequence[Mapping[str, str]], prefill: str = "") -> tuple[int, ...]:
+        """The prompt of a chat (messages of `role` and `content`) by the model's own template, up to its answer."""

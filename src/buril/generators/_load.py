@@ -1,0 +1,200 @@
+"""Load a model in use: base weights, tokenizer, and an adapter where there is one. Training and evaluation share it.
+
+Only safetensors are read, no code that comes with a model is run, and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buril.core.errors import BurilError
+from buril.core.plugins import require
+from buril.generators._encoder import Encoder, Fim, read_fim
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NEW_ROW_SPREAD = 0.3
+"""Spread of a new embedding row around the mean row, in standard deviations of the old rows: enough to tell the new
+tokens apart (adapters may leave embeddings frozen), too little for an untrained token to be likely."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to run. `tokenizer` renders chats; `encoder` turns text into ids; `fim` is `fim.json`."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fim: Fim
+    encoder: Encoder
+
+
+def load(
+    base_dir: Path,
+    tokenizer_dir: Path,
+    *,
+    adapter_dir: Path | None = None,
+    model_dir: Path | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+) -> Loaded:
+    """Load a model, its tokenizer and its adapter, in evaluation mode.
+
+    Args:
+        base_dir: the base artifact, or its `model/`.
+        tokenizer_dir: the tokenizer artifact, or its `tokenizer/`.
+        adapter_dir: a PEFT adapter; it is put on the base unmerged, so that the base's numbers stay what they are.
+        model_dir: the weights of a full training, in the base's place.
+        dtype: `auto`, `bf16`, `fp16` or `fp32`; see `choose_dtype`.
+        device: `auto` (the first GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
+
+    Raises:
+        BurilError: P002 without torch or transformers, T012 without a tokenizer, T013 when tokenizer and weights do
+            not belong together, T016 when the weights can't be loaded.
+    """
+    for package in ("torch", "transformers", *(["peft"] if adapter_dir else [])):
+        require(package, kind="generator", name="transformers")
+    tokenizer_dir = inside(tokenizer_dir, "tokenizer")
+    weights_dir = inside(model_dir or base_dir, "model")
+    encoder, fim = Encoder(tokenizer_dir), read_fim(tokenizer_dir)
+    if model_dir is None:
+        _check_same_vocabulary(weights_dir, tokenizer_dir)
+    place = choose_device(device)
+    model = _weights(weights_dir, dtype=choose_dtype(dtype, place))
+    if model_dir is None:
+        grow(model, fim)
+    if adapter_dir is not None:
+        model = _adapted(model, adapter_dir)
+    return Loaded(model.to(place).eval(), _tokenizer(tokenizer_dir), fim, encoder)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The part `name` of an artifact, or the folder itself where it is that part already."""
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def choose_device(device: str) -> torch.device:
+    """The device to run on."""
+    import torch
+
+    if device != "auto":
+        return torch.device(device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The number format. `auto`: bf16 where the hardware multiplies it natively, else fp32 on a CPU, fp16 on a GPU.
+
+    Without such instructions a CPU emulates bf16, several times slower than fp32.
+    """
+    import torch
+
+    named = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+    if dtype in named:
+        return named[dtype]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if cpu_has_bf16() else torch.float32
+
+
+@lru_cache(maxsize=1)
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has instructions that multiply bf16 (AVX512-BF16 or AMX), by what Linux says of it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
+    return bool({"avx512_bf16", "amx_bf16"} & set(flags))
+
+
+def grow(model: PreTrainedModel, fim: Fim) -> None:
+    """Give a model the embedding rows of the tokens that its tokenizer has and it had not.
+
+    A new row is the mean of the old rows, moved a little by its own id so that no two are alike; the same tokenizer
+    always gives the same rows. Where input and output embeddings are tied, they stay tied.
+    """
+    old = model.get_input_embeddings().weight.shape[0]
+    if fim["vocab_size"] > old:
+        model.resize_token_embeddings(fim["vocab_size"], mean_resizing=False)
+    new = sorted(fim["added"])
+    if not new:
+        return
+    tables = [model.get_input_embeddings()]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight.data_ptr() != tables[0].weight.data_ptr():
+        tables.append(head)
+    for table in tables:
+        _fill(table.weight, new, known=min(old, new[0]))
+
+
+def _fill(weight_VD: torch.Tensor, new: list[int], *, known: int) -> None:
+    import numpy as np
+    import torch
+
+    old_VD = weight_VD.detach()[:known].float()
+    mean_D, spread_D = old_VD.mean(dim=0), old_VD.std(dim=0, correction=0)
+    with torch.no_grad():
+        for row in new:
+            noise_D = np.random.default_rng([row]).standard_normal(weight_VD.shape[1], dtype=np.float32)
+            moved_D = mean_D + NEW_ROW_SPREAD * spread_D * torch.from_numpy(noise_D).to(mean_D.device)
+            weight_VD[row] = moved_D.to(weight_VD.dtype)
+
+
+def _weights(folder: Path, *, dtype: torch.dtype) -> PreTrainedModel:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    drawing = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # progress goes through events, never straight to the terminal
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
+        raise BurilError("T016", path=folder, problem=_first_line(problem)) from problem
+    finally:
+        if drawing:
+            logging.enable_progress_bar()
+
+
+def _adapted(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise BurilError("T016", path=folder, problem="adapter_model.safetensors: ?")
+    try:
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
+        raise BurilError("T016", path=folder, problem=_first_line(problem)) from problem
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as problem:
+        raise BurilError("T016", path=folder, problem=_first_line(problem)) from problem
+
+
+def _first_line(problem: BaseException) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+
+
+def _check_same_vocabulary(weights_dir: Path, tokenizer_dir: Path) -> None:
+    """A pretrained base knows its own ids only: a tokenizer that numbers tokens otherwise would feed it noise."""
+    own = weights_dir / "tokenizer.json"
+    if own.is_file() and _vocabulary(own) != _vocabulary(tokenizer_dir / "tokenizer.json"):
+        raise BurilError("T013", tokenizer=tokenizer_dir, base=weights_dir)
+
+
+def _vocabulary(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]

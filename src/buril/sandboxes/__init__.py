@@ -1,0 +1,1 @@
+"""Sandboxes: what runs code that nobody has read. One plugin a file; the protocol is in `_sandbox.py`."""

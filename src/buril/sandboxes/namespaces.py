@@ -1,0 +1,161 @@
+"""Namespaces: runs untrusted Python in Linux namespaces of its own, as root or as an ordinary user, with no daemon.
+
+A job has its own process, mount, network, IPC, host-name and user namespaces; a read-only root that holds the standard
+library and nothing of the machine's files; two small tmpfs; no capabilities, no new privileges, filtered system calls
+and resource limits; an empty environment and no inherited descriptor but the pipes of its own results. What limits per
+process do not bound (wall time, the sum of memory, output) is watched from outside and ends the whole jail.
+
+It does not defend against flaws of the kernel itself: for code that is hostile on purpose use a virtual machine.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+from buril.core.errors import BurilError
+from buril.core.settings import Settings as BaseSettings
+from buril.core.settings import runtime
+from buril.core.text import _
+from buril.sandboxes._sandbox import Call, Job, Limits, Protection, Verdict
+from buril.sandboxes._worker import Worker
+
+_PROBE = """
+import errno, os, socket
+
+def refused(action):
+    try:
+        action()
+    except OSError as problem:
+        return errno.errorcode[problem.errno]
+    return "allowed"
+
+def probe(what):
+    if what == "processes":
+        return os.getpid() <= 3 and refused(lambda: os.kill(1, 9)) == "allowed" and os.getppid() == 1
+    if what == "files":
+        return refused(lambda: os.stat("/etc/passwd")) == "ENOENT" and refused(lambda: open("/x", "w")) == "EROFS"
+    if what == "network":
+        return refused(lambda: socket.socket()) == "EPERM" and refused(lambda: os.stat("/sys/class/net")) == "ENOENT"
+    if what == "rights":
+        import ctypes
+        held = (ctypes.c_uint32 * 6)()
+        ctypes.CDLL(None).capget((ctypes.c_uint32 * 2)(0x20080522, 0), held)
+        return not any(held) and refused(lambda: os.setuid(0)) != "allowed"
+    if what == "fork":
+        children = []
+        try:
+            for _ in range(40):
+                pid = os.fork()
+                if pid == 0:
+                    import time
+                    time.sleep(5)
+                    os._exit(0)
+                children.append(pid)
+        except OSError:
+            return True
+        finally:
+            for pid in children:
+                os.kill(pid, 9)
+        return False
+    if what == "memory":
+        try:
+            bytearray(3 << 30)
+        except MemoryError:
+            return True
+        return False
+    if what == "environment":
+        return sorted(os.environ) == [] and os.listdir("/tmp") == []
+"""
+
+
+class Namespaces:
+    """The sandbox. Jails are built on first use and kept warm; `close()` ends them."""
+
+    version: ClassVar[int] = 1
+
+    class Settings(BaseSettings):
+        """What a job may use where it does not say so itself."""
+
+        cpu_s: int = 2
+        """Processor seconds a job; time on the processor, so that a busy machine changes no verdict."""
+        wall_s: float = 20.0
+        """Wall seconds a job: only against what sleeps for ever, so ten times the processor time."""
+        memory_mb: int = 512
+        """MiB a process may map and a job's processes may hold together; a Python takes 30."""
+        disk_mb: int = 16
+        """MiB in each of `/tmp` and `/dev/shm`."""
+        processes: int = 16
+        """Processes and threads at a time."""
+        output_kb: int = 256
+        """KiB a job may print before it is ended."""
+        workers: int = runtime(2, ge=1)
+        """Jobs at a time; each worker keeps one warm jail of about 20 MB."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._limits = Limits(**settings.model_dump(exclude={"workers"}))
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._workers = [Worker() for _ in range(settings.workers)]
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    def run(self, job: Job) -> Verdict:
+        """Run one job.
+
+        Raises:
+            BurilError: E001 when this machine does not allow isolation.
+        """
+        worker = self._idle.get()
+        try:
+            return worker.run(job, job.limits or self._limits)
+        finally:
+            self._idle.put(worker)
+
+    def run_all(self, jobs: Sequence[Job]) -> Iterator[Verdict]:
+        """Run jobs, `workers` at a time; verdicts come in the order of the jobs.
+
+        Raises:
+            BurilError: E001 when this machine does not allow isolation.
+        """
+        with ThreadPoolExecutor(self.settings.workers) as pool:
+            yield from pool.map(self.run, jobs)
+
+    def capabilities(self) -> tuple[Protection, ...]:
+        """What protects on this machine, each tried inside a jail; one line that says why when there can be no jail."""
+        names = {
+            "processes": _("sees and signals no process of the machine"),
+            "files": _("sees no file of the machine, writes only to two small tmpfs"),
+            "network": _("no sockets, and a network namespace with nothing in it"),
+            "rights": _("no capabilities, no new privileges"),
+            "fork": _("a bounded number of processes"),
+            "memory": _("bounded memory"),
+            "environment": _("an empty environment"),
+        }
+        try:
+            verdict = self.run(Job(_PROBE, "probe", tuple(Call((name,), True) for name in names)))
+            trap = self.run(Job("import ctypes\ndef f():\n    ctypes.CDLL(None).ptrace(0, 0, 0, 0)\n", "f", (Call(),)))
+        except BurilError as problem:
+            return (Protection("isolation", available=False, detail=problem.cause),)
+        found = [
+            Protection(name, available=result.status == "pass", detail=text)
+            for (name, text), result in zip(names.items(), verdict.calls, strict=True)
+        ]
+        filtered = trap.status == "sandbox_violation"
+        return (
+            *found,
+            Protection("system calls", available=filtered, detail=_("ptrace, mount, bpf and 60 more are refused")),
+        )
+
+    def close(self) -> None:
+        """End all jails; running jobs become harness errors."""
+        for worker in self._workers:
+            worker.stop()
+
+    def __enter__(self) -> Namespaces:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Base models, methods, objectives and the training loop."""

@@ -1,0 +1,64 @@
+"""Trainable: a model as the loop sees it. A method makes one; the loop needs to know nothing else of it.
+
+Tensor suffixes: T tokens of a row, D width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from buril.train.attention import use_document_attention
+from buril.train.batch import Batch
+from buril.train.objectives._head import Head
+
+
+class Trainable(ABC):
+    """A transformers model with the parameters that a method trains.
+
+    Attributes:
+        base: the transformers model whose decoder and output layer are run.
+        parameters: what is trained, by a name that stays the same between runs; always fp32: small updates must count.
+        autocast: the number format of multiplications where it is not that of the weights.
+    """
+
+    folder: ClassVar[str]
+    """Where in the artifact its files go."""
+
+    def __init__(
+        self, base: Any, parameters: dict[str, torch.nn.Parameter], *, autocast: torch.dtype | None = None
+    ) -> None:
+        self.base = base
+        self.parameters = dict(sorted(parameters.items()))
+        self.autocast = autocast
+        self.device = next(iter(self.parameters.values())).device
+        use_document_attention(base)
+
+    def train(self, mode: bool) -> None:
+        """Switch what behaves otherwise in training, such as dropout."""
+        self.base.train(mode)
+
+    def begin(self, batch: Batch, *, seed: int, step: int) -> None:  # noqa: B027  most methods draw nothing
+        """Called before each micro-batch of training; the place to draw what is random in it."""
+
+    def hidden(self, batch: Batch) -> torch.Tensor:
+        """The last hidden states of a batch, T·D, in the format that the output layer multiplies in."""
+        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            found: torch.Tensor = self.base.get_decoder()(
+                input_ids=batch.input_ids_T[None],
+                position_ids=batch.position_ids_T[None],
+                lengths=batch.lengths,
+                use_cache=False,
+            ).last_hidden_state[0]
+        return found.to(self.autocast) if self.autocast else found
+
+    @abstractmethod
+    def head(self) -> Head:
+        """The output layer."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the files of the finished model into a folder that is there."""

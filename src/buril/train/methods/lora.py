@@ -1,0 +1,130 @@
+"""Method lora: low-rank adapters on a frozen model (Hu et al. 2021, arXiv 2106.09685), as plain PEFT files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from buril.core.errors import BurilError
+from buril.core.settings import Settings as BaseSettings
+from buril.train.batch import Batch
+from buril.train.methods._dropout import Dropout
+from buril.train.methods._lora_linear import ADAPTER, quicken
+from buril.train.methods._trainable import Trainable
+from buril.train.objectives._head import Head
+
+
+class Lora:
+    """Trains two thin matrices beside each chosen layer, and the rows of tokens that the base never knew."""
+
+    version: ClassVar[int] = 1
+    learning_rate: ClassVar[float] = 2e-4
+    """Peak learning rate where none is given: adapters begin at zero and bear ten times that of full training."""
+    trains_weights: ClassVar[bool] = False
+    """Whether the base's own weights are trained: then they must be fp32, and may be random to begin with."""
+
+    class Settings(BaseSettings):
+        """The adapter's size and places."""
+
+        shorthand: ClassVar[str | None] = "rank"
+        rank: int = Field(16, ge=1)
+        """Rank of the adapters; 16 is enough for a team's style and APIs, more for new knowledge."""
+        alpha: float = Field(32, gt=0)
+        """Adapters are scaled by alpha / rank; twice the rank is the custom that learning rates are given for."""
+        dropout: float = Field(0.1, ge=0, lt=1)
+        """Share of the adapters' inputs dropped in training; 0.1 as for small corpora."""
+        targets: str | tuple[str, ...] = "all-linear"
+        """Layers that get an adapter: `all-linear` (all but the output layer), or names such as `[q_proj, v_proj]`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def prepare(self, model: Any, *, bf16: bool, new_tokens: list[int], seed: int) -> Trainable:
+        """The model with fresh adapters, that change nothing yet.
+
+        Args:
+            model: a transformers model.
+            bf16: multiply in bf16 (the frozen weights are kept in it), else in fp32.
+            new_tokens: ids that the base never saw; their embedding rows are trained whole and saved with the adapter.
+            seed: of the adapters' first matrices.
+
+        Raises:
+            BurilError: T107 when no layer fits the targets.
+        """
+        from peft import LoraConfig, get_peft_model
+
+        model.to(torch.bfloat16 if bf16 else torch.float32)
+        told = self.settings
+        config = LoraConfig(
+            r=told.rank, lora_alpha=told.alpha, lora_dropout=told.dropout, task_type="CAUSAL_LM",
+            target_modules=told.targets if isinstance(told.targets, str) else list(told.targets),
+            trainable_token_indices=token_indices(model, new_tokens),
+        )  # fmt: skip
+        torch.manual_seed(seed)
+        try:
+            adapted = get_peft_model(model, config)
+        except ValueError as problem:
+            if "target modules" not in str(problem).lower():
+                raise
+            raise BurilError("T107", targets=told.targets) from problem
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        return _Adapted(adapted, Dropout(told.dropout))
+
+
+def token_indices(model: Any, new_tokens: list[int]) -> dict[str, list[int]] | None:
+    """Which rows of which embeddings PEFT is to train: the new tokens', in the output layer too where it is its own."""
+    if not new_tokens:
+        return None
+    names = {module: name.rsplit(".", 1)[-1] for name, module in model.named_modules()}
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    found = {names[embedding]: sorted(new_tokens)}
+    if head.weight.data_ptr() != embedding.weight.data_ptr():
+        found[names[head]] = sorted(new_tokens)
+    return found
+
+
+class _Adapted(Trainable):
+    """A PEFT model in training."""
+
+    folder: ClassVar[str] = "adapter"
+
+    def __init__(self, adapted: Any, dropout: Dropout) -> None:
+        self._adapted = adapted
+        self._dropout = dropout
+        quicken(adapted, dropout)
+        trained = {name: parameter for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+        super().__init__(adapted.get_base_model(), trained)
+
+    def train(self, mode: bool) -> None:
+        """As the base class; evaluation also lets go of the last dropout masks."""
+        self._adapted.train(mode)
+        if not mode:
+            self._dropout.end()
+
+    def begin(self, batch: Batch, *, seed: int, step: int) -> None:
+        """New dropout masks."""
+        self._dropout.begin(batch, seed=seed, step=step)
+
+    def head(self) -> Head:
+        """The frozen output layer, with the trained rows where there are new tokens."""
+        output = self.base.get_output_embeddings()
+        adapter = getattr(output, "token_adapter", None)
+        if adapter is None:
+            return Head(output.weight)
+        rows_RD = adapter.trainable_tokens_delta[ADAPTER]
+        index_R = torch.tensor(adapter.token_indices[ADAPTER], device=rows_RD.device)
+        return Head(adapter.base_layer.weight, rows_RD, index_R)
+
+    def save(self, folder: Path) -> None:
+        """Write `adapter_config.json` and `adapter_model.safetensors`, without any path of this machine."""
+        config = self._adapted.peft_config[ADAPTER]
+        config.base_model_name_or_path = ""  # PEFT would fill None with a path of this machine
+        config.inference_mode = True
+        config.target_modules = sorted(config.target_modules)  # a set: its order would change with the hash seed
+        self._adapted.save_pretrained(folder, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # a card without content; the audit stage writes the real one

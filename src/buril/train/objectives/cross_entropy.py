@@ -1,0 +1,35 @@
+"""Objective cross_entropy: the negative log-likelihood of every next token within its document."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from buril.core.settings import Settings as BaseSettings
+from buril.train.batch import IGNORE, Batch
+from buril.train.objectives._head import Head, linear_cross_entropy
+
+
+class CrossEntropy:
+    """Mean over target tokens of −log p(token | the document before it), in nats.
+
+    The first token of a document is not predicted: the text before it in the sequence is another document's.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Settings(BaseSettings):
+        """Nothing to set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def weight(self, batch: Batch) -> float:
+        """The number of target tokens."""
+        return float(batch.num_targets)
+
+    def loss_sum(self, hidden_TD: torch.Tensor, head: Head, batch: Batch) -> torch.Tensor:
+        """The sum over target tokens."""
+        kept_T = batch.targets_T != IGNORE
+        return linear_cross_entropy(hidden_TD[kept_T], head, batch.targets_T[kept_T])

@@ -1,0 +1,133 @@
+"""Checkpoints: everything a training needs to go on as if it had never stopped. Safetensors and JSON, never pickle.
+
+The tensors are written first, then the JSON that names them, each whole or not at all; two generations are kept, so
+whatever moment the power fails at, one whole checkpoint is there. Data order, dropout and learning rate are functions
+of the step, so the step is all there is to say of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from buril.core.artifact import atomic
+
+GENERATIONS = 2
+SLOTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW remembers of a parameter."""
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass
+class Progress:
+    """Where a training stands. `step` counts the updates made, `tokens` those seen; `curve` is what `curve.json` gets.
+
+    `best_file` holds the weights of the lowest validation loss; `bad_evals` counts the evaluations since it.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best_loss: float | None = None
+    best_step: int = 0
+    best_file: str | None = None
+    bad_evals: int = 0
+    stopped_early: bool = False
+    machine: dict[str, Any] = field(default_factory=dict)
+
+
+class Checkpoints:
+    """The checkpoints in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, progress: Progress, tensors: Tensors) -> None:
+        """Write a checkpoint, then forget those older than the last two."""
+        name = f"state-{progress.step:09d}"
+        write_tensors(self.folder / f"{name}.safetensors", tensors)
+        with atomic(self.folder / f"{name}.json") as temporary:
+            temporary.write_text(json.dumps(asdict(progress)), encoding="utf-8")
+        self._forget()
+
+    def load(self) -> tuple[Progress, Tensors] | None:
+        """The newest checkpoint that is whole, or None."""
+        for path in sorted(self.folder.glob("state-*.json"), reverse=True):
+            found = self._read(path)
+            if found is not None:
+                return found
+        return None
+
+    def save_best(self, step: int, tensors: Tensors) -> str:
+        """Write the best weights so far; returns the file's name for `Progress.best_file`."""
+        name = f"best-{step:09d}.safetensors"
+        write_tensors(self.folder / name, tensors)
+        return name
+
+    def load_best(self, name: str) -> Tensors:
+        """The weights that `save_best` wrote."""
+        return read_tensors(self.folder / name)
+
+    def _read(self, path: Path) -> tuple[Progress, Tensors] | None:
+        from safetensors import SafetensorError
+
+        try:
+            progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
+            tensors = read_tensors(path.with_suffix(".safetensors"))
+        except (OSError, ValueError, TypeError, SafetensorError):  # a disk lost a write: the generation before serves
+            return None
+        whole = progress.best_file is None or (self.folder / progress.best_file).is_file()
+        return (progress, tensors) if whole else None
+
+    def _forget(self) -> None:
+        states = sorted(self.folder.glob("state-*.json"))
+        kept = states[-GENERATIONS:]
+        for path in states[:-GENERATIONS]:
+            path.unlink()
+            path.with_suffix(".safetensors").unlink(missing_ok=True)
+        wanted = {json.loads(path.read_text(encoding="utf-8"))["best_file"] for path in kept}
+        for path in self.folder.glob("best-*.safetensors"):
+            if path.name not in wanted:
+                path.unlink()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write tensors as safetensors, whole or not at all."""
+    from safetensors.torch import save_file
+
+    with atomic(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Read tensors into memory of their own (not mapped: the file may be deleted meanwhile)."""
+    from safetensors.torch import load
+
+    found: Tensors = load(path.read_bytes())
+    return found
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter]) -> Tensors:
+    """The optimizer's memory by the names of the parameters: `adam.exp_avg.NAME` and so on."""
+    return {
+        f"adam.{slot}.{name}": value
+        for name, parameter in parameters.items()
+        for slot, value in optimizer.state[parameter].items()
+    }
+
+
+def restore(optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter], tensors: Tensors) -> None:
+    """Put parameters and the optimizer's memory back as they were."""
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[f"parameter.{name}"])
+            if f"adam.step.{name}" in tensors:
+                optimizer.state[parameter] = {
+                    slot: tensors[f"adam.{slot}.{name}"].to(parameter.device) for slot in SLOTS
+                }

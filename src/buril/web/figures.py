@@ -1,0 +1,141 @@
+"""The figures of the report: which numbers each one shows, its words, and the same numbers as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from buril.core.text import _
+from buril.web import draw, words
+from buril.web.evaluation import Evaluation, Measure, Score
+from buril.web.lineage import Lineage
+from buril.web.training import Training
+
+MAX_ROWS = 30
+"""Rows of the table beside a curve; longer curves are shown at equal steps, first and last point included."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with its caption, the keys of its colours (style, words), and its numbers as a table."""
+
+    name: str
+    caption: str
+    svg: Markup
+    legend: tuple[tuple[str, str], ...]
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    num_more: int = 0
+
+
+def training_figures(training: Training) -> list[Figure]:
+    """Loss, learning rate and speed, as far as they were recorded."""
+    loss = (
+        draw.Series(_("training"), training.train_loss, "first"),
+        draw.Series(_("validation"), training.valid_loss, "second", dots=len(training.valid_loss) <= 40),
+    )
+    rate = (draw.Series(_("learning rate"), training.learning_rate),)
+    speed = (draw.Series(_("tokens/s"), training.speed),)
+    words_of = (
+        draw.Labels("loss", _("Loss"), _("Cross-entropy of a token; lower is better."), _("step"), _("nats a token")),
+        draw.Labels("rate", _("Learning rate"), _("The learning rate of each step."), _("step")),
+        draw.Labels("speed", _("Speed"), _("Tokens a second, as measured while training."), _("step"), _("tokens/s")),
+    )
+    figures = [
+        _curve(labels, series, height)
+        for labels, series, height in zip(words_of, (loss, rate, speed), (470.0, 210.0, 210.0), strict=True)
+    ]
+    return [figure for figure in figures if figure]
+
+
+def _curve(labels: draw.Labels, series: Sequence[draw.Series], height: float) -> Figure | None:
+    there = [line for line in series if line.points]
+    if not there:
+        return None
+    full = labels._replace(name=f"figure-{labels.name}", desc=f"{labels.desc} {_said(there)}")
+    svg = draw.line_chart(there, full, say_x=words.ticks, say_y=words.ticks, height=height)
+    steps = sorted({step for line in there for step, _value in line.points})
+    shown = _spread(steps)
+    columns = [dict(line.points) for line in there]
+    rows = tuple((words.number(step), *(words.number(column.get(step)) for column in columns)) for step in shown)
+    legend = tuple((line.style, line.label) for line in there) if len(there) > 1 else ()
+    head = (_("step"), *(line.label for line in there))
+    return Figure(labels.name, labels.title, svg, legend, head, rows, len(steps) - len(shown))
+
+
+def _said(series: Sequence[draw.Series]) -> str:
+    """Each line in words: where it starts and ends."""
+    template = _("{name}: from {first} to {last}.")
+    said = [
+        template.format(name=line.label, first=words.number(line.points[0][1]), last=words.number(line.points[-1][1]))
+        for line in series
+    ]
+    return " ".join(said)
+
+
+def _spread(steps: Sequence[float]) -> list[float]:
+    if len(steps) <= MAX_ROWS:
+        return list(steps)
+    return [steps[round(index * (len(steps) - 1) / (MAX_ROWS - 1))] for index in range(MAX_ROWS)]
+
+
+def score_figures(evaluation: Evaluation) -> list[Figure]:
+    """A ladder for all shares together (they have one axis), first, and one for each other metric."""
+    groups: dict[str, list[Score]] = {}
+    for score in evaluation.scores:
+        groups.setdefault("" if score.unit == "share" else score.metric, []).append(score)
+    metrics = sorted(groups, key=lambda metric: metric != "")
+    return [_ladder(index, metric, groups[metric]) for index, metric in enumerate(metrics)]
+
+
+def _ladder(index: int, metric: str, scores: Sequence[Score]) -> Figure:
+    shares = metric == ""
+    title = _("Shares of cases") if shares else words.metric_name(metric)
+    rungs = [draw.Rung(f"{score.suite} · {score.metric}", _reading(score), _marks(score)) for score in scores]
+    desc = (
+        _("Base and tuned model with 95 % intervals.")
+        + " "
+        + " ".join(f"{rung.label}: {rung.reading}." for rung in rungs)
+    )
+    say = words.percent_ticks if shares else words.ticks
+    svg = draw.ladder(rungs, draw.Labels(f"figure-ladder-{index}", title, desc), say=say, from_zero=shares)
+    rows = tuple(
+        (score.suite, score.metric, *(cell for side in (score.base, score.tuned) for cell in _cells(side, score.unit)))
+        for score in scores
+    )
+    head = (_("suite"), _("metric"), _("base"), _("95 % interval"), _("tuned"), _("95 % interval"))
+    return Figure(f"ladder-{index}", title, svg, (("base", _("base")), ("first", _("tuned"))), head, rows)
+
+
+def _reading(score: Score) -> str:
+    sides = [words.quantity(side.value, score.unit) for side in (score.base, score.tuned) if side]
+    return " → ".join(sides)
+
+
+def _marks(score: Score) -> tuple[draw.Mark, ...]:
+    sides = ((score.base, "base"), (score.tuned, "first"))
+    return tuple(draw.Mark(side.value, side.low, side.high, style) for side, style in sides if side)
+
+
+def _cells(side: Measure | None, unit: str) -> tuple[str, str]:
+    if side is None:
+        return words.NOTHING, words.NOTHING
+    return words.quantity(side.value, unit), words.interval(side.low, side.high, unit)
+
+
+def lineage_figure(lineage: Lineage) -> Figure | None:
+    """The graph of artifacts as a column with arcs."""
+    if not lineage.links:
+        return None
+    nodes = [draw.Node(link.stage, words.short(link.digest), link.inputs) for link in lineage.links]
+    labels = draw.Labels(
+        "figure-flow",
+        _("What was made from what"),
+        _("Each stage with the digest of its bytes; the table names its inputs."),
+    )
+    rows = tuple(
+        (link.stage, words.short(link.digest), ", ".join(link.inputs) or words.NOTHING) for link in lineage.links
+    )
+    return Figure("flow", labels.title, draw.flow(nodes, labels), (), (_("stage"), _("digest"), _("made from")), rows)
