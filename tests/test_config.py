@@ -60,7 +60,7 @@ def test_runtime_fields_are_no_identity(tmp_path: Path) -> None:
         ("toy:\n  workers: 0\n", "C002", 2, 3, "≥ 1"),
         ("toy:\n  - fodler: {path: x}\n", "P001", 2, 5, "did you mean `folder`"),
         ("toy:\n  - folder: {pth: x}\n", "C001", 2, 14, "did you mean `path`"),
-        ("toy:\n  - folder\n", "C009", 2, 5, "toy.0.path"),
+        ("toy:\n  - folder\n", "C009", 2, 5, "toy.folder.path"),
         ("toy:\n  - {folder: {path: x}, packages: {}}\n", "C002", 2, 5, "one name with its settings"),
         ("toy: {rate: 1\n", "C004", 2, 1, ""),
         ("toy: 1\ntoy: 2\n", "C005", 2, 1, "line 1"),

@@ -107,9 +107,9 @@ class Chain:
     def top(self) -> Top:
         """The keys that are no stage, checked; an unknown key fails here, with the nearest stage or key."""
         values = self.document.values
+        known = [*Top.model_fields, *(name for name in STAGES if name != "base"), "extends"]
         for name in values:
-            if name not in STAGES and name not in Top.model_fields:
-                known = [*Top.model_fields, *STAGES, "extends"]
+            if name not in known:
                 where = self.document.where((name,))
                 raise BurilError("C001", name=name, suggestion=nearest(name, known), where=where)
         given = {name: value for name, value in values.items() if name in Top.model_fields}
@@ -158,10 +158,8 @@ class Chain:
         top = top or self.top
         found = stage_class(name)
         given, place = self._given(name)
-        given = expand(found.Settings, given)
-        if isinstance(given, dict) and "seed" in found.Settings.model_fields:
-            given = {"seed": top.seed, **given}
-        settings = config.validate(found.Settings, given, self.document, place)
+        defaults = {"seed": top.seed} if "seed" in found.Settings.model_fields else {}
+        settings = config.validate(found.Settings, given, self.document, place, defaults)
         return _bound(settings, found.small) if self._bounded else settings
 
     def _given(self, name: str) -> tuple[Any, config.Place]:

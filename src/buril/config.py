@@ -141,16 +141,28 @@ def _merge(base: Any, over: Any) -> Any:
     return over
 
 
-def validate(wanted: type[Settings], given: Any, document: Document, place: Place) -> Settings:
+def validate(
+    wanted: type[Settings], given: Any, document: Document, place: Place, defaults: Mapping[str, Any] | None = None
+) -> Settings:
     """Settings from plain values; plugins named in them are checked with their own settings first.
+
+    Args:
+        wanted: the class.
+        given: what the YAML says, short forms included.
+        document: where things stand, and what paths are relative to.
+        place: where `given` stands.
+        defaults: values for keys that `given` leaves out.
 
     Raises:
         BurilError: C001 unknown key, C002 wrong value, C009 missing key, P001 unknown plugin, each with its place.
     """
+    short = given is not None and not isinstance(given, Mapping)  # then the items stand where the settings do
     given = expand(wanted, given)
     if isinstance(given, dict):
+        given = {**(defaults or {}), **given}
         given = {
-            key: _field(wanted.model_fields.get(key), value, document, (*place, key)) for key, value in given.items()
+            key: _field(wanted.model_fields.get(key), value, document, place if short else (*place, key))
+            for key, value in given.items()
         }
     try:
         return wanted.model_validate(given)
@@ -191,7 +203,7 @@ def _plugin(kind: str, item: Any, document: Document, place: Place) -> Any:
         return item
     given: Any = {}
     if isinstance(item, str):
-        name, inner = item, place
+        name, inner = item, (*place, item)
     elif isinstance(item, dict) and len(item) == 1:
         ((name, given),) = item.items()
         inner = (*place, name)
@@ -266,8 +278,8 @@ def _fields_at(wanted: Any, inner: Place) -> Iterator[str]:
 
 
 def dotted(place: Place) -> str:
-    """A place as a person writes it: `collect.0.folder.path`."""
-    return ".".join(str(part) for part in place)
+    """A place as a person writes it, without the numbers of list items: `collect.folder.path`."""
+    return ".".join(part for part in place if isinstance(part, str))
 
 
 def shown(value: Any) -> str:

@@ -128,6 +128,16 @@ def test_names_that_are_taken(call: Callable[..., Any], tmp_path: Path) -> None:
     assert (tmp_path / "buril-acme" / "src" / "buril_acme" / "acme.py").read_text() == before
 
 
+def test_a_test_that_is_there_is_not_written_over(call: Callable[..., Any], tmp_path: Path) -> None:
+    for name in ("src/buril/core/plugins.py", "pyproject.toml", "tests/scanners/test_acme.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("# mine\n")
+    answer = call("new", "scanner", "acme")
+    assert answer.code == 2 and "W213" in answer.err
+    assert (tmp_path / "tests" / "scanners" / "test_acme.py").read_text() == "# mine\n"
+    assert not (tmp_path / "src" / "buril" / "scanners").exists()
+
+
 def test_an_unknown_kind_and_a_place_that_cannot_be_written(call: Callable[..., Any], tmp_path: Path) -> None:
     assert "W210" in call("new", "skaner", "acme").err
     (tmp_path / "file").write_text("")

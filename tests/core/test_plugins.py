@@ -79,7 +79,9 @@ def test_a_name_clash_names_both_packages(site: Path) -> None:
 
 
 def test_a_missing_package_names_what_to_install(site: Path) -> None:
-    install(site, "acme-other", "source", {"other": "acme_other:Other"}, {"acme_other": "import no_such_package_here\n"})
+    install(
+        site, "acme-other", "source", {"other": "acme_other:Other"}, {"acme_other": "import no_such_package_here\n"}
+    )
     with pytest.raises(BurilError, match="P002") as caught:
         plugin("source", "other")
     assert 'pip install "no_such_package_here"' in str(caught.value)

@@ -348,16 +348,10 @@ def test_no_text_takes_long(text: str) -> None:
     assert time.process_time() - began < 3
 
 
-def test_a_parse_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("buril.data.step.PARSE_LIMIT_S", 0.3)
-    began = time.process_time()
-    slow = done("a<\n" * 12_000, "syntax", "comments", "secrets", "indent", language="java")
-    assert [verdict.reason for verdict in slow.verdicts] == ["parse_too_slow"]
-    assert time.process_time() - began < 2
-    quick = done("class A { int a; }\n" * 2_000, "syntax", language="java")
-    assert (quick.verdicts, quick.signals["parse_errors"]) == ([], 0)
-    huge = done("a = 1\n" * 700_000, "syntax")
+def test_a_huge_file_is_not_parsed() -> None:
+    huge = done("a = 1 \n" * 170_000, "syntax", "comments", "secrets", "indent")
     assert [verdict.reason for verdict in huge.verdicts] == ["too_large"]
+    assert "parse_errors" not in huge.signals
 
 
 SAMPLES = {

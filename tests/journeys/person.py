@@ -101,7 +101,7 @@ seed: 3
 collect:
   - folder: {path: repos}
 select: {max_files: 1000}
-tokenizer: {train: bpe, vocab: 400}
+tokenizer: {train: bpe, vocab: 512}
 train:
   base: scratch
   depth: 1

@@ -60,7 +60,7 @@ CASES = [
     Case(
         "wrong type", edit("max_steps: 6", "max_steps: many"), ("plan",), 2, ("C002", "whole number", "buril.yaml:12:3")
     ),
-    Case("wrong choice", edit("vocab: 400", "vocab: 400, reuse: tokens"), ("plan",), 2, ("C002", "reuse")),
+    Case("wrong choice", edit("vocab: 512", "vocab: 512, reuse: tokens"), ("plan",), 2, ("C002", "reuse")),
     Case(
         "fractions that do not add up", YAML + "split: {train: 0.9, valid: 0.2, test: 0.1}\n", ("plan",), 2, ("split",)
     ),
@@ -86,9 +86,9 @@ CASES = [
         ("C013",),
     ),
     Case(
-        "scratch without a tokenizer", edit("{train: bpe, vocab: 400}", "{reuse: base}"), ("plan",), 2, ("C014", "bpe")
+        "scratch without a tokenizer", edit("{train: bpe, vocab: 512}", "{reuse: base}"), ("plan",), 2, ("C014", "bpe")
     ),
-    Case("missing folder", edit("path: repos", "path: repso"), ("run",), 2, ("error[D", "repso")),
+    Case("missing folder", edit("path: repos", "path: repso"), ("run",), 4, ("error[D", "repso")),
     Case("a file for a folder", edit("path: repos", "path: buril.yaml"), ("run",), 2, ("error[D", "buril.yaml")),
     Case("nothing in the folder", edit("path: repos", "path: empty"), ("run",), 2, ("error[D",), nothing),
     Case("no licence anywhere", edit("path: repos", "path: bare"), ("run",), 2, ("error[D", "licen"), no_licence),
@@ -209,7 +209,7 @@ def test_why_of_an_unknown_file_suggests_the_nearest(tmp_path: Path) -> None:
     subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode != 0,
     reason="needs user and mount namespaces to mount a small and a read-only disk",
 )
-@pytest.mark.parametrize(("option", "code"), [("size=300k", "S004"), ("size=1m,ro", "S003")])
+@pytest.mark.parametrize(("option", "code"), [("size=64k", "S004"), ("size=1m,ro", "S003")])
 def test_a_full_and_a_read_only_disk(tmp_path: Path, option: str, code: str) -> None:
     project(tmp_path, repos=4, modules=30)
     (tmp_path / "disk").mkdir()

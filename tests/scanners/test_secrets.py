@@ -78,6 +78,8 @@ def test_clean_files_and_hashes_are_not_flagged() -> None:
         'x = "-----BEGIN PRIVATE KEY-----" in text',
         'password = os.environ["DB_PASS_1"]',
         'pwd = "/home/app/run1"',
+        'token = "gh" + "p_' + "aB" * 18 + '"',
+        "x = 'gh" + "p_" + "aB" * 18 + "'",
     ],
 )
 def test_placeholders_names_and_expressions_are_no_secrets(line: str) -> None:

@@ -191,9 +191,6 @@ def _walk(value: Any, place: Place, steps: tuple[Step, ...], shorthand: str | No
             name, given, there = _named(item, inner)
             if normal(name) == step.name:
                 yield from _walk(given, there, tuple(rest), settings_of(step.kind, step.name).shorthand)
-    elif isinstance(value, list) and step.name != shorthand:
-        for index, item in enumerate(value):
-            yield from _walk(item, (*place, index), steps, None)
     elif isinstance(value, dict):
         if step.name in value:
             inner_short = shorthand if not place else None

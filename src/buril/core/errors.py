@@ -154,9 +154,7 @@ MESSAGES: dict[str, Message] = {
         N_("collect more repositories, or set split.valid or split.test to 0"),
     ),
     # --- data: prepare, steps, scanners (D2xx)
-    "D201": Message(
-        N_("`redact` does not know `{name}`"), N_("{suggestion}")
-    ),
+    "D201": Message(N_("`redact` does not know `{name}`"), N_("{suggestion}")),
     "D202": Message(
         N_("dedup judged other rows than collect holds ({judged} against {collected})"),
         N_("run again from there: `buril run dedup`"),
@@ -332,8 +330,10 @@ MESSAGES: dict[str, Message] = {
     "W203": Message(
         N_("`{path}` can't be written: {problem}"), N_("check the permissions and the space of that folder")
     ),
-    "W204": Message(N_("below `{path}` are more than {number} names: too many to look at"),
-                    N_("name the folder of your repositories: `buril init FOLDER`; or take `--packages`")),
+    "W204": Message(
+        N_("below `{path}` are more than {number} names: too many to look at"),
+        N_("name the folder of your repositories: `buril init FOLDER`; or take `--packages`"),
+    ),
     "W210": Message(N_("there is no kind of plugin `{kind}`"), N_("{suggestion}")),
     "W211": Message(
         N_("`{name}` can't be the name of a plugin: {problem}"),

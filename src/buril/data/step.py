@@ -14,26 +14,23 @@ comes first, and a rejected row is never parsed.
 from __future__ import annotations
 
 import re
-import time
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser, Query, QueryCursor, Tree
+from tree_sitter import Node, Query, QueryCursor, Tree
 
 from buril.code.codefile import CodeFile
 from buril.code.language import Language, language_of, languages
-from buril.code.parse import comments, grammar, parse
+from buril.code.parse import comments, parse
 from buril.core.settings import Settings as BaseSettings
 
-PARSE_LIMIT_BYTES = 4_000_000
-"""Larger files are not parsed: tree-sitter needs some twenty times the file in memory, and seconds."""
-PARSE_LIMIT_S = 20.0
-"""Processor time after which a parse is given up: some texts (`a<` a thousand times in Java) take the square of their
-length. Real files stay below a second, so that a slower machine decides no row otherwise."""
-_GUARDED_BYTES = 16_000
+PARSE_LIMIT_BYTES = 1_000_000
+"""Larger files are not parsed; The Stack leaves them out as well. The bound is in bytes because nothing here may depend
+on time: tree-sitter needs seconds for some broken texts (`a<` over and over in Java takes the square of its length, in
+one step that can't be interrupted), and a time limit would make a row depend on the machine."""
 
 _TEXT_PARTS = ("string", "heredoc", "nowdoc", "raw_text", "jsx_text", "quoted", "quasiquote", "regex", "char")
 _TEXT_KINDS = ("text", "literal", "pod", "dollar_quote", "command_literal")
@@ -85,8 +82,6 @@ class Shared:
         self.file = file
         self.source = file.content.encode()
         self.numbers = numbers or Numbers()
-        self.gave_up = False
-        """Whether the parse took so long that it was stopped."""
         self._tree: Tree | None = None
         self._asked = False
         self._replaced = False
@@ -106,8 +101,7 @@ class Shared:
         if not self._asked:
             self._asked = True
             if self.language and not self.file.verdicts and len(self.source) <= PARSE_LIMIT_BYTES:
-                self._tree = _parse(self.file.language, self.source)
-                self.gave_up = self._tree is None
+                self._tree = parse(self.file.language, self.source)
         return self._tree
 
     @property
@@ -179,25 +173,6 @@ def apply(source: bytes, edits: list[Edit]) -> bytes:
             open_edit = Edit(open_edit.start, edit.end, open_edit.new + edit.new)
     parts += (source[done : open_edit.start], open_edit.new, source[open_edit.end :])
     return b"".join(parts)
-
-
-def _parse(language: str, source: bytes) -> Tree | None:
-    """The tree, or None where it would take too long."""
-    if len(source) <= _GUARDED_BYTES:
-        return parse(language, source)
-    parser, began = _parser(language), time.thread_time()
-    try:
-        return parser.parse(
-            lambda offset, _: source[offset:], progress_callback=lambda *_: time.thread_time() - began > PARSE_LIMIT_S
-        )
-    except ValueError:  # what the binding raises when it is told to stop
-        parser.reset()
-        return None
-
-
-@cache
-def _parser(language: str) -> Parser:
-    return Parser(grammar(language))
 
 
 def _comments(tree: Tree, source: bytes, language: str) -> list[tuple[int, int]]:

@@ -31,7 +31,7 @@ class Train(Stage):
 
     name = "train"
     version = 1
-    small: ClassVar[dict[str, Any]] = {"max_steps": 24, "batch_size": 2, "eval_tokens": 2048}
+    small: ClassVar[dict[str, Any]] = {"max_steps": 20, "batch_size": 2, "eval_tokens": 2048}
 
     class Settings(BaseSettings):
         """How the model learns. The defaults are those of the common guide for code models, 5e-5 and adapters' 2e-4."""

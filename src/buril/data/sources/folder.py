@@ -23,6 +23,7 @@ from buril.data.sources._listing import Lister, globs
 
 NOT_SOURCE = (
     "node_modules",
+    ".buril",
     "bower_components",
     "site-packages",
     "__pycache__",
@@ -65,8 +66,8 @@ class Folder:
 
         shorthand: ClassVar[str | None] = "path"
 
-        path: str
-        """The folder; `~` is the home folder. Relative to where the command runs."""
+        path: Path
+        """The folder; `~` is the home folder. Relative to the YAML."""
         license: str = ""
         """The licence (SPDX, or a word of your own such as `internal`) of every repository in it, whatever it states
         itself; a licence text in a subfolder and a file's own SPDX line still win. Empty: what each one states."""
@@ -90,7 +91,7 @@ class Folder:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._root = Path(settings.path).expanduser()
+        self._root = settings.path.expanduser()
         self._excluded = globs(settings.exclude)
         self._included = globs(settings.include) if settings.include else lambda path: True
 

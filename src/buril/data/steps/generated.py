@@ -128,14 +128,15 @@ class Generated(Step):
 
     def _by_data(self, source: bytes) -> tuple[str, str] | None:
         """Runs of base64, numbers or escapes; the patterns run only where a count says that they could matter."""
-        encoded: list[int] = []
+        kinds: list[list[int]] = [[0]]
         if b"a" * 64 in source.translate(_AS_BASE64):
-            encoded += [len(match[0]) for match in _BASE64.finditer(source)]
+            kinds.append([len(match[0]) for match in _BASE64.finditer(source)])
         dense = source.translate(None, b" \t\n")
         numeric = 1 - len(dense.translate(None, _NUMERIC)) / max(1, len(dense))
         if numeric > 0.7 or source.count(b"\\x") + source.count(b"\\u") >= 64:
-            encoded += [len(match[0]) for match in _NUMBERS.finditer(source)]
-        share = sum(encoded) / max(1, len(source))
-        if encoded and (share > ENCODED_SHARE or max(encoded) > ENCODED_RUN_BYTES and share > ENCODED_SHARE / 5):
+            kinds.append([0, *(len(match[0]) for match in _NUMBERS.finditer(source))])
+        share = max(map(sum, kinds)) / max(1, len(source))
+        longest = max(map(max, kinds))
+        if share > ENCODED_SHARE or (longest > ENCODED_RUN_BYTES and share > ENCODED_SHARE / 5):
             return "data", f"{share:.2f}"
         return None

@@ -26,14 +26,12 @@ class Syntax(Step):
         """Factor on the tolerance of each language: 0 refuses any error, 2 doubles what is let through."""
 
     def apply(self, file: CodeFile, shared: Shared) -> None:
-        """Signal `parse_errors` (0 to 1); verdict `syntax_errors`, `too_large`, `parse_too_slow`."""
+        """Signal `parse_errors` (0 to 1); verdict `syntax_errors`, or `too_large` for what is not parsed."""
         if file.verdicts:
             return
         tree = shared.tree
         if tree is None:
-            if shared.gave_up:
-                file.verdicts.append(Verdict("syntax", "parse_too_slow", str(len(shared.source))))
-            elif len(shared.source) > PARSE_LIMIT_BYTES:
+            if len(shared.source) > PARSE_LIMIT_BYTES:
                 file.verdicts.append(Verdict("syntax", "too_large", str(len(shared.source))))
             return
         ratio = error_ratio(tree) if tree.root_node.has_error else 0.0

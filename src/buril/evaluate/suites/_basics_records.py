@@ -130,13 +130,13 @@ def rotate_left(items, steps):
 def running_total(numbers):
     """Return the list of sums so far: [1, 2, 3] gives [1, 3, 6]."""
 ''',
-        '''
+        """
     total, out = 0, []
     for n in numbers:
         total += n
         out.append(total)
     return out
-''',
+""",
         (([1, 2, 3],), [1, 3, 6]),
         (([],), []),
         (([5],), [5]),

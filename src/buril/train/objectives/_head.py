@@ -80,10 +80,13 @@ def _chunk(
 ) -> torch.Tensor:
     """The loss of a few tokens; their gradients are put or added where they belong."""
     logits_CV = (hidden_CD @ weight_VD.T).float()
-    norm_C = logits_CV.logsumexp(-1)
-    loss_C = norm_C - logits_CV.gather(1, targets_C[:, None])[:, 0]
+    logits_CV.sub_(logits_CV.amax(-1, keepdim=True))
+    target_C = logits_CV.gather(1, targets_C[:, None])[:, 0]
+    error_CV = logits_CV.exp_()  # in place, once: these are the largest arrays of the whole step
+    sum_C = error_CV.sum(-1)
+    loss_C = sum_C.log() - target_C
     if any(grad is not None for grad in grads):
-        error_CV = logits_CV.sub_(norm_C[:, None]).exp_()
+        error_CV.mul_(sum_C.reciprocal()[:, None])
         error_CV.scatter_add_(1, targets_C[:, None], torch.full_like(loss_C, -1.0)[:, None])
         error_CV = error_CV.to(hidden_CD.dtype)
         if grads.hidden_TD is not None:
