@@ -94,7 +94,8 @@ def cli_page() -> str:
     """The help of every verb."""
     parts = [
         f"# Command line\n\n{NOTE}stdout is data (`--json` everywhere), stderr is talk.\n\n"
-        "Exit codes: 0 ok · 1 our bug · 2 usage or configuration · 3 a gate failed · 4 a prerequisite is missing · 130 Ctrl-C.\n"
+        "Exit codes: 0 ok · 1 our bug · 2 usage or configuration · 3 a gate failed · 4 a prerequisite is missing · "
+        "130 Ctrl-C.\n"
     ]
     context = click.Context(cli, info_name="buril")
     for title, verbs in GROUPS:
@@ -109,9 +110,8 @@ def cli_page() -> str:
                 for name in command.list_commands(inner):
                     sub = command.get_command(inner, name)
                     assert sub is not None
-                    parts.append(
-                        f"```\n{sub.get_help(click.Context(sub, info_name=name, parent=inner, max_content_width=110))}\n```\n"
-                    )
+                    below = click.Context(sub, info_name=name, parent=inner, max_content_width=110)
+                    parts.append(f"```\n{sub.get_help(below)}\n```\n")
     assert set(VERBS) == {verb for _title, verbs in GROUPS for verb in verbs}
     return "\n".join(parts)
 
@@ -125,7 +125,7 @@ GROUPS_OF_ERRORS = {
     "S": ("Store and runs", "Nothing finished is ever lost: after the cause is mended, `buril run` goes on."),
     "D": (
         "Data",
-        "Broken files never stop a run (they are dropped with their reason); these are about whole sources or settings.",
+        "Broken files never stop a run (they are dropped with their reason); these are about sources and settings.",
     ),
     "T": ("Models, tokenizer, training", "The base model, the tokenizer, packing and the training loop."),
     "E": (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -149,7 +148,7 @@ def test_broken_files_are_dropped_with_their_reason_and_the_run_goes_on(tmp_path
     with (folder / "huge.py").open("wb") as stream:  # one line of 2 GB, sparse: its size must be enough to leave it out
         stream.seek(2 * 10**9)
         stream.write(b"x")
-    os.symlink("/nowhere", folder / "dangling.py")
+    (folder / "dangling.py").symlink_to("/nowhere")
     git(folder, "add", "dangling.py", "--force")
     subprocess.run(
         ["git", "update-index", "--add", "--cacheinfo", f"100644,{'e' * 40},huge.py"], cwd=folder, check=False

@@ -187,12 +187,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a model learnt from: counts of the training part, by licence and repository."""
+    """What a model learnt from: counts by licence and repository. `source` says how exactly it is known."""
 
     files: int
     bytes: int
     licenses: dict[str, int]
     repositories: list[dict[str, Any]] = field(default_factory=list)
+    source: str = "split"
 
 
 def ancestry(store: Store, artifact: Artifact) -> Node:
@@ -216,40 +217,56 @@ def ancestors(store: Store, artifact: Artifact) -> dict[str, Artifact]:
     return found
 
 
-def origin(chain: Mapping[str, Artifact]) -> Origin | None:
-    """What the training part holds, from the split; None when there is no split among the artifacts."""
+def learnt_rows(chain: Mapping[str, Artifact]) -> tuple[pa.Table, str] | None:
+    """The files a model learnt from: row_id, repo, commit, license, bytes, one row a file; and how that is known.
+
+    The source is `train` (rows that the kept weights had read), `pack` (rows in the training sequences) or `split` (the
+    whole training part), the most exact that there is; None when there is no split.
+    """
     if "split" not in chain:
+        return None
+    columns = ["row_id", "repo", "commit", "license", "bytes"]
+    tables = [pq.read_table(path, columns=columns) for path in chain["split"].files("train/*.parquet")]
+    if not tables:
+        return None
+    table = pa.concat_tables(tables)
+    if "train" in chain and chain["train"].path("seen.parquet").exists():
+        seen, source = pq.read_table(chain["train"].path("seen.parquet")).column("row_id"), "train"
+    elif "pack" in chain:
+        spans = pq.read_table(chain["pack"].path("train.parquet"), columns=["spans"]).column("spans")
+        seen, source = pc.struct_field(pc.list_flatten(spans), "row_id"), "pack"
+    else:
+        return table, "split"
+    return table.filter(pc.is_in(table.column("row_id"), value_set=pc.unique(seen).cast(pa.string()))), source
+
+
+def origin(chain: Mapping[str, Artifact]) -> Origin | None:
+    """What a model learnt from, counted by licence and repository; None when there is no split among the artifacts."""
+    learnt = learnt_rows(chain)
+    if learnt is None:
         return None
     licenses: dict[str, int] = {}
     repositories: dict[str, dict[str, Any]] = {}
-    num_files = num_bytes = 0
-    for path in chain["split"].files("train/*.parquet"):
-        for row in pq.read_table(path, columns=["repo", "commit", "license", "bytes"]).to_pylist():
-            num_files += 1
-            num_bytes += row["bytes"]
-            licenses[row["license"]] = licenses.get(row["license"], 0) + 1
-            entry = repositories.setdefault(
-                row["repo"], {"repo": row["repo"], "commit": row["commit"], "licenses": set(), "files": 0}
-            )
-            entry["files"] += 1
-            entry["licenses"].add(row["license"])
+    rows = learnt[0].to_pylist()
+    for row in rows:
+        licenses[row["license"]] = licenses.get(row["license"], 0) + 1
+        entry = repositories.setdefault(
+            row["repo"], {"repo": row["repo"], "commit": row["commit"], "licenses": set(), "files": 0}
+        )
+        entry["files"] += 1
+        entry["licenses"].add(row["license"])
     listed = [{**entry, "licenses": sorted(entry["licenses"])} for entry in repositories.values()]
     listed.sort(key=lambda entry: (-entry["files"], entry["repo"]))
-    return Origin(num_files, num_bytes, dict(sorted(licenses.items(), key=lambda item: -item[1])), listed)
+    by_count = dict(sorted(licenses.items(), key=lambda item: (-item[1], item[0])))
+    return Origin(len(rows), sum(row["bytes"] for row in rows), by_count, listed, learnt[1])
 
 
 def models_with(store: Store, row_id: str) -> list[tuple[Artifact, int]]:
-    """Every trained model in the store that saw a row in training, with the number of its tokens."""
+    """Every trained model in the store whose weights had read a row, with the number of its tokens, repeats counted."""
     found = []
     for train in store.artifacts("train"):
-        pack = ancestors(store, train).get("pack")
-        if pack is None:
-            continue
-        spans = pc.list_flatten(pq.read_table(pack.path("train.parquet"), columns=["spans"]).column("spans"))
-        mask = pc.equal(pc.struct_field(spans, "row_id"), row_id)
-        tokens = pc.sum(pc.struct_field(spans, "length").filter(mask)).as_py() or 0
-        if tokens:
-            found.append((train, tokens))
+        if row := _one(train, "seen.parquet", row_id):
+            found.append((train, int(row["tokens"])))
     return found
 
 

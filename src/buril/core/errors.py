@@ -258,7 +258,8 @@ MESSAGES: dict[str, Message] = {
     "T105": Message(
         N_("the {quantity} of step {step} is not a number; rows: {rows}"),
         N_(
-            "the state before this step is kept; `buril trace ROW` shows a row. Lower `train.learning_rate`, or leave the rows out"
+            "the state before this step is kept; `buril why ROW` shows a row. "
+            "Lower `train.learning_rate`, or leave the rows out"
         ),
     ),
     "T106": Message(

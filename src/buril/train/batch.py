@@ -89,6 +89,21 @@ def num_steps(num_sequences: int, *, batch_size: int, epochs: float, max_steps: 
     return min(steps, max_steps) if max_steps else steps
 
 
+def seen_rows(file: PackedFile, steps: int, *, batch_size: int, seed: int) -> dict[str, int]:
+    """Tokens of every row that the first `steps` steps read, by row id: what the weights after them learnt from."""
+    per_epoch = -(-len(file) // batch_size)
+    times = np.zeros(len(file), dtype=np.int64)
+    for epoch in range(-(-steps // per_epoch)):
+        num = min(steps - epoch * per_epoch, per_epoch) * batch_size
+        times[order(len(file), seed=seed, epoch=epoch)[:num]] += 1
+    tokens: dict[str, int] = {}
+    for index in np.flatnonzero(times):
+        sequence = file[int(index)]
+        for row_id, length in zip(sequence.row_ids, sequence.lengths, strict=True):
+            tokens[row_id] = tokens.get(row_id, 0) + length * int(times[index])
+    return dict(sorted(tokens.items()))
+
+
 def step_sequences(file: PackedFile, step: int, *, batch_size: int, seed: int) -> list[Packed]:
     """The sequences of a step (counted from 0): a function of the step alone, so that resuming needs no state."""
     per_epoch = -(-len(file) // batch_size)

@@ -153,6 +153,7 @@ class Train(Stage):
 
         progress, told = loop.progress, self.settings
         write_folder(out, loop.task.trainable)
+        _write_seen(out, loop)
         out.text("curve.json", "\n".join(curve_lines(progress.curve)) + "\n")
         valid = [point["valid_loss"] for point in progress.curve if "valid_loss" in point]
         if progress.best_file and progress.best_step == 0:
@@ -165,6 +166,21 @@ class Train(Stage):
             "last_valid_loss": valid[-1] if valid else None, **summary(progress, counts),
         }  # fmt: skip
         out.text("train.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _write_seen(out: Output, loop: Any) -> None:
+    """`seen.parquet`: the rows, and how many tokens of each, that the weights which were kept had read."""
+    import pyarrow as pa
+
+    from buril.code.codefile import write_table
+    from buril.train.batch import seen_rows
+
+    progress, recipe = loop.progress, loop.recipe
+    steps = progress.best_step if progress.best_file is not None else progress.step
+    seen = seen_rows(loop.task.train, steps, batch_size=recipe.batch_size, seed=recipe.seed)
+    table = pa.table({"row_id": pa.array(list(seen), pa.string()), "tokens": pa.array(list(seen.values()), pa.int64())})
+    write_table(out.path("seen.parquet"), table)
+    out.rows["seen.parquet"] = len(seen)
 
 
 def check_fits(model: Any, pack: Artifact, *, largest: int) -> None:

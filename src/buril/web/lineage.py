@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from buril.audit.lineage import learnt_rows
 from buril.core.artifact import Artifact
 from buril.web.facets import Count
 from buril.web.stages import in_order
@@ -46,9 +46,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Lineage:
-    """All of the lineage section. `learnt` counts files in the training sequences; None when nothing tells.
+    """All of the lineage section. `learnt` counts the files that were learnt from; None when nothing tells.
 
-    `source` names the stage that told what was learnt from: `pack` (exact) or `split` (its whole training part).
+    `source` names what told it: `train` (read by the kept weights), `pack` (in the sequences) or `split` (the part).
     """
 
     links: tuple[Link, ...]
@@ -65,9 +65,10 @@ class Lineage:
 def gather_lineage(artifacts: Mapping[str, Artifact]) -> Lineage:
     """The lineage section from the manifests and from the rows that training read."""
     links = tuple(_link(name, artifact) for name, artifact in in_order(artifacts).items())
-    learnt = _learnt(artifacts)
-    if learnt is None:
+    found = learnt_rows(artifacts)
+    if found is None:
         return Lineage(links, "", None, (), 0, (), 0, Count(), 0)
+    learnt, source = found
     licenses = sorted(_grouped(learnt, ["license"]), key=lambda item: (-item[1].files, item[0]))
     by_repository = _grouped(learnt, ["repo", "commit", "license"])
     repositories = [Repository._make((*names, count.files, count.bytes)) for names, count in by_repository]
@@ -75,7 +76,7 @@ def gather_lineage(artifacts: Mapping[str, Artifact]) -> Lineage:
     rest = repositories[MAX_REPOSITORIES:]
     return Lineage(
         links=links,
-        source="pack" if "pack" in artifacts else "split",
+        source=source,
         learnt=Count(learnt.num_rows, int(pc.sum(learnt["bytes"]).as_py() or 0)),
         licenses=tuple((names[0], count) for names, count in licenses[:MAX_LICENSES]),
         num_more_licenses=max(0, len(licenses) - MAX_LICENSES),
@@ -108,26 +109,6 @@ def _hidden(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: "•••" if _secret(str(key)) and item else _hidden(item) for key, item in value.items()}
     return [_hidden(item) for item in value] if isinstance(value, list) else value
-
-
-def _learnt(artifacts: Mapping[str, Artifact]) -> pa.Table | None:
-    """Repository, commit, licence and bytes of every file that training read, one row a file."""
-    if "split" not in artifacts:
-        return None
-    columns = ["row_id", "repo", "commit", "license", "bytes"]
-    tables = [pq.read_table(path, columns=columns) for path in artifacts["split"].files("train/*.parquet")]
-    if not tables:
-        return None
-    table = pa.concat_tables(tables)
-    if "pack" not in artifacts:
-        return table
-    packed = [_row_ids(pq.read_table(path, columns=["spans"])) for path in artifacts["pack"].files("train*.parquet")]
-    return table.filter(pc.is_in(table["row_id"], value_set=pa.concat_arrays(packed).unique())) if packed else table
-
-
-def _row_ids(table: pa.Table) -> pa.Array:
-    spans = pc.list_flatten(table["spans"]).combine_chunks()
-    return pc.struct_field(spans, "row_id").cast(pa.string())
 
 
 def _grouped(table: pa.Table, by: Sequence[str]) -> list[tuple[tuple[str, ...], Count]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from buril.core.settings import Settings as BaseSettings
-from buril.train.methods._trainable import Trainable
-from buril.train.objectives._head import Head
+
+if TYPE_CHECKING:  # torch is loaded when training begins, not when a plan is made
+    from buril.train.methods._trainable import Trainable
 
 
 class Full:
@@ -29,21 +27,10 @@ class Full:
 
     def prepare(self, model: Any, *, bf16: bool, new_tokens: list[int], seed: int) -> Trainable:
         """The model in fp32 with gradients for everything; `new_tokens` are among it, and nothing here is random."""
+        import torch
+
+        from buril.train.methods._whole import Whole
+
         del new_tokens, seed
         model.float().requires_grad_(True)
-        return _Whole(model, dict(model.named_parameters()), autocast=torch.bfloat16 if bf16 else None)
-
-
-class _Whole(Trainable):
-    """A model all of whose weights are trained."""
-
-    folder: ClassVar[str] = "model"
-
-    def head(self) -> Head:
-        """The output layer; where it is tied to the input, both gradients add up."""
-        return Head(self.base.get_output_embeddings().weight)
-
-    def save(self, folder: Path) -> None:
-        """Write `config.json` and `model.safetensors`, the weights in bf16 as published models have them."""
-        self.base.config._attn_implementation = "sdpa"
-        self.base.to(torch.bfloat16).save_pretrained(folder, max_shard_size="100GB")
+        return Whole(model, dict(model.named_parameters()), autocast=torch.bfloat16 if bf16 else None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from buril.core.settings import Settings as BaseSettings
-from buril.train.batch import IGNORE, Batch
-from buril.train.objectives._head import Head, linear_cross_entropy
+
+if TYPE_CHECKING:  # torch is loaded when training begins, not when a plan is made
+    import torch
+
+    from buril.train.batch import Batch
+    from buril.train.objectives._head import Head
 
 
 class CrossEntropy:
@@ -31,5 +33,8 @@ class CrossEntropy:
 
     def loss_sum(self, hidden_TD: torch.Tensor, head: Head, batch: Batch) -> torch.Tensor:
         """The sum over target tokens."""
+        from buril.train.batch import IGNORE
+        from buril.train.objectives._head import linear_cross_entropy
+
         kept_T = batch.targets_T != IGNORE
         return linear_cross_entropy(hidden_TD[kept_T], head, batch.targets_T[kept_T])
