@@ -118,8 +118,7 @@ SCRIPT = textwrap.dedent(
     import sys
     from pathlib import Path
     from buril.core.plan import run
-    from buril.core.stage import Inputs, Output
-from buril.core.store import Store
+    from buril.core.store import Store
     from tests.core.toy import chain
     made = run(chain(steps=int(sys.argv[2]), sleep_s=float(sys.argv[3])), Store(Path(sys.argv[1])), name="toy")
     print(sorted(made.reused), made.artifacts["double"].digest, made.artifacts["count"].manifest.metrics["resumed_from"])
@@ -238,8 +237,7 @@ DISK = textwrap.dedent(
     from pathlib import Path
     from buril.core.errors import BurilError
     from buril.core.plan import run
-    from buril.core.stage import Inputs, Output
-from buril.core.store import Store
+    from buril.core.store import Store
     from tests.core.toy import chain
     try:
         run(chain(words=("x" * int(sys.argv[2]),) * 8), Store(Path(sys.argv[1])), name="toy")

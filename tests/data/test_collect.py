@@ -290,6 +290,7 @@ except KeyboardInterrupt:
 def test_a_worker_that_dies_is_named(
     code: Path, output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)  # with torch, workers are spawned: the fault stays here
     monkeypatch.setattr("buril.data.source.read", lambda *arguments: os._exit(9))
     with pytest.raises(BurilError) as refused:
         collect(code, workers=2, shard_bytes=500).run({}, output("collect"))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from .person import BURIL, YAML, buril, project
@@ -99,10 +100,13 @@ def test_trace_walks_both_ways(done: Path) -> None:
         stages.add(node["stage"])
         todo += node["inputs"]
     assert {"train", "pack", "split", "prepare", "collect", "tokenizer", "base"} <= stages
-    repo = model["learnt_from"]["repositories"][0]["repo"]
-    files = json.loads(buril("trace", f"{repo}/src/m{repo[-1]}1.py", "--json", cwd=done).out)["files"]
-    assert files[0]["part"] == "train"
-    assert files[0]["models"][0]["tokens"] > 0
+    assert model["learnt_from"]["source"] == "train", "counted is what the kept weights had read, not what was offered"
+    seen = pq.read_table(next((done / ".buril" / "train").glob("[!.]*/seen.parquet"))).to_pylist()
+    assert len(seen) == model["learnt_from"]["files"]
+    file = json.loads(buril("trace", seen[0]["row_id"], "--json", cwd=done).out)["files"][0]
+    assert file["part"] == "train"
+    assert file["models"][0]["tokens"] == seen[0]["tokens"]
+    assert file["models"][0]["digest"] == model["graph"]["digest"]
 
 
 def test_a_completion_can_be_traced(done: Path) -> None:

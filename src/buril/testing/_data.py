@@ -1,0 +1,260 @@
+"""Contract checks of what reads and cleans code: sources, steps, languages, scanners."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import PurePosixPath
+from typing import Any
+
+from buril.code.codefile import CodeFile, Finding, Redaction, Verdict
+from buril.code.language import Language, languages
+from buril.data.prepare import BROKEN_ROW
+from buril.data.source import Dropped, Repository, SourceFile, read
+from buril.data.step import Shared
+from buril.scanners import Scanner
+from buril.testing._common import check_plugin, class_of, expect, make, plain, same
+
+ODD_TEXTS: Mapping[str, str] = {
+    "empty": "",
+    "blank": " \t\n\n",
+    "no line end": "x = 1",
+    "byte order mark": "\ufeffx = 1\n",
+    "CR LF": "a = 1\r\nb = 2\r\n",
+    "lone CR": "a = 1\rb = 2\r",
+    "beyond ASCII": "naïve = 'año 世界 🌍'\n# ünï\n",
+    "form feed and escape": "a = 1\x0c\n\x1b[0m\n",
+    "one long line": "x = [" + "1, " * 4000 + "]\n",
+    "deep nesting": "(" * 300 + "\n",
+    "an open string": '"""never closed\n',
+    "an open comment": "/* never closed\n",
+    "merge marks": "<<<<<<< HEAD\na = 1\n=======\na = 2\n>>>>>>> other\n",
+}
+"""Texts that real repositories hold and that code forgets."""
+PLAIN_TEXT = "import os\n\n# a comment\ndef f(a):\n\treturn os.path.join(a, 'b')\n"
+ROW_LANGUAGES = ("python", "javascript", "c", "", "no_such_language")
+READ = 50
+KEPT = ("row_id", "sha256", "repo", "commit", "path", "bytes")
+GROWING = ("redactions", "findings", "verdicts")
+SEVERITIES = ("low", "medium", "high")
+_SLUG = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def check_source(source: Any, *, max_bytes: int = 1_000_000) -> None:
+    """A source gives the same repositories and files each time, and its fingerprint is plain, stable JSON.
+
+    Args:
+        source: a source with settings that make it find at least one readable file.
+        max_bytes: larger files are not read.
+    """
+    check_plugin("source", source)
+    expect(not isinstance(source, type), "check_source needs a source with settings, not the class")
+    again = type(source)(source.settings)
+    observed = plain(source.observe(), "observe() is no plain JSON")
+    same(observed, plain(source.observe(), "observe() is no plain JSON"), "observe() changes from call to call")
+    same(observed, plain(again.observe(), "observe() is no plain JSON"), "two equal sources observe differently")
+    repositories = list(source.repositories())
+    same(repositories, list(again.repositories()), "repositories() changes from call to call")
+    names = [item.name for item in repositories]
+    expect(len(set(names)) == len(names), f"two repositories have one name: {sorted(names)}")
+    num_read = sum(_check_repository(source, again, item, observed, max_bytes) for item in repositories)
+    expect(num_read, "no file could be read: give check_source a source that finds some")
+
+
+def _check_repository(source: Any, again: Any, repository: Repository, observed: bytes, max_bytes: int) -> int:
+    """Check the files of a repository; gives how many could be read."""
+    name = repository.name
+    expect(name and name.strip("/") == name and "\\" not in name, f"{name!r} is no name for a repository")
+    expect(repository.kind in ("git", "folder", "package"), f"{name} is of an unknown kind: {repository.kind!r}")
+    expect(repository.root.is_dir(), f"{name}: root is no folder of this machine: {repository.root}")
+    expect(str(repository.root).encode() not in observed, f"observe() tells where {name} stands: {repository.root}")
+    files = sorted(source.files(repository), key=lambda item: item.path)
+    same(files, sorted(again.files(repository), key=lambda item: item.path), f"files() of {name} change")
+    paths = [item.path for item in files]
+    expect(len(set(paths)) == len(paths), f"{name} lists a path twice")
+    for item in files:
+        expect(isinstance(item, SourceFile | Dropped), f"{name}: files() gave {type(item).__name__}")
+        path = PurePosixPath(item.path)
+        expect(not path.is_absolute() and ".." not in path.parts, f"{name}: {item.path} is not inside the repository")
+        if isinstance(item, Dropped):
+            expect(_SLUG.fullmatch(item.reason), f"{name}/{item.path}: the reason {item.reason!r} is no slug")
+    listed = [item for item in files if isinstance(item, SourceFile)][:READ]
+    return sum(isinstance(read(repository, item, max_bytes), CodeFile) for item in listed)
+
+
+def check_step(step: Any) -> None:
+    """A step gives the same for the same row, adds and edits only, and takes any text of any language.
+
+    What it may change of a row: signals, findings, redactions and verdicts (added), `language` where it was empty,
+    `license`, and the text through `shared` alone.
+    """
+    check_plugin("step", step)
+    step = make(step)
+    for name, text in {"plain": PLAIN_TEXT, **ODD_TEXTS}.items():
+        for language in ROW_LANGUAGES:
+            where = f"on {name} text in {language or 'no language'}"
+            first, second = (_applied(step, text, language, where, refused=False) for _ in range(2))
+            same(first, second, f"two runs of the step differ {where}")
+    refused = _applied(step, PLAIN_TEXT, "python", "on a refused row", refused=True)
+    same(
+        refused, _applied(step, PLAIN_TEXT, "python", "on a refused row", refused=True), "runs on a refused row differ"
+    )
+
+
+def _applied(step: Any, text: str, language: str, where: str, *, refused: bool) -> CodeFile:
+    """A row after the step, all its promises checked."""
+    file = CodeFile(
+        "acme/vault", "src/vault.txt", text, commit="c0ffee", language=language, license="MIT", signals={"stars": 3.0},
+        redactions=[Redaction("email", 1, "<EMAIL:1>")], findings=[Finding("other", "rule", 1, "low")],
+        verdicts=[Verdict("other", "refused")] if refused else [],
+    )  # fmt: skip
+    before = deepcopy(file)
+    shared = Shared(file)
+    try:
+        step.apply(file, shared)
+        expect(file.content == text, f"the step wrote to file.content {where}: edits go through `shared`")
+        shared.finish()
+    except BROKEN_ROW as problem:
+        raise AssertionError(f"the step raised {problem!r} {where}") from problem
+    for name in KEPT:
+        same(getattr(before, name), getattr(file, name), f"the step changed `{name}` {where}")
+    if before.language:
+        same(before.language, file.language, f"the step changed a language that was known {where}")
+    for name in GROWING:
+        old, new = getattr(before, name), getattr(file, name)
+        same(old, new[: len(old)], f"the step took away or changed `{name}` {where}")
+    same(before.signals, {key: file.signals.get(key) for key in before.signals}, f"the step changed a signal {where}")
+    expect(all(math.isfinite(value) for value in file.signals.values()), f"a signal is not finite {where}")
+    reasons = [item.reason for item in file.verdicts]
+    expect(all(_SLUG.fullmatch(item) for item in reasons), f"a verdict's reason is no slug {where}: {reasons}")
+    expect(all(item.severity in SEVERITIES for item in file.findings), f"a finding has another severity {where}")
+    return file
+
+
+def check_language(language: type[Language]) -> None:
+    """The facts of a language have their form, its grammar reads its comments, and it takes no other's files."""
+    from tree_sitter import Parser
+    from tree_sitter_language_pack import get_language
+
+    check_plugin("language", language)
+    name = language.name
+    expect(_SLUG.fullmatch(name), f"{name!r} is no name for a language")
+    known = (language.extensions, language.filenames, language.interpreters)
+    expect(any(known), f"{name} has no extensions, file names or interpreters: no file would ever be of it")
+    for facts in known:
+        expect(isinstance(facts, tuple) and len(set(facts)) == len(facts), f"{name} lists one twice: {facts}")
+    endings = (*language.extensions, *language.claims, *language.refuses)
+    wrong = [item for item in endings if not re.fullmatch(r"\.[^\s./A-Z]+", item)]
+    expect(not wrong, f"{name}: endings are lower case and start with their only dot: {wrong}")
+    for ending, pattern in (*language.claims.items(), *language.refuses.items()):
+        expect(_compiles(pattern), f"{name}: the pattern for {ending} is no regular expression: {pattern}")
+    expect(0 <= language.parse_tolerance <= 1, f"{name}.parse_tolerance is a share: {language.parse_tolerance}")
+    expect(1 <= language.indent <= 8, f"{name}.indent is in columns: {language.indent}")
+    _check_alone(language)
+    try:
+        parser = Parser(get_language(language.grammar))
+    except LookupError as problem:
+        raise AssertionError(f"tree-sitter-language-pack has no grammar {language.grammar!r}") from problem
+    for text in (PLAIN_TEXT, *ODD_TEXTS.values()):
+        root = parser.parse(text.encode()).root_node
+        same(root.end_byte <= len(text.encode()), True, f"the grammar of {name} does not read {text[:20]!r}")
+    marks = [*language.line_comments, *(f"{first} word {last}" for first, last in language.block_comments)]
+    for mark in marks:
+        tree = parser.parse(f"\n{mark} word\n".encode() if mark in language.line_comments else f"\n{mark}\n".encode())
+        expect(not tree.root_node.has_error, f"the grammar of {name} does not read its comment {mark!r}")
+    _check_functions(language)
+
+
+def _check_alone(language: type[Language]) -> None:
+    """No other language owns what this one lists: the later by name would win in silence."""
+    for other in languages().values():
+        if other.name != language.name:
+            for fact in ("extensions", "filenames", "interpreters"):
+                both = set(getattr(language, fact)) & set(getattr(other, fact))
+                expect(
+                    not both, f"{language.name} and {other.name} both list {sorted(both)}: use `claims` in one of them"
+                )
+
+
+def _check_functions(language: type[Language]) -> None:
+    from tree_sitter import Query, QueryError
+    from tree_sitter_language_pack import get_language
+
+    if not language.functions:
+        return
+    try:
+        query = Query(get_language(language.grammar), language.functions)
+    except QueryError as problem:
+        raise AssertionError(f"{language.name}.functions is no query of its grammar: {problem}") from problem
+    captures = {query.capture_name(number) for number in range(query.capture_count)}
+    named = {"function", "body"} <= captures and captures & {"name", "declarator"}
+    expect(named, f"{language.name}.functions captures {sorted(captures)}: @function, @body and @name are needed")
+    extra = captures - {"function", "body", "name", "declarator", "open"}
+    expect(not extra, f"{language.name}.functions captures what nobody reads: {sorted(extra)}")
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern, re.MULTILINE)
+    except re.error:
+        return False
+    return True
+
+
+def check_scanner(scanner: Any, samples: Mapping[str, str] | None = None) -> None:
+    """A scanner finds what is planted, keeps no state, takes any text, and its findings have their form.
+
+    Args:
+        scanner: the class, or a scanner with settings.
+        samples: further texts by the rule that must see each.
+    """
+    check_plugin("scanner", scanner)
+    own = getattr(class_of(scanner), "self_test", Scanner.self_test) is not Scanner.self_test
+    expect(own, "the scanner has no self_test of its own: plant a bad sample for each rule and name those it misses")
+    scanner = make(scanner)
+    missed = scanner.self_test()
+    expect(missed == [], f"the scanner misses its own planted samples: {', '.join(map(str, missed))}")
+    for rule, text in (samples or {}).items():
+        found = {item.rule for item in _findings(scanner, text, "")}
+        expect(rule in found, f"the rule {rule} does not see its sample; seen: {sorted(found) or 'nothing'}")
+    expect(_findings(scanner, "", "python") == [], "the scanner finds something in an empty text")
+    texts = [*(samples or {}).values(), PLAIN_TEXT, *ODD_TEXTS.values()]
+    seen = [_findings(scanner, text, "python") for text in texts]
+    again = [_findings(scanner, text, "python") for text in reversed(texts)][::-1]
+    same(seen, again, "findings depend on the texts that were scanned before")
+    for text in texts:
+        _check_spans(scanner, text.encode())
+
+
+def _findings(scanner: Any, text: str, language: str) -> list[Finding]:
+    """What a scanner sees, each finding's form checked."""
+    try:
+        found = list(_each(scanner.scan(text, language)))
+    except BROKEN_ROW as problem:
+        raise AssertionError(f"the scanner raised {problem!r} on {text[:40]!r}") from problem
+    for item in found:
+        expect(item.scanner and item.rule, f"a finding names no scanner or no rule: {item}")
+        expect(item.severity in SEVERITIES, f"{item.severity!r} is no severity: {', '.join(SEVERITIES)}")
+        expect(
+            1 <= item.line <= text.count("\n") + 1, f"line {item.line} is outside of a text of {text.count(chr(10))}"
+        )
+    return found
+
+
+def _each(found: Iterator[Any]) -> Iterator[Finding]:
+    for item in found:
+        expect(isinstance(item, Finding), f"scan() gave {type(item).__name__}, not Finding")
+        yield item
+
+
+def _check_spans(scanner: Any, source: bytes) -> None:
+    """Spans, where a scanner gives them, are inside the text, in order, and do not meet."""
+    if hasattr(scanner, "spans"):
+        end = 0
+        for span in scanner.spans(source, "python"):
+            expect(
+                end <= span.start < span.end <= len(source), f"{span} is outside of the text or meets the one before"
+            )
+            end = span.end

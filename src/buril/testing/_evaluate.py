@@ -1,0 +1,343 @@
+"""Contract checks of what examines a model: metrics, suites, generators, sandboxes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import math
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buril.code.codefile import CodeFile, write_rows
+from buril.core.artifact import Artifact, Manifest
+from buril.core.errors import BurilError
+from buril.evaluate.suite import SuiteContext, SuiteResult
+from buril.generators._generator import Completion, Request
+from buril.sandboxes._sandbox import Call, CallResult, Job, Limits, Protection, Verdict
+from buril.testing._common import check_plugin, class_of, expect, make, plain, same
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TEXTS = (
+    "return a + b\n",
+    "return a - b\n",
+    "",
+    "for item in items:\n    yield item\n",
+    "año = '世界'\n",
+    "x" * 3000,
+    "\n\n  \n",
+)
+"""Bodies as a model writes them, none like another."""
+COUNTS = ((1, 0, 1), (1, 1, 1), (10, 3, 1), (10, 3, 5), (10, 10, 10), (20, 0, 10))
+"""Samples, passed among them, k."""
+
+
+def check_metric(metric: Any) -> None:
+    """A metric is 1 for a text against itself, stays from 0 to 1, takes any text, and gives the same each time.
+
+    A metric of texts has `score(text, reference)` and `share`; one of counts has `score(num_samples, num_passed, k)`.
+    """
+    check_plugin("metric", metric)
+    metric = make(metric)
+    parameters = [*inspect.signature(metric.score).parameters]
+    if parameters == ["num_samples", "num_passed", "k"]:
+        _check_counts(metric)
+        return
+    same(parameters, ["text", "reference"], "score() takes other parameters than a metric of texts or of counts")
+    share = getattr(metric, "share", None)
+    expect(isinstance(share, bool), "`share` says whether every score is 0 or 1: it must be True or False")
+    for text in TEXTS:
+        expect(
+            metric.score(text, text) == 1.0, f"a text against itself scores {metric.score(text, text)}: {text[:30]!r}"
+        )
+        for other in TEXTS:
+            score = metric.score(text, other)
+            expect(
+                math.isfinite(score) and 0 <= score <= 1, f"{score} is not from 0 to 1: {text[:30]!r} {other[:30]!r}"
+            )
+            expect(not share or score in (0, 1), f"`share` is True, but a score is {score}")
+            same(score, metric.score(text, other), "the same texts get two scores")
+    expect(metric.score(TEXTS[3], TEXTS[0]) < 1, "texts that differ much score 1 as well")
+
+
+def _check_counts(metric: Any) -> None:
+    for num_samples, num_passed, k in COUNTS:
+        score = metric.score(num_samples, num_passed, k)
+        told = f"score({num_samples}, {num_passed}, {k}) is {score}"
+        expect(math.isfinite(score) and 0 <= score <= 1, f"{told}, not from 0 to 1")
+        expect(num_passed != num_samples or score == 1, f"{told}, though all passed")
+        expect(num_passed != 0 or score == 0, f"{told}, though none passed")
+
+
+# --- suites
+
+
+class Recorder:
+    """A generator that always answers the same and keeps what it was asked; it loads no model."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def open(self, *_folders: Path, **_more: Path | None) -> None:
+        """There is nothing to load."""
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[list[Completion]]:
+        """The same text for every request."""
+        for request in requests:
+            self.asked.append(["complete", repr(request)])
+            yield [Completion("    return 1\n", (1, 2), "stop", -1.0) for _ in range(request.num_samples)]
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Every token as likely as one in e."""
+        import numpy as np
+
+        self.asked += [["score", list(ids)] for ids in sequences]
+        return [np.full(max(0, len(ids) - 1), -1.0, dtype=np.float32) for ids in sequences]
+
+    def encode(self, text: str) -> list[int]:
+        """The bytes."""
+        return list(text.encode())
+
+    def chat(self, messages: Sequence[Mapping[str, str]], prefill: str = "") -> tuple[int, ...]:
+        """The bytes of the messages."""
+        return tuple(self.encode("\n".join(item["content"] for item in messages) + prefill))
+
+
+class RecordingSandbox:
+    """A sandbox that runs nothing: every call comes out wrong. It keeps the jobs, expected values included."""
+
+    def __init__(self, asked: list[Any]) -> None:
+        self.asked = asked
+
+    def run(self, job: Job) -> Verdict:
+        """Keep a job."""
+        calls = [[_stable(call.args), _stable(call.expected), call.raises] for call in job.calls]
+        self.asked.append(["run", job.source, job.entry, calls])
+        return Verdict("wrong", tuple(CallResult("wrong") for _ in job.calls))
+
+    def run_all(self, jobs: Sequence[Job]) -> Iterator[Verdict]:
+        """Keep several."""
+        yield from map(self.run, jobs)
+
+    def capabilities(self) -> tuple[Protection, ...]:
+        """Nothing runs, so nothing is to be protected."""
+        return ()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def check_suite(suite: Any) -> None:
+    """A suite names its measures, asks the same of every model, and gives results that survive JSON.
+
+    The model and the sandbox are stand-ins that answer always the same, so this needs neither torch nor isolation;
+    `suite.check` is left out.
+    """
+    check_plugin("suite", suite)
+    suite = make(suite)
+    names = suite.metrics()
+    expect(isinstance(names, tuple) and names and len(set(names)) == len(names), f"metrics() is {names!r}: some names")
+    expect(all(isinstance(item, str) and item for item in names), f"metrics() is {names!r}: names are texts")
+    first, asked = _examined(suite)
+    second, asked_again = _examined(make(class_of(suite)) if isinstance(suite, type) else suite)
+    expect(asked, "the suite asked nothing of the model on a split of two languages")
+    same(asked, asked_again, "the suite asks something else each time")
+    same(_as_json(first), _as_json(second), "the same answers give two results")
+    strange = sorted(set(first.measures) - set(names))
+    expect(not strange, f"run() gives measures that metrics() does not name, so no gate can refer to them: {strange}")
+    missing = sorted(set(names) - set(first.measures))
+    expect(not missing, f"metrics() names what run() does not give: {missing}")
+    for language, measures in first.by_language.items():
+        expect(set(measures) <= set(first.measures), f"by_language[{language!r}] has measures of its own")
+    for name, measure in first.measures.items():
+        sizes = {len(measure.units), len(measure.numerators), len(measure.denominators)}
+        expect(len(sizes) == 1, f"{name}: units, numerators and denominators differ in number")
+        expect(len(set(measure.units)) == len(measure.units), f"{name}: a unit is counted twice")
+    same(SuiteResult.from_json(first.to_json()).to_json(), first.to_json(), "the result does not survive JSON")
+
+
+def suite_data(suite: Any) -> str:
+    """SHA-256 of all that a suite asks of a model and of the sandbox on a fixed split.
+
+    It changes when tasks, prompts or expected values change: then the suite's `version` must go up, because scores
+    before and after do not compare.
+    """
+    return hashlib.sha256(plain(_examined(make(suite))[1], "the suite asks what is no plain JSON")).hexdigest()
+
+
+def _examined(suite: Any) -> tuple[SuiteResult, list[Any]]:
+    """What a suite finds of the recorder, and what it asked."""
+    generator = Recorder()
+    with tempfile.TemporaryDirectory(prefix="buril-suite-") as name:
+        folder = Path(name)
+        files = [
+            CodeFile("acme/vault", path, text, language=language)
+            for path, text, language in (
+                ("a.py", _PYTHON, "python"), ("b.js", _JAVASCRIPT, "javascript"), ("c.py", "x = 1\n", "python"),
+            )
+        ]  # fmt: skip
+        write_rows(folder / "test" / "00000.parquet", files)
+        split = Artifact(folder, Manifest("split", 1, "0" * 64, "0" * 64, {}, {}, ()))
+        sandbox = RecordingSandbox(generator.asked)
+        context = SuiteContext(generator=generator, split=split, sandbox=lambda: sandbox, seed=7)
+        return suite.run(context), generator.asked
+
+
+def _as_json(result: SuiteResult) -> bytes:
+    return plain([result.to_json(), result.samples], "the suite's result is no plain JSON")
+
+
+def _stable(value: Any) -> str:
+    """The text of a value, the same whatever the order of a set."""
+    if isinstance(value, set | frozenset):
+        return f"{type(value).__name__}({sorted(map(_stable, value))})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_stable(key)}: {_stable(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__}({', '.join(map(_stable, value))})"
+    return repr(value)
+
+
+_PYTHON = '''def total(items):
+    """Add the prices."""
+    result = 0
+    for item in items:
+        result += item.price
+    return result
+
+
+def label(name, width=20):
+    text = name.strip().title()
+    return text.ljust(width)
+'''
+_JAVASCRIPT = """function total(items) {
+  let result = 0;
+  for (const item of items) result += item.price;
+  return result;
+}
+"""
+
+
+# --- generators
+
+
+def check_generator(generator: Any) -> None:
+    """An open generator answers in order and in number, keeps to limits, and gives the same for the same seed.
+
+    Args:
+        generator: a generator whose model is open; what it writes does not matter. Filling in the middle and chats are
+            left out: not every model can do them.
+    """
+    check_plugin("generator", generator)
+    ids = generator.encode("def add(a, b):\n    return a + b\n")
+    expect(ids and all(isinstance(item, int) and item >= 0 for item in ids), f"encode() gave no ids: {ids[:5]}")
+    same(ids, generator.encode("def add(a, b):\n    return a + b\n"), "encode() gives two answers")
+    requests = [
+        Request("def add(a, b):", max_tokens=6),
+        Request("x = ", max_tokens=3, temperature=0.8, num_samples=3, seed=5),
+        Request(tuple(ids), max_tokens=4, stop=("\n", "return")),
+    ]
+    found, again = list(generator.complete(requests)), list(generator.complete(requests))
+    same([len(item) for item in found], [1, 3, 1], "complete() gives other numbers of samples than asked")
+    same(found, again, "the same requests and seeds give two answers")
+    for request, completions in zip(requests, found, strict=True):
+        for item in completions:
+            _check_completion(request, item)
+    same(list(generator.complete([])), [], "complete() of nothing gives something")
+    _check_scores(generator, ids)
+
+
+def _check_completion(request: Request, item: Completion) -> None:
+    expect(
+        len(item.tokens) <= request.max_tokens, f"{len(item.tokens)} tokens, though {request.max_tokens} were the most"
+    )
+    expect(not any(stop in item.text for stop in request.stop), f"a stop string is part of the text: {item.text!r}")
+    expect(item.finish_reason in ("eos", "stop", "length"), f"{item.finish_reason!r} is no reason to finish")
+    expect(math.isfinite(item.logprob) and item.logprob <= 1e-6, f"{item.logprob} is the logarithm of no probability")
+
+
+def _check_scores(generator: Any, ids: list[int]) -> None:
+    import numpy as np
+
+    sequences = [ids, ids[:1], ids[: max(2, len(ids) // 2)]]
+    scores = generator.score(sequences)
+    same([len(item) for item in scores], [len(item) - 1 for item in sequences], "score() gives other lengths")
+    for sequence, item in zip(sequences, scores, strict=True):
+        expect(np.isfinite(item).all() and (item <= 1e-6).all(), "a score is the logarithm of no probability")
+        alone = generator.score([sequence])[0]
+        expect(np.allclose(item, alone, atol=1e-3), "a sequence scores otherwise beside others")
+    # a token's score depends on what comes before it alone
+    expect(
+        np.allclose(scores[0][: len(scores[2])], scores[2], atol=1e-3), "later tokens change the score of earlier ones"
+    )
+
+
+# --- sandboxes
+
+GOOD = Job("def f(x):\n    return x + 1\n", "f", (Call((1,), 2), Call((-1,), 0)))
+_SHORT = Limits(cpu_s=1, wall_s=5.0)
+BAD: Mapping[str, tuple[Job, tuple[str, ...]]] = {
+    "a wrong value": (Job("def f(x):\n    return x\n", "f", (Call((1,), 2),)), ("wrong",)),
+    "an exception": (Job("def f(x):\n    return 1 // 0\n", "f", (Call((1,), 2),)), ("error",)),
+    "a broken text": (Job("def f(:\n", "f", (Call((1,), 2),)), ("error",)),
+    "another entry": (Job("def g(x):\n    return 2\n", "f", (Call((1,), 2),)), ("error",)),
+    "an endless loop": (
+        Job("def f(x):\n    while True:\n        pass\n", "f", (Call((1,), 2),), _SHORT),
+        ("timeout_cpu", "timeout_wall"),
+    ),
+    "an early exit": (Job("import os\ndef f(x):\n    os._exit(0)\n", "f", (Call((1,), 2),)), ()),
+    "an equal-to-all": (
+        Job("class All(int):\n    def __eq__(self, other):\n        return True\n    __hash__ = None\n"
+            "def f(x):\n    return All(9)\n", "f", (Call((1,), 2),)), (),
+    ),
+}  # fmt: skip
+"""Programs that must not pass, and how each may come out (nothing named: in any way but `pass`)."""
+
+
+def check_sandbox(sandbox: Any) -> None:
+    """A sandbox lists its protections, judges known programs right, and lets none out; else it refuses with E001.
+
+    It stays open. On a machine that allows no isolation the refusal is what is checked.
+    """
+    check_plugin("sandbox", sandbox)
+    sandbox = make(sandbox)
+    listed = sandbox.capabilities()
+    expect(listed and all(item.name for item in listed), "capabilities() lists nothing: `buril doctor` shows it")
+    expect(len({item.name for item in listed}) == len(listed), "two capabilities have one name")
+    lacking = [item.name for item in listed if not item.available]
+    try:
+        good = sandbox.run(GOOD)
+    except BurilError as problem:
+        same(problem.code, "E001", "a sandbox that can't isolate refuses with E001")
+        expect(lacking, "the sandbox refuses, though it says that all protections are available")
+        return
+    expect(good.passed, f"a right program does not pass: {good.status} {good.detail}")
+    expect(not good.forgeable, "expected values are within the candidate's reach")
+    verdicts = list(sandbox.run_all([job for job, _statuses in BAD.values()]))
+    expect(len(verdicts) == len(BAD), "run_all() gives another number of verdicts than of jobs")
+    for (name, (_job, statuses)), verdict in zip(BAD.items(), verdicts, strict=True):
+        expect(not verdict.passed, f"{name} passes")
+        expect(not statuses or verdict.status in statuses, f"{name} comes out as {verdict.status}, not {statuses}")
+    _check_walls(sandbox)
+    expect(sandbox.run(GOOD).passed, "after bad programs a right one no longer passes")
+
+
+def _check_walls(sandbox: Any) -> None:
+    """The candidate reads no file of the machine and reaches no port of it."""
+    with tempfile.TemporaryDirectory(prefix="buril-walls-") as folder, contextlib.closing(socket.socket()) as server:
+        secret = Path(folder) / "secret.txt"
+        secret.write_text("a secret of the machine", encoding="utf-8")
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        reading = "def f(path):\n    return open(path).read()\n"
+        calling = "import socket\ndef f(port):\n    socket.create_connection(('127.0.0.1', port), 2)\n    return True\n"
+        read = sandbox.run(Job(reading, "f", (Call((str(secret),), secret.read_text(encoding="utf-8")),)))
+        expect(not read.passed, "a candidate reads files of the machine")
+        called = sandbox.run(Job(calling, "f", (Call((server.getsockname()[1],), True),)))
+        expect(not called.passed, "a candidate reaches the network")
