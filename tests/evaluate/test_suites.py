@@ -16,6 +16,7 @@ from buril.evaluate.suites.completion import Completion as CompletionSuite
 from buril.evaluate.suites.completion import cut
 from buril.evaluate.suites.perplexity import Perplexity
 from buril.generators._generator import Completion
+from buril.sandboxes._sandbox import Verdict
 from buril.sandboxes.namespaces import Namespaces
 
 MakeInputs = Callable[[], dict[str, Artifact]]
@@ -62,6 +63,21 @@ def test_a_task_that_does_not_hold_stops_before_generation(
     with pytest.raises(BurilError) as caught:
         Basics(Basics.Settings()).check(told)
     assert caught.value.code == "E006" and TASKS[1].name in caught.value.cause
+
+
+class Broken(Namespaces):
+    """A sandbox whose workers die under it, as when somebody kills them."""
+
+    def run_all(self, jobs: Any) -> Any:
+        return [Verdict("harness_error", detail="the worker is gone") for _job in jobs]
+
+
+def test_a_sandbox_that_breaks_is_no_verdict_on_the_model(inputs: MakeInputs, canned: str) -> None:
+    given = inputs()
+    told = SuiteContext(opened(canned, given), given["split"], lambda: Broken(Namespaces.Settings()), max_items=2)
+    with pytest.raises(BurilError) as caught:
+        Basics(Basics.Settings()).run(told)
+    assert caught.value.code == "E007" and "the worker is gone" in caught.value.cause
 
 
 def test_a_bound_takes_the_same_tasks_always(inputs: MakeInputs) -> None:

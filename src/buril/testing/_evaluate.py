@@ -10,7 +10,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from buril.code.codefile import CodeFile, write_rows
 from buril.core.artifact import Artifact, Manifest
@@ -112,6 +112,8 @@ class Recorder:
 class RecordingSandbox:
     """A sandbox that runs nothing: every call comes out wrong. It keeps the jobs, expected values included."""
 
+    version: ClassVar[int] = 1
+
     def __init__(self, asked: list[Any]) -> None:
         self.asked = asked
 
@@ -186,7 +188,8 @@ def _examined(suite: Any) -> tuple[SuiteResult, list[Any]]:
         split = Artifact(folder, Manifest("split", 1, "0" * 64, "0" * 64, {}, {}, ()))
         sandbox = RecordingSandbox(generator.asked)
         context = SuiteContext(generator=generator, split=split, sandbox=lambda: sandbox, seed=7)
-        return suite.run(context), generator.asked
+        result: SuiteResult = suite.run(context)
+        return result, generator.asked
 
 
 def _as_json(result: SuiteResult) -> bytes:
