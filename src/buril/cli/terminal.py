@@ -26,7 +26,11 @@ def watch(events: EventLog) -> Reader | _Drawn:
 
 def metrics_line(metrics: dict[str, Any]) -> str:
     """The first few metrics of a stage on one line: `files 2,000 · bytes 12.1 MB`."""
-    shown = [(name, value) for name, value in metrics.items() if isinstance(value, int | float | str) and value != ""]
+    shown = [
+        (name, value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float | str) and value != "" and "." not in name  # dotted: results, told at the end
+    ]
     return " · ".join(f"{name.replace('_', ' ')} {number(name, value)}" for name, value in shown[:MAX_SHOWN])
 
 

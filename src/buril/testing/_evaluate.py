@@ -234,10 +234,11 @@ def check_generator(generator: Any) -> None:
     """An open generator answers in order and in number, keeps to limits, and gives the same for the same seed.
 
     Args:
-        generator: a generator whose model is open; what it writes does not matter. Filling in the middle and chats are
-            left out: not every model can do them.
+        generator: a generator whose model is open, or the class of one that needs none; what it writes does not matter.
+            Filling in the middle and chats are left out: not every model can do them.
     """
     check_plugin("generator", generator)
+    generator = make(generator)
     ids = generator.encode("def add(a, b):\n    return a + b\n")
     expect(ids and all(isinstance(item, int) and item >= 0 for item in ids), f"encode() gave no ids: {ids[:5]}")
     same(ids, generator.encode("def add(a, b):\n    return a + b\n"), "encode() gives two answers")

