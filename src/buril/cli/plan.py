@@ -51,7 +51,7 @@ def command(
 
 def _line(step: Step) -> str:
     action = {"reuse": _("reuse"), "run": _("run"), "wait": _("wait")}[step.action]
-    head = f"  {MARKS[step.action]:<3} {step.stage.name:<10} {action:<7}"
+    head = f"  {MARKS[step.action]:<3} {step.stage.name:<10} {action:<10}"
     if step.action == "reuse" and step.artifact:
         manifest = step.artifact.manifest
         total = common.size(sum(entry.bytes for entry in manifest.files))
