@@ -65,7 +65,7 @@ messages: $(VENV)/.dev  ## gather the texts and compile the Spanish catalogue
 
 docs: $(VENV)/.dev  ## build the documentation site into site/
 	$(BIN)/python scripts/reference.py
-	$(BIN)/mkdocs build -q --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 
 bench: $(VENV)/.dev  ## run all benchmarks and write benchmarks/RESULTS.md
 	@$(PIP) install -c constraints.txt -e '.[bench]'

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,18 @@ from buril.core.store import Store
 
 from .corpus import build
 
-STAGES = ("collect", "dedup", "prepare", "select", "split", "tokenizer", "base", "pack")
+NEEDS = {
+    "collect": (),
+    "dedup": ("collect",),
+    "prepare": ("collect", "dedup"),
+    "select": ("collect", "dedup", "prepare"),
+    "split": ("prepare", "select", "dedup"),
+    "tokenizer": ("split",),
+    "base": ("tokenizer",),
+    "pack": ("split", "tokenizer"),
+}
+"""The stages that are made, and what each reads."""
+STAGES = tuple(NEEDS)
 FILE = Path(__file__).with_name("golden.json")
 
 Golden = dict[str, dict[str, Any]]
@@ -121,8 +132,11 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
-def verdict(name: str, old: dict[str, Any] | None, new: dict[str, Any]) -> str:
-    """What is wrong with a stage against golden.json and what mends it; "" when nothing is."""
+def verdict(name: str, old: dict[str, Any] | None, new: dict[str, Any], above: Sequence[str] = ()) -> str:
+    """What is wrong with a stage against golden.json and what mends it; "" when nothing is.
+
+    `above`: stages it reads whose bytes changed as well, so that its own changed without its doing.
+    """
     update = "run `python -m tests.golden.update`"
     if old is None:
         return f"{name} is not in golden.json: {update}"
@@ -131,6 +145,8 @@ def verdict(name: str, old: dict[str, Any] | None, new: dict[str, Any]) -> str:
     if not changed:
         return "" if same_versions else f"{name}: version or parts changed, the bytes did not: {update}"
     listed = ", ".join(changed)
+    if same_versions and above:
+        return f"bytes of {name} changed with those of {', '.join(above)}: mend that first; {listed}"
     if same_versions:
         return f"bytes of {name} changed: bump `version` (was {was}) and {update}; {listed}"
     moved = [f"version {was} → {version}"] if version != was else []

@@ -15,8 +15,21 @@ import pytest
 from buril.core.artifact import MANIFEST, Artifact
 
 from .corpus import MAIL, TOKEN
-from .digests import STAGES, Golden, content, content_digest, golden, identity_files, make, places_of, read, verdict
-from .update import NEEDS, unbumped, write
+from .digests import (
+    NEEDS,
+    STAGES,
+    Golden,
+    changes,
+    content,
+    content_digest,
+    golden,
+    identity_files,
+    make,
+    places_of,
+    read,
+    verdict,
+)
+from .update import unbumped, write
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +49,9 @@ def now(artifacts: dict[str, Artifact]) -> Golden:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_bytes_are_those_of_golden_json(now: Golden, name: str) -> None:
-    problem = verdict(name, read().get(name), now[name])
+    old = read()
+    above = [need for need in NEEDS[name] if need in old and changes(old[need], now[need])]
+    problem = verdict(name, old.get(name), now[name], above)
     assert not problem, problem
 
 
@@ -111,6 +126,7 @@ def test_changed_bytes_ask_for_a_new_version(now: Golden, name: str) -> None:
     told = verdict(name, old, now[name])
     assert f"bytes of {name} changed: bump `version` (was {old['version']})" in told
     assert "python -m tests.golden.update" in told and changed in told
+    assert "changed with those of collect: mend that first" in verdict(name, old, now[name], ["collect"])
     bumped = {**now[name], "version": old["version"] + 1}
     told = verdict(name, old, bumped)
     assert "version was bumped" in told and "golden.json is old" in told

@@ -13,18 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .digests import FILE, Golden, changes, golden, make, read
-
-NEEDS = {
-    "collect": (),
-    "dedup": ("collect",),
-    "prepare": ("collect", "dedup"),
-    "select": ("collect", "dedup", "prepare"),
-    "split": ("prepare", "select", "dedup"),
-    "tokenizer": ("split",),
-    "base": ("tokenizer",),
-    "pack": ("split", "tokenizer"),
-}
+from .digests import FILE, NEEDS, Golden, changes, golden, make, read
 
 
 def unbumped(old: Golden, new: Golden) -> list[str]:

@@ -39,7 +39,8 @@ def command(file: str, run_name: str | None, config_path: Path, store_path: Path
         for moment in story.moments:
             detail = f"  {moment.detail}" if moment.detail else ""
             click.echo(
-                f"  {MARKS[moment.outcome]}  {moment.stage:<9} {_(OUTCOMES[moment.outcome]):<11} {moment.reason}{detail}"
+                f"  {MARKS[moment.outcome]}  {moment.stage:<9} "
+                f"{_(OUTCOMES[moment.outcome]):<11} {moment.reason}{detail}"
             )
         verdict = (
             _("in the {part} part").format(part=story.part)

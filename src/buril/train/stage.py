@@ -72,7 +72,7 @@ class Train(Stage):
         """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
         threads: int = runtime(0, ge=0)
         """CPU threads; 0 means all cores. Another number gives other last bits: it is logged in `logs/machine.json`."""
-        checkpoint_every_s: float = runtime(60.0, ge=0)
+        checkpoint_every_s: float = runtime(30.0, ge=0)
         """Seconds between checkpoints: what a crash costs at most."""
 
     def needs(self) -> tuple[str, ...]:
