@@ -176,3 +176,9 @@ def test_the_form_of_the_prompt_follows_the_model(canned: str, inputs: MakeInput
     with pytest.raises(BurilError) as caught:
         Basics(Basics.Settings(prompt="chat")).run(made)
     assert caught.value.code == "T017"
+
+
+def test_a_metric_of_passed_samples_is_refused_before_the_run() -> None:
+    with pytest.raises(ValueError, match="does not compare texts"):
+        CompletionSuite.Settings.model_validate({"metrics": ["pass_at_k"]})
+    assert CompletionSuite.Settings.model_validate({"metrics": ["bleu"]}).metrics[0].name == "bleu"

@@ -96,8 +96,8 @@ class Collect(Stage):
 
     def parts(self) -> dict[str, int]:
         """Versions of the sources and of the languages that decide what counts as source code."""
-        found = {f"source.{ref.name}": int(ref.identity()["version"]) for ref in self.settings.sources}
-        return {**found, **{f"language.{name}": facts.version for name, facts in languages().items()}}
+        found = {f"source:{ref.name}": int(ref.identity()["version"]) for ref in self.settings.sources}
+        return {**found, **{f"language:{name}": facts.version for name, facts in languages().items()}}
 
     def observe(self) -> Any:
         """The fingerprints of the sources, in their order."""

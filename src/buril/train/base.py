@@ -54,7 +54,7 @@ class Base(Stage):
     def parts(self) -> dict[str, int]:
         """The version of the plugin that writes it."""
         name, argument = which(self.settings.base)
-        return {f"base {name}": int(getattr(plugin("base", name), "version", 1))}
+        return {f"base:{name}": int(getattr(plugin("base", name), "version", 1))}
 
     def observe(self) -> Any:
         """The fingerprint of the source."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from buril.code.codefile import CodeFile
-from buril.core.plugins import PluginKind, Ref
+from buril.core.plugins import PluginKind, Ref, plugin
 from buril.core.settings import Settings as BaseSettings
+from buril.core.text import _
 from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
 from buril.generators._generator import Request
 
@@ -47,6 +48,16 @@ class Completion:
 
         metrics: Annotated[tuple[Ref, ...], PluginKind("metric")] = _METRICS
         """Text metrics, each a plugin."""
+
+        @field_validator("metrics")
+        @classmethod
+        def _compare_texts(cls, metrics: tuple[Ref, ...]) -> tuple[Ref, ...]:
+            """Refuse metrics that count passed samples: there is nothing to pass here."""
+            wrong = [item.name for item in metrics if not hasattr(plugin("metric", item.name), "share")]
+            if wrong:
+                raise ValueError(_("`{name}` does not compare texts").format(name=wrong[0]))
+            return metrics
+
         min_body_bytes: int = 24
         """Shorter bodies (`pass`, `return self.x`) are left out: they are matched by luck."""
         max_body_bytes: int = 600

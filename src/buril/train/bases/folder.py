@@ -52,7 +52,7 @@ class Folder:
         return Description(
             name=self.folder.resolve().name,
             kind="folder",
-            source=self.settings.path,
+            source=self.folder.resolve().name,  # the name alone: bytes may not depend on where a model lies
             sha256=listing_sha256({name: written / name for name in files}),
             license=card_license(self.folder),
             parameters=count_parameters(written),

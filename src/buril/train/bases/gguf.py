@@ -47,4 +47,4 @@ class Gguf:
 
     def write(self, out: Output, tokenizer: Path | None) -> Description:
         """Convert the file."""
-        return convert(self.path, out, kind="gguf", source=self.settings.path)
+        return convert(self.path, out, kind="gguf", source=self.path.name)
