@@ -48,6 +48,7 @@ METRICS = {
     "insecure_rate": N_("Completions with a security finding"),
     "exact_match": N_("Held-out code written exactly as it stands"),
     "edit_similarity": N_("Edit similarity to the held-out code"),
+    "bleu": N_("BLEU of completions against the held-out code"),
 }
 """Plain words for the metrics that a reader meets in the headline; others keep their own name."""
 
