@@ -62,7 +62,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "C013": Message(
         N_("stage `{stage}` needs `{missing}`, which is not in the configuration"),
-        N_("add the key `{missing}:` (even empty: `{missing}: {{}}`), or remove `{stage}:`"),
+        N_("say what to learn from, for example `{missing}: [packages]` or `{missing}: [{{folder: src}}]`"),
     ),
     "C014": Message(
         N_("`train.base: scratch` has no tokenizer to reuse"), N_("train one: `tokenizer: {{train: bpe}}`")
