@@ -232,7 +232,7 @@ def learnt_rows(chain: Mapping[str, Artifact]) -> tuple[pa.Table, str] | None:
     table = pa.concat_tables(tables)
     if "train" in chain and chain["train"].path("seen.parquet").exists():
         seen, source = pq.read_table(chain["train"].path("seen.parquet")).column("row_id"), "train"
-    elif "pack" in chain:
+    elif "pack" in chain and chain["pack"].path("train.parquet").exists():
         spans = pq.read_table(chain["pack"].path("train.parquet"), columns=["spans"]).column("spans")
         seen, source = pc.struct_field(pc.list_flatten(spans), "row_id"), "pack"
     else:
