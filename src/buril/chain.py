@@ -160,7 +160,13 @@ class Chain:
         given, place = self._given(name)
         defaults = {"seed": top.seed} if "seed" in found.Settings.model_fields else {}
         settings = config.validate(found.Settings, given, self.document, place, defaults)
-        return _bound(settings, found.small) if self._bounded else settings
+        return _bound(settings, self._bounds(name, found)) if self._bounded else settings
+
+    def _bounds(self, name: str, stage: type[Stage]) -> dict[str, Any]:
+        """What `--small` bounds; a model from scratch is small enough to be taught longer."""
+        train = self.document.values.get("train")
+        from_scratch = isinstance(train, dict) and train.get("base") == "scratch"
+        return getattr(stage, "small_from_scratch", stage.small) if name == "train" and from_scratch else stage.small
 
     def _given(self, name: str) -> tuple[Any, config.Place]:
         values = self.document.values

@@ -23,6 +23,8 @@ from buril.train.schedule import Schedule
 
 TOKEN_COST_S = 2.2e-11
 """Seconds a token takes per parameter of the model, training two cores with bf16: the first guess before any run."""
+SCRATCH_LEARNING_RATE = 1e-3
+"""Peak learning rate for random weights where none is given: they bear twenty times that of tuning."""
 CHECKED_TOKENS = 48
 
 
@@ -32,6 +34,8 @@ class Train(Stage):
     name = "train"
     version = 1
     small: ClassVar[dict[str, Any]] = {"max_steps": 20, "batch_size": 2, "eval_tokens": 2048}
+    small_from_scratch: ClassVar[dict[str, Any]] = {"max_steps": 150, "batch_size": 8, "eval_tokens": 8192}
+    """The bounds of `--small` for a model from scratch: it is small, and twenty steps would teach it nothing."""
 
     class Settings(BaseSettings):
         """How the model learns. The defaults are those of the common guide for code models, 5e-5 and adapters' 2e-4."""
@@ -47,7 +51,7 @@ class Train(Stage):
         batch_size: int = Field(32, ge=1)
         """Packed sequences of a step. It is split into micro-batches as memory allows, without changing the step."""
         learning_rate: float | None = Field(None, gt=0)
-        """Peak learning rate; None means the method's own: 2e-4 for lora, 5e-5 for full."""
+        """Peak learning rate; None means the method's own: 2e-4 for lora, 5e-5 for full, 1e-3 from scratch."""
         schedule: Schedule = "cosine"
         """How the rate falls after the warm-up: `cosine`, `linear` or `constant`."""
         warmup: float = Field(0.1, ge=0, le=1)
@@ -114,19 +118,20 @@ class Train(Stage):
         out.text("logs/machine.json", json.dumps(machine, indent=1) + "\n")
         counts = count(task.trainable)
         out.note(_("{trainable:,} of {parameters:,} parameters are trained ({share:.2%})").format(**counts))
-        loop = Loop(task, self._recipe(), out=out, machine=machine)
+        loop = Loop(task, self._recipe(inputs["base"].json("base.json")["kind"]), out=out, machine=machine)
         progress = loop.run()
         self._write(out, loop, {**counts, "num_tokens": task.train.num_tokens})
         return summary(progress, counts) | {"tokens_per_s": speed(out.folder)}
 
-    def _recipe(self) -> Any:
+    def _recipe(self, kind: str) -> Any:
         from dataclasses import fields
 
         from buril.core.plugins import plugin
         from buril.train.loop import Recipe
 
         told = {item.name: getattr(self.settings, item.name) for item in fields(Recipe)}
-        default = plugin("method", self.settings.method.name).learning_rate
+        method = plugin("method", self.settings.method.name)
+        default = SCRATCH_LEARNING_RATE if kind == "scratch" else method.learning_rate
         return Recipe(**{**told, "learning_rate": told["learning_rate"] or default})
 
     def _task(self, inputs: Inputs) -> Any:
