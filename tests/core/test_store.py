@@ -278,6 +278,10 @@ def test_a_read_only_store_is_a_coded_error(tmp_path: Path) -> None:
     assert out.splitlines()[0] == "S003"
 
 
+def test_the_store_is_never_committed_by_mistake(store: Store) -> None:
+    assert (store.root / ".gitignore").read_text() == "*\n"
+
+
 def test_a_store_below_a_file_is_a_coded_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BurilError, match="S003"):

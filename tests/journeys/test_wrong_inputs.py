@@ -187,6 +187,14 @@ def test_a_missing_extra_names_the_pip_line(tmp_path: Path) -> None:
     assert 'pip install "buril[train]"' in done.stderr
 
 
+def test_a_plan_writes_nothing(tmp_path: Path) -> None:
+    project(tmp_path, repos=1, modules=1)
+    answer = buril("plan", cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    assert "nothing was changed" in answer.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["buril.yaml", "repos"]
+
+
 def test_a_file_for_a_store_is_said(tmp_path: Path) -> None:
     project(tmp_path, repos=1, modules=1)
     answer = buril("run", "--store", "buril.yaml/store", cwd=tmp_path)

@@ -31,7 +31,7 @@ def command(
     from buril.core.store import Store
 
     chain = common.load_chain(config_path, changes, small=small)
-    store = Store(common.store_folder(config_path, store_path))
+    store = Store(common.store_folder(config_path, store_path), make=False)
     steps = chain.plan(store, until)
     if as_json:
         common.put({"name": chain.top.name, "stages": [_plain(step, chain.machine) for step in steps]})

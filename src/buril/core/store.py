@@ -66,13 +66,18 @@ def key_of(identity: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
 
 
 class Store:
-    """A folder of artifacts. Making it, reading it and running two of it at once are safe."""
+    """A folder of artifacts. Making it, reading it and running two of it at once are safe.
 
-    def __init__(self, root: Path) -> None:
+    With `make=False` nothing is written: a store that is not there yet is read as an empty one.
+    """
+
+    def __init__(self, root: Path, *, make: bool = True) -> None:
         self.root = root
         with _Guard(root):
-            for folder in RESERVED:
+            for folder in RESERVED if make else ():
                 (root / folder).mkdir(parents=True, exist_ok=True)
+            if make and not (root / ".gitignore").exists():  # it holds the user's code: it must not be committed
+                (root / ".gitignore").write_text("*\n", encoding="utf-8")
 
     # --- finding
 
