@@ -211,12 +211,12 @@ def test_nearer_licences_and_the_override(tmp_path: Path) -> None:
         if isinstance(item, SourceFile)
     }
     assert licenses == {"a.py": "Apache-2.0", "vendor/x/deep/b.py": "MIT", "odd/c.py": ""}
-    mine = listing(folder(tmp_path / "r", license="internal"))["r"]
-    assert {path: item.license for path, item in mine.items() if isinstance(item, SourceFile)} == {
-        "a.py": "LicenseRef-internal",
-        "vendor/x/deep/b.py": "MIT",
-        "odd/c.py": "",
-    }
+    repository(tmp_path / "s", {"a.py": "a\n", "vendor/x/LICENSE": MIT, "vendor/x/b.py": "b\n"})
+    both = listing(folder(tmp_path, license="internal"))
+    theirs = {path: item.license for path, item in both["r"].items() if isinstance(item, SourceFile)}
+    assert theirs == licenses, "what a repository states is not overruled"
+    mine = {path: item.license for path, item in both["s"].items() if isinstance(item, SourceFile)}
+    assert mine == {"a.py": "LicenseRef-internal", "vendor/x/b.py": "MIT"}
     with pytest.raises(ValidationError, match="SPDX"):
         folder(tmp_path, license="do what you like")
 

@@ -32,7 +32,7 @@ MEMORY_FACTOR = 4
     "--base", metavar="NAME", help=N_("The base model: a name, a folder, a .gguf file, a hub id or `scratch`.")
 )
 @click.option("--name", help=N_("What the model is called (default: the folder's name)."))
-@click.option("--own", is_flag=True, help=N_("All code in FOLDER is your own: its licence is `internal`."))
+@click.option("--own", is_flag=True, help=N_("Code in FOLDER that states no licence is your own (`internal`)."))
 @click.option("--force", is_flag=True, help=N_("Write over a configuration that is there."))
 @config_option
 @json_option
@@ -208,7 +208,7 @@ def _checks(recipe: Recipe) -> list[str]:
         )
         found.append(text.format(sampled=seen.sampled, secrets=seen.with_secrets, personal=seen.with_personal))
     if recipe.own:
-        found.append(_("all of it counts as your own code (`internal`)"))
+        found.append(_("what states no licence counts as your own code (`internal`)"))
     else:
         found.append(
             _("{covered} of {files} files have a permissive licence").format(

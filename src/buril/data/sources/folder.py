@@ -69,8 +69,8 @@ class Folder:
         path: Path
         """The folder; `~` is the home folder. Relative to the YAML."""
         license: str = ""
-        """The licence (SPDX, or a word of your own such as `internal`) of every repository in it, whatever it states
-        itself; a licence text in a subfolder and a file's own SPDX line still win. Empty: what each one states."""
+        """The licence (SPDX, or a word of your own such as `internal`) of repositories in it that state none that is
+        known. What a repository, a subfolder or a file states wins: other people's code stays theirs."""
         include: tuple[str, ...] = ()
         """Only paths that fit one of these globs (relative to the repository). Empty: all."""
         exclude: tuple[str, ...] = NOT_SOURCE
@@ -163,7 +163,7 @@ class Folder:
 
     def _described(self, found: _Found, name: str, url: str) -> Repository:
         paths = _git.listed(found.root) if found.git else dict.fromkeys(found.paths, "")
-        stated = self.settings.license or of_repository(found.root, paths)
+        stated = of_repository(found.root, paths) or self.settings.license
         commit = _git.head(found.root) if found.git else ""
         return Repository(name, "git" if found.git else "folder", found.root, url, commit, stated)
 
