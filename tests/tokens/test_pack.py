@@ -17,7 +17,7 @@ from buril.code.codefile import CodeFile, write_rows
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.stage import Output
-from buril.tokens.encode import Encoder
+from buril.generators._encoder import Encoder
 from buril.tokens.fim import Sentinels
 from buril.tokens.pack import Pack, pack
 from buril.tokens.pieces import Cutter, Piece

@@ -21,9 +21,9 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers  #
 from buril.code.codefile import CodeFile, write_rows  # noqa: E402
 from buril.core.artifact import Artifact  # noqa: E402
 from buril.core.errors import BurilError  # noqa: E402
+from buril.generators._encoder import Encoder  # noqa: E402
 from buril.generators._sentinels import FAMILIES  # noqa: E402
 from buril.tokens import bpe  # noqa: E402
-from buril.tokens.encode import Encoder  # noqa: E402
 from buril.tokens.tokenizer import Tokenizer  # noqa: E402
 from tests.conftest import as_artifact  # noqa: E402
 
@@ -263,9 +263,7 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:
 
 
 def test_encoding_needs_neither_torch_nor_transformers() -> None:
-    script = (
-        "import buril.tokens.encode, buril.tokens.tokenizer, sys; print({'torch', 'transformers'} & set(sys.modules))"
-    )
+    script = "import buril.generators._encoder, buril.tokens.tokenizer, sys; print({'torch', 'transformers'} & set(sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout == "set()\n"
     )

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from buril.core.artifact import atomic
 from buril.core.stage import Output
+from buril.core.workers import each
 from buril.data import minhash
-from buril.data._workers import each
 from buril.data.minhash import F64, I64, U64
 
 _WHITE_SPACE = b" \t\r\n\f\v"

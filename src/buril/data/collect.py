@@ -28,8 +28,8 @@ from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
+from buril.core.workers import each
 from buril.data import source as sources
-from buril.data._workers import each
 from buril.data.source import Dropped, Repository, Source, SourceFile
 
 SHARD_BYTES = 64_000_000

@@ -27,7 +27,7 @@ from buril.core.plugins import PluginKind, Ref, plugin
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
-from buril.data._workers import each
+from buril.core.workers import each
 from buril.data.step import Numbers, Shared, Step
 from buril.data.steps.generated import Generated
 from buril.data.steps.secrets import Secrets, digest

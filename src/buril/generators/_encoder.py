@@ -16,6 +16,17 @@ from typing import Any, TypedDict
 from buril.core.errors import BurilError
 from buril.core.plugins import require
 
+TOKENIZER_FILES = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+)
+"""What a tokenizer may consist of beside `tokenizer.json`, as models are published."""
 _MARKED = re.compile(r"^[▁ ]?[<\[].*[>\]]$", re.DOTALL)
 
 

@@ -9,15 +9,9 @@ from __future__ import annotations
 
 import bisect
 import json
-import os
-import signal
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -32,8 +26,8 @@ from buril.core.estimate import Estimate
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
-from buril.core.text import _
-from buril.tokens.encode import Encoder, read_fim
+from buril.core.workers import each
+from buril.generators._encoder import Encoder, read_fim
 from buril.tokens.fim import Sentinels
 from buril.tokens.pieces import Cutter, Piece
 
@@ -156,7 +150,7 @@ class Pack(Stage):
             for shard in inputs["split"].files(f"{part}/*.parquet")
         ]
         sentinels_of(inputs["tokenizer"].folder, needed=self.settings.fim_rate > 0)
-        encode_shards(jobs, workers=self.settings.workers or os.cpu_count() or 1, out=out)
+        encode_shards(jobs, workers=self.settings.workers, out=out)
         found = {part: self._pack(part, inputs["split"], out) for part in PARTS}
         if not found["train"]["tokens"]:
             raise BurilError("T102")
@@ -215,28 +209,8 @@ def encode_shards(jobs: Sequence[Job], *, workers: int, out: Output) -> None:
     """Encode the shards that are not yet encoded, in processes where there are several."""
     open_jobs = [job for job in jobs if not job.target.exists()]
     done = len(jobs) - len(open_jobs)
-    if workers == 1 or len(open_jobs) < 2:
-        for job in open_jobs:
-            encode_shard(job)
-            done += 1
-            out.progress(done, len(jobs), "shards")
-        return
-    # A fork starts at once and needs no importable main module, but torch's threads don't survive one.
-    context = get_context("spawn" if "torch" in sys.modules or sys.platform == "darwin" else "fork")
-    pool = ProcessPoolExecutor(min(workers, len(open_jobs)), mp_context=context, initializer=_start)
-    try:
-        for future in as_completed([pool.submit(encode_shard, job) for job in open_jobs]):
-            future.result()
-            done += 1
-            out.progress(done, len(jobs), "shards")
-    except BrokenProcessPool as broken:
-        raise BurilError("S009", stage="pack", exit_code=_("unknown")) from broken
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the shard at hand is finished and kept; the parent says when to stop
+    for finished, _none in enumerate(each(encode_shard, open_jobs, workers, stage="pack"), start=done + 1):
+        out.progress(finished, len(jobs), "shards")
 
 
 def encode_shard(job: Job) -> None:

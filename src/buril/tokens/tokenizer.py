@@ -19,22 +19,11 @@ from buril.core.plugins import require
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
-from buril.generators._encoder import Encoder, Fim, read_tokenizer
+from buril.generators._encoder import TOKENIZER_FILES, Encoder, Fim, read_tokenizer
 from buril.generators._sentinels import END_OF_TEXT, OWN, PAD, Family, family_of
 from buril.tokens import bpe
 
 FOLDER = "tokenizer"
-COPIED = (
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-)
-"""Files of a base's tokenizer beside tokenizer.json, taken over as they are."""
 FERTILITY_BYTES = 2_000_000
 """Text of each language that fertility is measured on, of the validation part."""
 
@@ -146,7 +135,7 @@ class Tokenizer(Stage):
             known = tokenizer.get_vocab(with_added_tokens=True)
         text = _pretty(tokenizer.to_str()) if added else read_tokenizer(model)
         out.text(f"{FOLDER}/tokenizer.json", text)
-        for name in COPIED:
+        for name in TOKENIZER_FILES:
             if (model / name).is_file():
                 with out.write(f"{FOLDER}/{name}") as path:
                     shutil.copyfile(model / name, path)

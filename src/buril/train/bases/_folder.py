@@ -11,6 +11,7 @@ from typing import Any
 from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.core.text import _
+from buril.generators._encoder import TOKENIZER_FILES
 from buril.train.bases._base import MODEL, spdx
 
 INDEX = "model.safetensors.index.json"
@@ -18,14 +19,7 @@ PLAIN = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
+    *TOKENIZER_FILES,
 )
 """Files taken over as they are, where they exist. No `.py` and no pickle is ever among them."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
