@@ -73,7 +73,7 @@ class Collect(Stage):
     """Rows of source code from folders, repositories and packages; whatever is left out is in `dropped.parquet`."""
 
     name: ClassVar[str] = "collect"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     small: ClassVar[dict[str, Any]] = {"max_files": 2000}
 
     class Settings(BaseSettings):
@@ -334,4 +334,5 @@ def _entries(
             "files": files[name],
             "bytes": num_bytes[name],
             "kind": item.kind,
+            "signals": dict(sorted(item.signals.items())),
         }

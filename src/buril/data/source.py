@@ -12,8 +12,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -58,7 +58,8 @@ class Repository:
 
     `name` is how rows call it (`github.com/owner/name`, `pypi/numpy`); `kind` is `git`, `folder` or `package`;
     `commit` is "" where there is none; `license` is SPDX or "". `root` is where it stands on this machine; no artifact
-    says it.
+    says it. `signals` are numbers about the repository (`stars`, `coverage`, `open_issue_age_days`, …); each of its
+    rows gets them. A number that nobody knows is left out.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Repository:
     url: str = ""
     commit: str = ""
     license: str = ""
+    signals: Mapping[str, float] = field(default_factory=dict)
 
 
 class SourceFile(NamedTuple):
@@ -183,6 +185,7 @@ def read(repository: Repository, file: SourceFile, max_bytes: int) -> CodeFile |
         commit=_commit(repository, file, raw),
         language=language,
         license=spdx_header(text) or file.license,
+        signals=dict(repository.signals),
     )
 
 
