@@ -117,6 +117,19 @@ def _comment_query(language: Grammar) -> Query | None:
 
 
 @cache
+def keywords(language: str) -> frozenset[bytes]:
+    """The words that a language's grammar knows by themselves: `if`, `return`, but also soft ones such as `match`.
+
+    Raises:
+        BurilError: P001 for an unknown language.
+    """
+    known = grammar(language)
+    words = (number for number in range(known.node_kind_count) if not known.node_kind_is_named(number))
+    kinds = (known.node_kind_for_id(number) for number in words)
+    return frozenset(kind.encode() for kind in kinds if kind and kind.isascii() and kind.isalpha())
+
+
+@cache
 def _function_query(language: str) -> Query | None:
     text = language_of(language).functions
     return Query(grammar(language), text) if text else None

@@ -31,6 +31,9 @@ class Output:
         self.stage = stage
         self.resumed = resumed
         self.rows: dict[str, int] = {}
+        self.earlier: tuple[Artifact, ...] = ()
+        """Finished artifacts of the same stage, version, settings and plugins on other inputs, the latest first: what a
+        stage may take results over from."""
         self._events = events
         self._shown = 0.0
         folder.mkdir(parents=True, exist_ok=True)

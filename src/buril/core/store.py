@@ -148,6 +148,7 @@ class Store:
         partial = final.with_name(f".{final.name}.partial")
         out = Output(partial, events, stage.name, resumed=partial.exists())
         (partial / MANIFEST).unlink(missing_ok=True)
+        out.earlier = tuple(self._like(stage.name, identity))
         started, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
         work = stage.work(inputs)
         metrics = stage.run(inputs, out)
@@ -176,6 +177,13 @@ class Store:
         partial.rename(final)
         sync_folder(final.parent)
         return Artifact(final, manifest)
+
+    def _like(self, stage: str, identity: Mapping[str, Any]) -> Iterator[Artifact]:
+        """The undamaged artifacts of a stage that differ in nothing but their inputs."""
+        wanted = canonical(identity)
+        for artifact in self.artifacts(stage):
+            if canonical(artifact.manifest.identity) == wanted and artifact.damage() is None:
+                yield artifact
 
     def _set_aside(self, folder: Path) -> None:
         """A damaged folder under a good name makes room; `gc --damaged` removes it."""

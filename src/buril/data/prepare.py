@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BeforeValidator
 
@@ -27,7 +29,9 @@ from buril.core.plugins import PluginKind, Ref, plugin
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
+from buril.core.text import _
 from buril.core.workers import each
+from buril.data._earlier import COLLECTED, Earlier, Index, index
 from buril.data.step import Numbers, Shared, Step
 from buril.data.steps.generated import Generated
 from buril.data.steps.secrets import Secrets, digest
@@ -39,6 +43,7 @@ REDACTABLE: tuple[Redactable, ...] = (SECRETS, PERSONAL)
 BROKEN_ROW = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a step may raise on a row it was not made for (RecursionError is a RuntimeError): the row alone is refused."""
 _REPORT_ROWS = 50
+_FAILED = "prepare_failed"
 
 Number = tuple[str, str, bytes]
 """A placeholder's place in the numbering: repository, rule, digest of the value."""
@@ -64,6 +69,7 @@ class Job(NamedTuple):
     scan: tuple[Ref, ...]
     fixed: dict[Number, int]
     target: Path
+    earlier: Index | None = None
 
 
 class Done(NamedTuple):
@@ -73,6 +79,10 @@ class Done(NamedTuple):
     files: int
     mb: float
     seconds: float
+    reused: int = 0
+    """Rows taken over from an earlier artifact."""
+    dropped: dict[str, int] = {}
+    """Rows refused, by reason."""
 
 
 class Prepare(Stage):
@@ -153,23 +163,38 @@ class Prepare(Stage):
         """Write `rows/NNNNN.parquet`, one for each shard of `collect`, with the rows that dedup kept."""
         jobs = self._jobs(inputs, out)
         waiting = [job for job in jobs if not out.has(f"rows/{job.target.name}")]
-        total, done = sum(_num_rows(job.shard) for job in jobs), 0
-        done = total - sum(_num_rows(job.shard) for job in waiting)
+        total = sum(_num_rows(job.shard) for job in jobs)
+        left_out = sum(_num_rows(job.shard) for job in jobs) - sum(_num_rows(job.shard) for job in waiting)
         waiting = _numbered(waiting, jobs, self.settings.workers)
+        earlier = index(out.earlier, out.scratch / "earlier.npy") if waiting and out.earlier else None
+        speeds = self._prepare([job._replace(earlier=earlier) for job in waiting], out, left_out, total)
+        out.text("logs/speed.jsonl", "".join(canonical(item._asdict()).decode() + "\n" for item in speeds))
+        collected = _signal_names([job.shard for job in jobs])
+        return {**_metrics(out, [job.target for job in jobs]), COLLECTED: collected}
+
+    def _prepare(self, waiting: Sequence[Job], out: Output, done: int, total: int) -> list[Done]:
+        """Do the shards that wait and say how far it is, with what was refused so far."""
         speeds: list[Done] = []
+        dropped: Counter[str] = Counter()
         try:
             if len(waiting) == 1:
-                speeds.append(prepare_shard(waiting[0], lambda rows: out.progress(done + rows, total, "files")))
+                speeds.append(
+                    prepare_shard(
+                        waiting[0], lambda rows, refused: out.progress(done + rows, total, "files", dropped=refused)
+                    )
+                )
             else:
                 for speed in each(prepare_shard, waiting, self.settings.workers, stage=self.name):
                     speeds.append(speed)
-                    done += _num_rows(jobs[0].shard.with_name(speed.shard))
-                    out.progress(done, total, "files")
+                    dropped.update(speed.dropped)
+                    done += _num_rows(waiting[0].shard.with_name(speed.shard))
+                    out.progress(done, total, "files", dropped=dict(dropped))
         except MemoryError as problem:
             raise BurilError("S008", stage=self.name) from problem
-        out.progress(total, total, "files")
-        out.text("logs/speed.jsonl", "".join(canonical(item._asdict()).decode() + "\n" for item in sorted(speeds)))
-        return _metrics(out, [job.target for job in jobs])
+        out.progress(total, total, "files", dropped=dict(sum((Counter(item.dropped) for item in speeds), Counter())))
+        if reused := sum(item.reused for item in speeds):
+            out.note(_("{num_files} files are taken over from an earlier run").format(num_files=reused))
+        return sorted(speeds, key=lambda item: item.shard)
 
     def _jobs(self, inputs: Inputs, out: Output) -> list[Job]:
         """One job a shard.
@@ -195,35 +220,58 @@ def _num_rows(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def _kept(job: Job) -> Iterator[CodeFile]:
-    """The rows of a job's shard that dedup kept."""
+def _kept(job: Job) -> Iterator[pa.Table]:
+    """The rows of a job's shard that dedup kept, a row group at a time."""
     first = job.first
     with pq.ParquetFile(job.shard) as source:
         judged = pq.read_table(job.duplicates, columns=["row_id", "kept"])
         for group in range(source.num_row_groups):
             table = source.read_row_group(group)
             part = judged.slice(first, table.num_rows)
-            if part["row_id"].to_pylist() != table["row_id"].to_pylist():
+            if not part["row_id"].equals(table["row_id"]):
                 raise BurilError("D202", collected=job.shard.name, judged="other rows")
             first += table.num_rows
-            yield from from_table(table.filter(part["kept"]))
+            yield table.filter(part["kept"])
 
 
-def prepare_shard(job: Job, report: Callable[[int], None] | None = None) -> Done:
-    """Do all steps on the kept rows of one shard, and write them; `report` hears how many rows are done."""
-    began, size = time.process_time(), 0
+def prepare_shard(job: Job, report: Callable[[int, dict[str, int]], None] | None = None) -> Done:
+    """Do all steps on the kept rows of one shard, and write them.
+
+    `report` hears how many rows are done and how many were refused, by reason.
+    """
+    began, size, reused = time.process_time(), 0, 0
     steps: list[Step] = [ref.make() for ref in job.steps]
     scanners: list[Scanner] = [ref.make() for ref in job.scan]
     numbers = Numbers(job.fixed)
-    files = []
-    for file in _kept(job):
-        size += len(file.content)
-        _row(file, steps, scanners, numbers)
-        files.append(file)
-        if report and len(files) % _REPORT_ROWS == 0:
-            report(len(files))
+    files: list[CodeFile] = []
+    refused: Counter[str] = Counter()
+    for table in _kept(job):
+        earlier = Earlier(job.earlier, table["row_id"])
+        for file in from_table(table):
+            size += len(file.content)
+            old = _taken(earlier, file, steps, numbers)
+            if old is None:
+                _row(file, steps, scanners, numbers)
+            reused += old is not None
+            files.append(old or file)
+            refused.update(verdict.reason for verdict in files[-1].verdicts[:1])
+            if report and len(files) % _REPORT_ROWS == 0:
+                report(len(files), dict(refused))
     write_rows(job.target, files)
-    return Done(job.shard.name, len(files), round(size / 1e6, 3), round(time.process_time() - began, 3))
+    seconds = round(time.process_time() - began, 3)
+    return Done(job.shard.name, len(files), round(size / 1e6, 3), seconds, reused, dict(sorted(refused.items())))
+
+
+def _taken(earlier: Earlier, file: CodeFile, steps: Sequence[Step], numbers: Numbers) -> CodeFile | None:
+    """The row that an earlier run made of the same file, where no step says that it would now be another."""
+    old = earlier.take(file)
+    if old is None or any(verdict.reason == _FAILED for verdict in old.verdicts):
+        return None
+    try:
+        stale = any(step.stale(old, Shared(file, numbers)) for step in steps)
+    except BROKEN_ROW:
+        return None
+    return None if stale else old
 
 
 def _row(file: CodeFile, steps: Sequence[Step], scanners: Sequence[Scanner], numbers: Numbers) -> None:
@@ -240,7 +288,7 @@ def _row(file: CodeFile, steps: Sequence[Step], scanners: Sequence[Scanner], num
             file.findings.extend(scanner.scan(file.content, file.language))
     except BROKEN_ROW as problem:
         # The message may hold text of the file, or an address: the kind of error is enough and always the same.
-        file.verdicts.append(Verdict("prepare", "prepare_failed", f"{at}: {type(problem).__name__}"))
+        file.verdicts.append(Verdict("prepare", _FAILED, f"{at}: {type(problem).__name__}"))
         _redact_only(file, steps, numbers)
 
 
@@ -288,7 +336,7 @@ def _values(job: Job, repos: frozenset[str]) -> tuple[str, list[Number]]:
     steps: list[Step] = [ref.make() for ref in job.steps if ref.name in ("language", "newlines")]
     secrets = next(ref.make() for ref in job.steps if ref.name == "secrets")
     found: dict[Number, None] = {}
-    for file in _kept(job):
+    for file in (file for table in _kept(job) for file in from_table(table)):
         if file.repo in repos:
             shared = Shared(file)
             for step in steps:
@@ -296,6 +344,15 @@ def _values(job: Job, repos: frozenset[str]) -> tuple[str, list[Number]]:
             for span in secrets.scanner.spans(shared.source, file.language):
                 found[file.repo, span.rule, digest(shared.source, span)] = None
     return job.shard.name, list(found)
+
+
+def _signal_names(shards: Sequence[Path]) -> list[str]:
+    """The signals that collected rows have."""
+    names: set[str] = set()
+    for shard in shards:
+        signals = pc.list_flatten(pq.read_table(shard, columns=["signals"])["signals"])
+        names.update(pc.unique(pc.struct_field(signals, "name")).to_pylist())
+    return sorted(names)
 
 
 def _metrics(out: Output, targets: Sequence[Path]) -> Metrics:

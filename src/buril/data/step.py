@@ -26,6 +26,7 @@ from buril.code.codefile import CodeFile
 from buril.code.language import Language, language_of, languages
 from buril.code.parse import comments, parse
 from buril.core.settings import Settings as BaseSettings
+from buril.data._shape import Shape, shape_of
 
 PARSE_LIMIT_BYTES = 1_000_000
 """Larger files are not parsed; The Stack leaves them out as well. The bound is in bytes because nothing here may depend
@@ -89,6 +90,14 @@ class Shared:
         self._comments: list[tuple[int, int]] | None = None
         self._texts: list[tuple[int, int]] | None = None
         self._lost: list[tuple[int, int]] | None = None
+        self._shape: Shape | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Counts of the text in force: bytes, lines, runs."""
+        if self._shape is None:
+            self._shape = shape_of(self.source)
+        return self._shape
 
     @property
     def language(self) -> type[Language] | None:
@@ -114,7 +123,7 @@ class Shared:
     def replace(self, source: bytes) -> None:
         """Give the row another text; only before its tree is made."""
         assert not self._asked and not self._edits, "replace() comes before the parse"
-        self.source, self._replaced = source, True
+        self.source, self._replaced, self._shape = source, True, None
 
     def edit(self, start: int, end: int, new: bytes = b"") -> None:
         """Note that the bytes from `start` to `end` become `new` when all steps are done."""
@@ -272,3 +281,12 @@ class Step(ABC):
     @abstractmethod
     def apply(self, file: CodeFile, shared: Shared) -> None:
         """Do its work on one row."""
+
+    def stale(self, old: CodeFile, shared: Shared) -> bool:
+        """Whether an earlier result of the same row, settings and versions would come out otherwise now.
+
+        `old` is that result, `shared` the row as collected. Only a step whose result depends on other rows, through
+        `shared.numbers`, has something to say here.
+        """
+        del old, shared
+        return False

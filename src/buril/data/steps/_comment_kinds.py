@@ -8,7 +8,7 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.code.language import Language
-from buril.code.parse import parse
+from buril.code.parse import keywords, parse
 
 _DIRECTIVES = (
     # Python
@@ -47,6 +47,7 @@ _SPDX = re.compile(
 _TODO = re.compile(rb"(?:TODO|FIXME|XXX|HACK)\b")
 _DOCUMENTING = (b"/**", b"///", b"//!", b"/*!", b"#'", b"--|", b"-- |", b"---", b"{-|", b"(**", b"##'")
 _PUNCTUATION = re.compile(rb"[=({\[]|^\s*(?:import|from|#include|using|use|package|require)\b", re.MULTILINE)
+_THREE_WORDS = re.compile(rb"(?<![^\s(])[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}(?![\w.=(:\[{<>*&])")
 _CODE_LANGUAGES = frozenset(
     {
         "python", "javascript", "typescript", "tsx", "java", "c", "cpp", "csharp", "go", "rust", "kotlin", "swift",
@@ -116,13 +117,24 @@ def is_code(texts: list[bytes], language: type[Language]) -> bool:
     if language.name not in _CODE_LANGUAGES or texts[0].startswith(_DOCUMENTING):
         return False
     text = _plain(texts, language)
-    if not _PUNCTUATION.search(text) or text.rstrip()[-1:] in b".?!":
+    if not _PUNCTUATION.search(text) or text.rstrip()[-1:] in b".?!" or _is_prose(text, language.name):
         return False
     before, after = _WRAPPERS.get(language.name, (b"", b""))
     root = parse(language.name, before + text + after).root_node
     if root.has_error:
         return False
     return bool(before) or _has_effect(root, text)
+
+
+def _is_prose(text: bytes, language: str) -> bool:
+    """Whether three words follow one another that mean nothing to the language: no statement, so no need to parse.
+
+    Text with quotes is never taken for prose here, since a string may hold any words.
+    """
+    if b'"' in text or b"'" in text or b"`" in text:
+        return False
+    known = keywords(language)
+    return any(known.isdisjoint(match[0].split()) for match in _THREE_WORDS.finditer(text))
 
 
 def _plain(texts: list[bytes], language: type[Language]) -> bytes:

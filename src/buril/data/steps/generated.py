@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from buril.code.codefile import CodeFile, Verdict
 from buril.core.settings import Settings as BaseSettings
+from buril.data._shape import Shape
 from buril.data.step import Shared, Step
 
 HEADER_BYTES = 2_000
@@ -50,7 +51,7 @@ _NUMBERS = re.compile(
 )
 _ALNUM = (string.ascii_letters + string.digits).encode() + bytes(range(128, 256))
 _NUMERIC = b"0123456789abcdefABCDEFxX,\\.-"
-_AS_BASE64 = bytes(97 if chr(code) in string.ascii_letters + string.digits + "+/=" else 32 for code in range(256))
+_LEAST_RUN = 64  # what `_BASE64` asks for first
 
 
 class Generated(Step):
@@ -82,13 +83,14 @@ class Generated(Step):
 
     def apply(self, file: CodeFile, shared: Shared) -> None:
         """Signals `lines`, `line_max`, `line_mean`, `alphanumeric`; at most one verdict."""
-        source = shared.source
-        lengths = [len(line) for line in source.split(b"\n")]
-        file.signals["lines"] = len(lengths) - (not lengths[-1])
-        file.signals["line_max"] = max(lengths)
-        file.signals["line_mean"] = round(len(source) / len(lengths), 3)
-        file.signals["alphanumeric"] = round(1 - len(source.translate(None, _ALNUM)) / max(1, len(source)), 4)
-        verdict = self._by_path(file.path) or self._by_header(source) or self._by_shape(file) or self._by_data(source)
+        source, shape = shared.source, shared.shape
+        file.signals["lines"] = shape.lines
+        file.signals["line_max"] = shape.longest_line
+        file.signals["line_mean"] = round(len(source) / (int(shape.counts[10]) + 1), 3)
+        file.signals["alphanumeric"] = round(shape.of(_ALNUM) / max(1, len(source)), 4)
+        verdict = (
+            self._by_path(file.path) or self._by_header(source) or self._by_shape(file) or self._by_data(source, shape)
+        )
         if verdict:
             file.verdicts.append(Verdict("generated", *verdict))
 
@@ -105,6 +107,9 @@ class Generated(Step):
 
     def _by_header(self, source: bytes) -> tuple[str, str] | None:
         """Only lines that open with a sign count, so that a generator is not taken for its output."""
+        head = source[:HEADER_BYTES].lower()
+        if b"generat" not in head and b"do not " not in head:
+            return None
         for line in source[:HEADER_BYTES].split(b"\n")[:20]:
             if line.lstrip()[:1] in b"#/*;-<%('\"{" and (match := _MADE.search(line)):
                 return "generated", match[0].decode("ascii", "replace").lower().strip()
@@ -126,13 +131,12 @@ class Generated(Step):
             return "low_alphanumeric", f"{signals['alphanumeric']:.3f}"
         return None
 
-    def _by_data(self, source: bytes) -> tuple[str, str] | None:
+    def _by_data(self, source: bytes, shape: Shape) -> tuple[str, str] | None:
         """Runs of base64, numbers or escapes; the patterns run only where a count says that they could matter."""
         kinds: list[list[int]] = [[0]]
-        if b"a" * 64 in source.translate(_AS_BASE64):
+        if shape.longest_run >= _LEAST_RUN:
             kinds.append([len(match[0]) for match in _BASE64.finditer(source)])
-        dense = source.translate(None, b" \t\n")
-        numeric = 1 - len(dense.translate(None, _NUMERIC)) / max(1, len(dense))
+        numeric = shape.of(_NUMERIC) / max(1, len(source) - shape.of(b" \t\n"))
         if numeric > 0.7 or source.count(b"\\x") + source.count(b"\\u") >= 64:
             kinds.append([0, *(len(match[0]) for match in _NUMBERS.finditer(source))])
         share = max(map(sum, kinds)) / max(1, len(source))

@@ -52,6 +52,16 @@ class Secrets(Step):
             written = placeholder if in_text else placeholder.strip("<>").replace(":", "_")
             shared.edit(span.start, span.end, written.encode())
 
+    def stale(self, old: CodeFile, shared: Shared) -> bool:
+        """Whether a placeholder would have another number, or not all that is seen was replaced (only a tree tells)."""
+        source = shared.source
+        spans = self.scanner.spans(source, old.language)
+        if [span.rule for span in spans] != [item.rule for item in old.redactions]:
+            return True
+        numbered = [shared.numbers.of(old.repo, span.rule, digest(source, span)) for span in spans]
+        written = [placeholder_of(span, number) for span, number in zip(spans, numbered, strict=True)]
+        return written != [item.placeholder for item in old.redactions]
+
 
 def digest(source: bytes, span: Span) -> bytes:
     """What stands for a value while placeholders are numbered; white space of wrapped keys does not count."""
