@@ -28,8 +28,6 @@ class Shape(NamedTuple):
     """How often each of the 256 bytes occurs."""
     lines: int
     longest_line: int
-    blank_lines: int
-    """Lines of white space alone."""
     longest_run: int
     """Longest run of the letters of base64, in bytes."""
 
@@ -44,32 +42,28 @@ def shape_of(source: bytes) -> Shape:
     Example:
         `shape_of(b"a\n\nbcd\n").lines` → 3
     """
-    counts, blank, longest, run = _kernel()(np.frombuffer(source, dtype=np.uint8), _ENCODED)
+    counts, longest, run = _kernel()(np.frombuffer(source, dtype=np.uint8), _ENCODED)
     lines = int(counts[10]) + (bool(source) and source[-1] != 10)
-    return Shape(counts, lines, int(longest), int(blank), int(run))
+    return Shape(counts, lines, int(longest), int(run))
 
 
 @cache
-def _kernel() -> Callable[[U8, npt.NDArray[np.bool_]], tuple[I64, int, int, int]]:
+def _kernel() -> Callable[[U8, npt.NDArray[np.bool_]], tuple[I64, int, int]]:
     from numba import njit
 
-    compiled: Callable[[U8, npt.NDArray[np.bool_]], tuple[I64, int, int, int]] = njit(cache=True)(_scan)
+    compiled: Callable[[U8, npt.NDArray[np.bool_]], tuple[I64, int, int]] = njit(cache=True)(_scan)
     return compiled
 
 
-def _scan(codes: U8, encoded: npt.NDArray[np.bool_]) -> tuple[I64, int, int, int]:
+def _scan(codes: U8, encoded: npt.NDArray[np.bool_]) -> tuple[I64, int, int]:
     counts = np.zeros(256, dtype=np.int64)
-    start = blank = longest = run = best = 0
-    filled = False
+    start = longest = run = best = 0
     for at in range(len(codes)):
         code = codes[at]
         counts[code] += 1
         if code == 10:
             longest = max(longest, at - start)
-            blank += not filled
-            start, filled = at + 1, False
-        elif code > 32:
-            filled = True
+            start = at + 1
         if encoded[code]:
             run += 1
             best = max(best, run)
@@ -77,5 +71,4 @@ def _scan(codes: U8, encoded: npt.NDArray[np.bool_]) -> tuple[I64, int, int, int
             run = 0
     if start < len(codes):
         longest = max(longest, len(codes) - start)
-        blank += not filled
-    return counts, blank, longest, best
+    return counts, longest, best

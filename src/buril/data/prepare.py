@@ -34,6 +34,7 @@ from buril.core.workers import each
 from buril.data._earlier import COLLECTED, Earlier, Index, index
 from buril.data.step import Numbers, Shared, Step
 from buril.data.steps.generated import Generated
+from buril.data.steps.quality import Quality
 from buril.data.steps.secrets import Secrets, digest
 from buril.data.steps.syntax import Syntax
 from buril.scanners import PERSONAL, SECRETS, Scanner
@@ -89,7 +90,7 @@ class Prepare(Stage):
     """Cleans, redacts and judges the files that dedup kept."""
 
     name = "prepare"
-    version = 1
+    version = 2
 
     class Settings(BaseSettings):
         """What is done to each file."""
@@ -108,6 +109,8 @@ class Prepare(Stage):
         """Further steps, run after buril's own in this order, on the same tree."""
         generated: Generated.Settings = Generated.Settings()
         """Thresholds for files that no person wrote."""
+        quality: Quality.Settings = Quality.Settings()
+        """Thresholds for texts that are no code worth learning from."""
         syntax: Syntax.Settings = Syntax.Settings()
         """How much of a file may be unreadable to its grammar."""
         workers: int = runtime(0, ge=0)
@@ -126,10 +129,15 @@ class Prepare(Stage):
             BurilError: D203 when `steps` names one that runs anyway.
         """
         told = self.settings
-        chosen: list[tuple[str, dict[str, Any]]] = [("language", {}), ("generated", dict(told.generated))]
+        chosen: list[tuple[str, dict[str, Any]]] = [
+            ("language", {}),
+            ("generated", dict(told.generated)),
+            ("quality", dict(told.quality)),
+        ]
         if told.indent == "normalise":
             chosen.append(("newlines", {}))
         chosen.append(("syntax", dict(told.syntax)))
+        chosen.append(("encoding", {}))
         if told.comments != "none":
             chosen.append(("comments", {"remove": told.comments}))
         if told.redact:

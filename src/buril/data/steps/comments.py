@@ -30,7 +30,7 @@ class Comments(Step):
     line, because its compiler asks for it. A comment with code on both sides that spans lines stays.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """What to remove."""
@@ -41,9 +41,14 @@ class Comments(Step):
         """`noise`: what teaches nothing. `all`: every comment that no tool reads."""
 
     def apply(self, file: CodeFile, shared: Shared) -> None:
-        """Edits; signal `license_header`; `license` from an SPDX line, with a finding where it differs."""
-        if file.verdicts or shared.tree is None or shared.language is None or not shared.comments:
+        """Edits; signals `comment_share` (before, 0 to 1) and `license_header`; `license` from an SPDX line.
+
+        A finding says where the SPDX line differs from the licence of the repository.
+        """
+        if file.verdicts or shared.tree is None or shared.language is None:
             return
+        share = sum(end - start for start, end in shared.comments) / max(1, len(shared.source))
+        file.signals["comment_share"] = round(share, 4)
         found = [_comment(shared.source, start, end) for start, end in shared.comments if not shared.is_lost(start)]
         groups = _groups(found)
         for group in _header(shared.source, groups):
