@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buril.code import parse as parsing
 from buril.code.language import languages
-from buril.code.parse import comments, error_bytes, error_ratio, functions, parse
+from buril.code.parse import HardParse, comments, error_bytes, error_ratio, functions, parse
 from buril.core.errors import BurilError
 
 FUNCTIONS = {
@@ -118,3 +121,22 @@ def test_any_bytes_parse(language: str, source: bytes) -> None:
         end = stop
     for item in functions(tree, language):
         assert 0 <= item.start_byte <= item.body_start_byte <= item.end_byte <= len(source)
+
+
+@pytest.mark.parametrize(
+    ("language", "unit"),
+    [("java", "a<"), ("csharp", "<a"), ("c", "%w("), ("dart", "#{"), ("c", "a=>"), ("css", "=>"), ("python", "[")],
+)
+def test_a_text_made_to_be_hard_is_given_up(language: str, unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "MAX_PARSE_S", 2.0)
+    began = time.process_time()
+    with pytest.raises(HardParse):
+        parse(language, (unit * 60_000)[:60_000].encode())
+    assert time.process_time() - began < 10
+    assert not parse(language, b"").root_node.has_error  # the parser starts anew
+
+
+def test_code_with_many_comparisons_and_arrows_is_not_hard() -> None:
+    parse("r", b"x <- 1\n" * 3_000)
+    parse("c", b"void f() {\n" + b"  if (a < b) c();\n" * 3_000 + b"}\n")
+    parse("python", b"y = [\n" + b"  (1, [2]),\n" * 3_000 + b"]\n")

@@ -85,7 +85,9 @@ def test_a_parse_is_really_spared(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return honest(language, source)
 
     monkeypatch.setattr(step, "parse", counting)
-    made(tmp_path / "two", tmp_path / "store", [*files, CodeFile("z", "z.py", "value = other\n" * 9, language="python")])
+    made(
+        tmp_path / "two", tmp_path / "store", [*files, CodeFile("z", "z.py", "value = other\n" * 9, language="python")]
+    )
     assert len(parsed) == 1
 
 

@@ -6,6 +6,8 @@ Queries run inside tree-sitter; nothing here walks a whole tree in Python.
 
 from __future__ import annotations
 
+import re
+import time
 from functools import cache
 from typing import NamedTuple
 
@@ -14,6 +16,17 @@ from tree_sitter import Node, Parser, Query, QueryCursor, Tree
 
 from buril.code.language import Language, language_of
 
+MIN_OPERATIONS, OPERATIONS_PER_BYTE = 20_000, 12
+"""Operations of the parser that a text may cost: ordinary code takes 0.5 to 1.5 a byte, the worst real file 4.3."""
+MAX_PARSE_S = 20.0
+"""Processor time that a text may cost, in seconds: a megabyte of ordinary code takes a fifth of a second."""
+_OPERATIONS_PER_CALL = 100
+MAX_DEPTH = 1_000
+"""Brackets within brackets: compilers give up earlier (Clang at 256, CPython at 200)."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"([{)]}"))
+_NO_ANGLES = bytes(set(range(256)) - set(b"<>;{}"))
+_ARROWS = re.compile(rb"<[-=<]")
+_ENDS = re.compile(rb"[;{}]")
 _COMMENT_KINDS = ("comment", "pod", "marginalia", "haddock")
 _NOT_COMMENTS = ("comment_statement", "keyword_comment", "comment_content", "doc_comment_marker")
 
@@ -50,15 +63,73 @@ def _parser(language: str) -> Parser:
     return Parser(grammar(language))
 
 
+class HardParse(ValueError):
+    """A text that would cost the parser out of all proportion to its size; no program written by people does."""
+
+
+class _Budget:
+    """Counts the parser's operations, 100 a call, and stops it when there are far too many for the text.
+
+    Some texts (`a<` over and over in Java, `<!--` in C) cost the parser the square of their length. Nearly all of them
+    are stopped by the number of operations, which is the same everywhere. A few make single operations slow, and only
+    the processor's time stops those; the limit is so far from what ordinary text needs that no other can meet it.
+    """
+
+    def __init__(self, num_bytes: int) -> None:
+        self._left = (MIN_OPERATIONS + OPERATIONS_PER_BYTE * num_bytes) // _OPERATIONS_PER_CALL
+        self._end_s = time.process_time() + MAX_PARSE_S
+
+    def __call__(self, offset: int, has_error: bool) -> bool:
+        """Whether to stop; tree-sitter asks every 100 operations."""
+        del offset, has_error
+        self._left -= 1
+        return self._left < 0 or time.process_time() > self._end_s
+
+
 def parse(language: str, source: bytes) -> Tree:
-    """The tree of `source` (UTF-8). It always succeeds: what does not fit the grammar becomes ERROR nodes.
+    """The tree of `source` (UTF-8). What does not fit the grammar becomes ERROR nodes.
 
     One parser a language is kept for the life of the process; it is not safe to share between threads.
 
     Raises:
         BurilError: P001 for an unknown language.
+        HardParse: when it is deeper than `MAX_DEPTH`, or takes more than `OPERATIONS_PER_BYTE` or `MAX_PARSE_S`.
     """
-    return _parser(language).parse(source)
+    parser = _parser(language)
+    if _is_too_deep(source):
+        raise HardParse(f"{language}: brackets more than {MAX_DEPTH} deep")
+    # The parser asks for its budget only when it reads through a function, not from bytes.
+    try:
+        return parser.parse(lambda offset, _point: source[offset:], progress_callback=_Budget(len(source)))
+    except ValueError as stopped:
+        parser.reset()  # else the next text would be taken for the rest of this one
+        raise HardParse(f"{language}: stopped after {len(source)} bytes") from stopped
+
+
+def _is_too_deep(source: bytes) -> bool:
+    """Whether brackets stand deeper than `MAX_DEPTH`, those in strings and comments counted.
+
+    Deep texts are where a single operation takes seconds, or overflows the stack, so that no budget can stop it.
+    """
+    brackets = source.translate(None, _NO_BRACKETS)
+    if len(brackets) > MAX_DEPTH and _depth(brackets, b"([{", b")]}") > MAX_DEPTH:
+        return True
+    if source.count(b"<") <= MAX_DEPTH:
+        return False
+    angles = _ARROWS.sub(b"", source).translate(None, _NO_ANGLES)  # an angle left open ends with its statement
+    return any(_depth(part, b"<", b">") > MAX_DEPTH for part in _ENDS.split(angles) if len(part) > MAX_DEPTH)
+
+
+def _depth(marks: bytes, opening: bytes, closing: bytes) -> int:
+    """How deep opening marks stand within one another; a closing one that closes nothing is passed over."""
+    depth = deepest = 0
+    for mark in marks:
+        if mark in opening:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in closing and depth:
+            depth -= 1
+    return deepest
 
 
 def error_bytes(tree: Tree) -> int:

@@ -24,14 +24,12 @@ from tree_sitter import Node, Query, QueryCursor, Tree
 
 from buril.code.codefile import CodeFile
 from buril.code.language import Language, language_of, languages
-from buril.code.parse import comments, parse
+from buril.code.parse import HardParse, comments, parse
 from buril.core.settings import Settings as BaseSettings
 from buril.data._shape import Shape, shape_of
 
 PARSE_LIMIT_BYTES = 1_000_000
-"""Larger files are not parsed; The Stack leaves them out as well. The bound is in bytes because nothing here may depend
-on time: tree-sitter needs seconds for some broken texts (`a<` over and over in Java takes the square of its length, in
-one step that can't be interrupted), and a time limit would make a row depend on the machine."""
+"""Larger files are not parsed; The Stack leaves them out as well."""
 
 _TEXT_PARTS = ("string", "heredoc", "nowdoc", "raw_text", "jsx_text", "quoted", "quasiquote", "regex", "char")
 _TEXT_KINDS = ("text", "literal", "pod", "dollar_quote", "command_literal")
@@ -83,6 +81,8 @@ class Shared:
         self.file = file
         self.source = file.content.encode()
         self.numbers = numbers or Numbers()
+        self.too_hard = False
+        """Whether the parser gave the text up; known once the tree was asked for."""
         self._tree: Tree | None = None
         self._asked = False
         self._replaced = False
@@ -110,7 +110,10 @@ class Shared:
         if not self._asked:
             self._asked = True
             if self.language and not self.file.verdicts and len(self.source) <= PARSE_LIMIT_BYTES:
-                self._tree = parse(self.file.language, self.source)
+                try:
+                    self._tree = parse(self.file.language, self.source)
+                except HardParse:
+                    self.too_hard = True
         return self._tree
 
     @property

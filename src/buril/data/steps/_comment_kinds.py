@@ -8,7 +8,7 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.code.language import Language
-from buril.code.parse import keywords, parse
+from buril.code.parse import HardParse, keywords, parse
 
 _DIRECTIVES = (
     # Python
@@ -120,7 +120,10 @@ def is_code(texts: list[bytes], language: type[Language]) -> bool:
     if not _PUNCTUATION.search(text) or text.rstrip()[-1:] in b".?!" or _is_prose(text, language.name):
         return False
     before, after = _WRAPPERS.get(language.name, (b"", b""))
-    root = parse(language.name, before + text + after).root_node
+    try:
+        root = parse(language.name, before + text + after).root_node
+    except HardParse:
+        return False
     if root.has_error:
         return False
     return bool(before) or _has_effect(root, text)

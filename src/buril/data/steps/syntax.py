@@ -17,7 +17,7 @@ class Syntax(Step):
     grammar by a few bytes each; so the tolerance is a fact of each language (`Language.parse_tolerance`).
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """How strict to be."""
@@ -26,12 +26,14 @@ class Syntax(Step):
         """Factor on the tolerance of each language: 0 refuses any error, 2 doubles what is let through."""
 
     def apply(self, file: CodeFile, shared: Shared) -> None:
-        """Signal `parse_errors` (0 to 1); verdict `syntax_errors`, or `too_large` for what is not parsed."""
+        """Signal `parse_errors` (0 to 1); verdict `syntax_errors`; `too_large` or `too_hard` for what is not parsed."""
         if file.verdicts:
             return
         tree = shared.tree
         if tree is None:
-            if len(shared.source) > PARSE_LIMIT_BYTES:
+            if shared.too_hard:
+                file.verdicts.append(Verdict("syntax", "too_hard", str(len(shared.source))))
+            elif len(shared.source) > PARSE_LIMIT_BYTES:
                 file.verdicts.append(Verdict("syntax", "too_large", str(len(shared.source))))
             return
         ratio = error_ratio(tree) if tree.root_node.has_error else 0.0
