@@ -132,6 +132,22 @@ MESSAGES: dict[str, Message] = {
         N_("check the sources under `collect:` and their `include` and `exclude`"),
     ),
     "D008": Message(N_("the package `{name}` is not installed"), N_("{suggestion}")),
+    # --- data: sources that read git, packages and tables (D01x, D02x)
+    "D014": Message(
+        N_("`{path}` holds no table that can be read ({endings})"), N_("check `paths` of the source under `collect:`")
+    ),
+    "D015": Message(
+        N_("`{place}` has no column `{column}`; there are {columns}"),
+        N_("name it in the source: `columns: {{content: NAME, path: NAME, repo: NAME}}`"),
+    ),
+    "D016": Message(
+        N_("`{place}` holds no contents, only their ids in the Software Heritage archive (`blob_id`)"),
+        N_(
+            "fetch the contents first (s3://softwareheritage/content/BLOB_ID, under an agreement with Software "
+            "Heritage), write them as a column `content`, and read the result with the source `parquet`"
+        ),
+        EXIT_PREREQUISITE,
+    ),
     # --- data: dedup, select, split (D1xx)
     "D101": Message(
         N_("`dedup.bands` is {bands}, which does not divide `dedup.num_perm` ({num_perm})"),

@@ -210,10 +210,10 @@ def _losers(written: Written, parts: list[tuple[Path, int]]) -> npt.NDArray[np.i
         if not picked:
             continue
         key = np.concatenate([keys[some] for keys, some in zip(arrays, picked, strict=True)])
-        rank = np.concatenate([ranks[i][some] for i, some in enumerate(picked)])
+        ranked = np.concatenate([ranks[i][some] for i, some in enumerate(picked)])
         shard = np.concatenate([np.full(len(some), i, dtype=np.int64) for i, some in enumerate(picked)])
         position = np.concatenate(picked)
-        order = np.lexsort((position, shard, rank, key))
+        order = np.lexsort((position, shard, ranked, key))
         lost = order[1:][key[order][1:] == key[order][:-1]]
         found.append(np.stack([shard[lost], position[lost]], axis=1))
     whole = np.concatenate(found)
