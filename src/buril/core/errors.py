@@ -133,6 +133,18 @@ MESSAGES: dict[str, Message] = {
     ),
     "D008": Message(N_("the package `{name}` is not installed"), N_("{suggestion}")),
     # --- data: sources that read git, packages and tables (D01x, D02x)
+    "D010": Message(
+        N_("the repository `{url}` can't be fetched: {problem}"),
+        N_(
+            "check the address and the network; for a private one set `token: env:NAME` (https) or load a key into "
+            "ssh-agent (ssh)"
+        ),
+        EXIT_PREREQUISITE,
+    ),
+    "D011": Message(
+        N_("the repository `{url}` has no revision `{revision}`"),
+        N_("write a branch, a tag or a whole commit id; `git ls-remote {url}` lists the names"),
+    ),
     "D014": Message(
         N_("`{path}` holds no table that can be read ({endings})"), N_("check `paths` of the source under `collect:`")
     ),

@@ -101,6 +101,10 @@ class Collect(Stage):
                 size = sum(piece.bytes for piece in made.pieces())
                 total, num_files = total + size, num_files + -(-size // ROW_BYTES)
                 continue
+            expected = made.expected() if hasattr(made, "expected") else None
+            if expected is not None:
+                total, num_files = total + expected[0], num_files + expected[1]
+                continue
             for repository in made.repositories():
                 sizes = [item.bytes for item in made.files(repository) if isinstance(item, SourceFile)]
                 total, num_files = total + sum(sizes), num_files + len(sizes)

@@ -134,8 +134,9 @@ class Source(Protocol):
     """What a plugin of the kind `source` offers that lists files; its constructor takes its `Settings`.
 
     It may also have `contents(repository, files, limit)`, where the files are not plain ones below `root`: called in a
-    worker, it gives for each file in turn its first `limit` bytes, or a `Dropped`. And it may have `notes()`: texts to
-    tell the user once the files are listed, such as a version that nobody pinned.
+    worker, it gives for each file in turn its first `limit` bytes, or a `Dropped`. It may have `notes()`: texts to tell
+    the user once the files are listed, such as a version that nobody pinned. And where listing would fetch more than a
+    plan should, `expected()`: bytes and files to expect, or None when listing is cheap.
     """
 
     version: ClassVar[int]
