@@ -140,7 +140,7 @@ class Table:
         return True
 
     def row(self, record: Mapping[str, Any], place: str, max_bytes: int) -> CodeFile | Dropped:
-        """The row of a record.
+        """The row of a record. Its language is "" where no column could tell: a later step looks at the content.
 
         Args:
             record: column → value.
@@ -166,7 +166,7 @@ class Table:
         if reason:
             return Dropped(path, len(raw), reason, "", "read", "", stated, repo)
         language = detect(path, text[:HEAD_CHARS]) or _language(self._text(record, "language"))
-        if not language:
+        if not language and ("path" in self._columns or "language" in self._columns):
             return Dropped(path, len(raw), "language", self._text(record, "language"), "read", "", stated, repo)
         return CodeFile(
             repo=repo,
