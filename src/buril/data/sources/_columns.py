@@ -159,7 +159,7 @@ class Table:
             reason = "no_content" if content is None else "wrong_type"
             told = "" if content is None else f"the content is {type(content).__name__}"
             return Dropped(path, 0, reason, told, "read", repo=repo)
-        if ".." in path.split("/"):
+        if ".." in path.split("/") or "\0" in path:
             return Dropped(place, len(raw), "path", "", "read", repo=repo)
         text, reason = text_of(raw, max_bytes)
         stated = self._license(record)
