@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -397,6 +401,107 @@ def test_a_token_is_sent_by_reference_and_never_kept(tmp_path: Path, monkeypatch
 def test_addresses_and_names_that_could_harm_are_refused(given: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         source(**given)
+
+
+class _Backend(BaseHTTPRequestHandler):
+    """Git's own HTTP backend, behind a token; `faults` come first."""
+
+    root: Path
+    token = ""
+    faults: ClassVar[list[tuple[int, str]]] = []
+    seen: ClassVar[list[str]] = []
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        path, _, query = self.path.partition("?")
+        self.seen.append(path)
+        if self.faults:
+            status, where = self.faults.pop(0)
+            return self._say(status, {"Location": where} if where else {}, b"")
+        basic = base64.b64encode(f"x-access-token:{self.token}".encode()).decode()
+        if self.token and self.headers.get("Authorization") != f"Basic {basic}":
+            return self._say(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Content-Encoding") == "gzip":
+            raw = gzip.decompress(raw)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": str(self.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(raw)),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+        }
+        done = subprocess.run(["git", "http-backend"], input=raw, env=environment, capture_output=True, check=True)
+        head, _, body = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        self._say(int(headers.pop("Status", "200").split()[0]), headers, body)
+
+    def _say(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[tuple[str, type[_Backend]]]:
+    handler = type("Backend", (_Backend,), {"root": tmp_path / "far", "faults": [], "seen": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    _clone.resolve.cache_clear()
+    yield f"http://127.0.0.1:{server.server_address[1]}", handler
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_private_repository_over_http_needs_the_token_and_asks_nobody(
+    tmp_path: Path, web: tuple[str, type[_Backend]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, server = web
+    repository(tmp_path / "far" / "tool", {"a.py": "x = 1\n"})
+    server.token = "s3cret"
+    told = {"url": f"{url}/tool/.git", "cache": str(tmp_path / "cache")}
+    with pytest.raises(BurilError) as refused:
+        source(**told).observe()
+    assert refused.value.code == "D010"
+    monkeypatch.setenv("MY_TOKEN", "s3cret")
+    assert reasons(source(**told, token="env:MY_TOKEN")) == {"a.py": ""}
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    basic = base64.b64encode(b"x-access-token:s3cret")
+    assert kept
+    assert not [path for path in kept if b"s3cret" in path.read_bytes() or basic in path.read_bytes()]
+
+
+def test_a_server_that_fails_or_sends_elsewhere_is_said(tmp_path: Path, web: tuple[str, type[_Backend]]) -> None:
+    url, server = web
+    repository(tmp_path / "far" / "tool", {"a.py": "x = 1\n"})
+    for fault in ((500, ""), (403, ""), (404, ""), (302, "file:///etc/passwd"), (302, f"{url}/loop"), (429, "")):
+        _clone.resolve.cache_clear()
+        server.faults[:] = [fault] * 60
+        with pytest.raises(BurilError) as refused:
+            source(f"{url}/tool/.git", cache=str(tmp_path / "cache")).observe()
+        assert refused.value.code == "D010", fault
+    server.faults.clear()
+    assert reasons(source(f"{url}/tool/.git", cache=str(tmp_path / "cache"))) == {"a.py": ""}
 
 
 def test_a_repository_with_sha256_names(tmp_path: Path, make_artifact: Callable[..., Artifact]) -> None:

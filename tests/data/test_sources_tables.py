@@ -15,11 +15,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from buril.code.codefile import CodeFile, read_rows
+from buril.code.codefile import CodeFile, read_rows, write_rows
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
+from buril.data import _pieces
 from buril.data.collect import Collect
 from buril.data.source import Dropped
 from buril.data.sources import _tables
@@ -119,14 +122,14 @@ def test_columns_are_mapped_and_reach_into_others(tmp_path: Path) -> None:
         },
         {"t": "int b;\n", "m": {"p": "b.c", "r": "o/n", "set": "Books"}, "l": [], "s": "many", "h": None},
     ]
-    given: dict[str, Any] = {
+    told: dict[str, Any] = {
         "columns": {"content": "t", "path": "m.p", "repo": "m.r", "license": "l", "commit": "h"},
         "signals": {"stars": "s"},
         "where": {"m.set": "G"},
     }
     for source in (
-        jsonl(lines(tmp_path / "x.jsonl", records), **given),
-        parquet(table(tmp_path / "x.parquet", records), **given),
+        jsonl(lines(tmp_path / "x.jsonl", records), **told),
+        parquet(table(tmp_path / "x.parquet", records), **told),
     ):
         row, other = rows(source)
         assert isinstance(row, CodeFile)
@@ -297,6 +300,36 @@ def test_parts_of_files_and_languages_by_name(tmp_path: Path) -> None:
     assert last.repo.startswith("x#")
 
 
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+COLUMNS = ("code", "file", "repo_name", "license", "lang", "sha", "stars", "meta", "at")
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.dictionaries(st.sampled_from(COLUMNS), JSON_VALUES, max_size=9), min_size=1, max_size=4),
+    st.binary(max_size=20),
+)
+def test_any_records_are_accounted_for(tmp_path: Path, records: list[dict[str, Any]], noise: bytes) -> None:
+    path = tmp_path / "x.jsonl"
+    good = json.dumps(record(0)).encode()
+    text = b"\n".join([good, *(json.dumps(item).encode() for item in records), noise.replace(b"\n", b""), b""])
+    path.write_bytes(text)
+    found = rows(jsonl(path, columns={"fragment": "at"} if any("at" in item for item in records) else {}))
+    num_lines = 1 + len(records) + (1 if noise.replace(b"\n", b"").strip() else 0)
+    assert len(found) == num_lines
+    for item in found:
+        item.path.encode()
+        assert ".." not in item.path.split("/")
+        if isinstance(item, CodeFile):
+            item.repo.encode()
+            item.commit.encode()
+    write_rows(tmp_path / "x.parquet", kept(found))
+
+
 # --- through `collect`
 
 
@@ -331,6 +364,18 @@ def test_tables_and_files_are_collected_together(tmp_path: Path, make_artifact: 
     assert collect(*sources).work({}) > 0
     reverse = make_artifact(collect(*reversed(sources), shard_bytes=400), folder="three")
     assert next(row for row in shards(reverse) if row.path == "src/f044.py").content == "other = 1\n"
+
+
+def test_places_are_compared_in_rounds_where_there_are_many(
+    tmp_path: Path, make_artifact: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(tmp_path / "t.parquet", [record(number % 40) for number in range(120)], row_group_size=7)
+    source = {"parquet": str(tmp_path / "t.parquet")}
+    one = make_artifact(collect(source, shard_bytes=300), folder="one")
+    monkeypatch.setattr(_pieces, "KEYS_AT_ONCE", 9)
+    assert tree(make_artifact(collect(source, shard_bytes=300), folder="two").folder) == tree(one.folder)
+    assert len(shards(one)) == 40
+    assert left_out(one) == {"same_place": 80}
 
 
 def test_a_table_that_comes_first_keeps_the_places_of_a_folder(
@@ -420,6 +465,7 @@ import resource
 from pathlib import Path
 from buril.core.events import EventLog
 from buril.core.stage import Output
+from buril.data import _pieces
 from buril.data.collect import Collect
 stage = Collect(Collect.Settings.model_validate({{"sources": [{{"parquet": {str(tmp_path / "t.parquet")!r}}}], "workers": 1, "shard_bytes": 4_000_000}}))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
