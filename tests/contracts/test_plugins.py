@@ -144,14 +144,14 @@ def _git(tmp_path: Path) -> Any:
     for line in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
         subprocess.run([*git, *line], cwd=tmp_path / "code", check=True)
     found = plugin("source", "git")
-    return found(found.Settings(url=str(tmp_path / "code"), license="mit"))
+    return found(found.Settings(path=tmp_path / "code", license="mit"))
 
 
 def _jsonl(tmp_path: Path) -> Any:
     rows = [{"code": "x = 1\n", "path": "a.py", "repo": "acme/tool"}, {"code": "", "path": "b.py", "repo": "acme/tool"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
     found = plugin("source", "jsonl")
-    return found(found.Settings(paths=str(tmp_path / "rows.jsonl"), license="mit"))
+    return found(found.Settings(paths=tmp_path / "rows.jsonl", license="mit"))
 
 
 def _parquet(tmp_path: Path) -> Any:
@@ -162,13 +162,13 @@ def _parquet(tmp_path: Path) -> Any:
     (tmp_path / "set").mkdir()
     pq.write_table(table, tmp_path / "set" / "rows.parquet", row_group_size=2)
     found = plugin("source", "parquet")
-    return found(found.Settings(paths=(str(tmp_path / "set"),)))
+    return found(found.Settings(paths=(tmp_path / "set",)))
 
 
 def _huggingface(tmp_path: Path) -> Any:
     _parquet(tmp_path)
     found = plugin("source", "huggingface")
-    return found(found.Settings(dataset=str(tmp_path / "set")))
+    return found(found.Settings(folder=tmp_path / "set"))
 
 
 SOURCES.update({"git": _git, "huggingface": _huggingface, "jsonl": _jsonl, "parquet": _parquet})

@@ -54,7 +54,8 @@ def repository(folder: Path, files: dict[str, str | bytes]) -> str:
 
 
 def source(url: Path | str, **given: Any) -> Git:
-    return Git(Git.Settings.model_validate({"url": str(url), **given}))
+    place = {"path": str(url)} if isinstance(url, Path) else {"url": url}
+    return Git(Git.Settings.model_validate({**place, **given}))
 
 
 def listing(made: Git) -> dict[str, SourceFile | Dropped]:
@@ -123,7 +124,7 @@ def test_any_revision_is_read_without_a_working_tree(tmp_path: Path, make_artifa
         "node_modules/x.js": "excluded",
         "e.py": "empty",
     }
-    made_rows = rows(make_artifact(collect({"git": {"url": str(tmp_path / "tool"), "revision": "v1"}})))
+    made_rows = rows(make_artifact(collect({"git": {"path": str(tmp_path / "tool"), "revision": "v1"}})))
     assert made_rows["a.py"].content == "x = 1\n"
     assert {path: row.license for path, row in made_rows.items()} == {
         "a.py": "MIT",
@@ -134,7 +135,7 @@ def test_any_revision_is_read_without_a_working_tree(tmp_path: Path, make_artifa
     }
     assert {row.commit for row in made_rows.values()} == {first}
     assert made_rows["a.py"].repo == "github.com/acme/tool"
-    now = rows(make_artifact(collect({"git": str(tmp_path / "tool")}), folder="now"))
+    now = rows(make_artifact(collect({"git": {"path": str(tmp_path / "tool")}}), folder="now"))
     assert now["a.py"].content == "x = 2\n"
     assert source(tmp_path / "tool").observe() != source(tmp_path / "tool", revision="v1").observe()
     assert set(reasons(source(tmp_path / "tool", include=["vendor/**"]))) == set(reasons(source(tmp_path / "tool")))
@@ -206,11 +207,11 @@ def test_a_hostile_repository_runs_nothing(tmp_path: Path, make_artifact: Callab
         git(root, "config", key, value)
     ran.unlink(missing_ok=True)
     os.utime(root / "a.py", (1, 1))
-    made = make_artifact(collect({"git": {"url": str(root), "history": True}}))
+    made = make_artifact(collect({"git": {"path": str(root), "history": True}}))
     assert list(rows(made)) == ["a.py"]
     assert not ran.exists()
     git(root, "config", "remote.evil.url", f"{script}")
-    assert list(rows(make_artifact(collect({"git": str(root)}), folder="two"))) == ["a.py"]
+    assert list(rows(make_artifact(collect({"git": {"path": str(root)}}), folder="two"))) == ["a.py"]
     assert not ran.exists()
     git(root, "config", "--unset", "core.worktree")
     git(root, "config", "--unset", "extensions.partialClone")
@@ -262,7 +263,7 @@ def test_odd_trees_are_told_of(tmp_path: Path, make_artifact: Callable[..., Arti
         "real/pointer.py": "",
         "ñ 世.py": "",
     }
-    collected = make_artifact(collect({"git": {"url": str(root), "revision": "odd"}}, max_file_bytes=10_000))
+    collected = make_artifact(collect({"git": {"path": str(root), "revision": "odd"}}, max_file_bytes=10_000))
     assert list(rows(collected)) == ["a\nb.py", "real/a.py", "ñ 世.py"]
     why = {row["path"]: row["reason"] for row in pq.read_table(collected.path("dropped.parquet")).to_pylist()}
     assert (why["real/big.py"], why["real/pointer.py"], why["n\\xff.py"]) == ("too_large", "lfs_pointer", "path")
@@ -349,9 +350,9 @@ def test_a_remote_that_fails_is_said(tmp_path: Path, ssh: Path) -> None:
         ({"url": f"ssh://far.example{tmp_path}/none"}, "D010"),
         ({"url": f"ssh://far.example{root}", "revision": "no-such-branch"}, "D011"),
         ({"url": f"ssh://far.example{root}", "revision": "0" * 40}, "D011"),
-        ({"url": str(root), "revision": "no-such-branch"}, "D011"),
-        ({"url": str(tmp_path / "none")}, "D001"),
-        ({"url": str(tmp_path)}, "D006"),
+        ({"url": root, "revision": "no-such-branch"}, "D011"),
+        ({"url": tmp_path / "none"}, "D001"),
+        ({"url": tmp_path}, "D006"),
     ):
         with pytest.raises(BurilError) as refused:
             list(source(**{"cache": str(tmp_path / "cache"), **given}).repositories())
@@ -391,11 +392,12 @@ def test_a_token_is_sent_by_reference_and_never_kept(tmp_path: Path, monkeypatch
         {"url": "git://host.org/a/b"},
         {"url": "http://host.org/a/b"},
         {"url": "ssh://-oProxyCommand=evil/a"},
-        {"url": "x", "revision": "--output=x"},
-        {"url": "x", "revision": "a..b"},
-        {"url": "x", "revision": "HEAD@{yesterday}"},
-        {"url": "x", "token": "ghp_literal"},
-        {"url": "x", "license": "do what you like"},
+        {"url": "../relative"},
+        {"url": "https://host.org/a/b", "revision": "--output=x"},
+        {"url": "https://host.org/a/b", "revision": "a..b"},
+        {"url": "https://host.org/a/b", "revision": "HEAD@{yesterday}"},
+        {"url": "https://host.org/a/b", "token": "ghp_literal"},
+        {"url": "https://host.org/a/b", "license": "do what you like"},
     ],
 )
 def test_addresses_and_names_that_could_harm_are_refused(given: dict[str, str]) -> None:
@@ -504,6 +506,13 @@ def test_a_server_that_fails_or_sends_elsewhere_is_said(tmp_path: Path, web: tup
     assert reasons(source(f"{url}/tool/.git", cache=str(tmp_path / "cache"))) == {"a.py": ""}
 
 
+def test_one_place_is_needed() -> None:
+    for wrong in ({}, {"url": "https://host.org/a/b", "path": "x"}):
+        with pytest.raises(BurilError) as refused:
+            Git(Git.Settings.model_validate(wrong))
+        assert refused.value.code == "D023"
+
+
 def test_a_repository_with_sha256_names(tmp_path: Path, make_artifact: Callable[..., Artifact]) -> None:
     root = tmp_path / "new"
     root.mkdir()
@@ -511,6 +520,6 @@ def test_a_repository_with_sha256_names(tmp_path: Path, make_artifact: Callable[
     write(root, {"a.py": "x = 1\n"})
     git(root, "add", "-A")
     git(root, "commit", "-qm", "one")
-    found = rows(make_artifact(collect({"git": str(root)})))
+    found = rows(make_artifact(collect({"git": {"path": str(root)}})))
     assert len(found["a.py"].commit) == 64
     assert found["a.py"].sha256 == hashlib.sha256(b"x = 1\n").hexdigest()

@@ -46,7 +46,8 @@ def lines(records: list[dict[str, Any]]) -> bytes:
 
 
 def source(dataset: str | Path, tmp_path: Path, **given: Any) -> Huggingface:
-    settings = {"dataset": str(dataset), "cache": str(tmp_path / "cache"), **given}
+    place = {"folder": str(dataset)} if isinstance(dataset, Path) else {"dataset": dataset}
+    settings = {**place, "cache": str(tmp_path / "cache"), **given}
     return Huggingface(Huggingface.Settings.model_validate(settings))
 
 
@@ -248,6 +249,16 @@ def test_github_code_and_a_stack_with_contents(tmp_path: Path) -> None:
     assert isinstance(row, CodeFile)
     assert (row.path, row.license, row.commit, row.signals) == ("a.py", "MIT", "r", {"stars": 2.0})
     (tmp_path / "empty").mkdir()
+    for wrong in ({}, {"dataset": "a/b", "folder": "x"}):
+        with pytest.raises(BurilError) as refused:
+            Huggingface(Huggingface.Settings.model_validate(wrong))
+        assert refused.value.code == "D023"
+    for name in ("../x", "a b", "a/b/c"):
+        with pytest.raises(ValidationError):
+            Huggingface.Settings.model_validate({"dataset": name})
+    with pytest.raises(BurilError) as refused:
+        rows(source(tmp_path / "none", tmp_path))
+    assert refused.value.code == "D001"
     with pytest.raises(BurilError) as refused:
         rows(source(tmp_path / "empty", tmp_path))
     assert refused.value.code == "D020"

@@ -197,6 +197,10 @@ MESSAGES: dict[str, Message] = {
         N_("check the name, the revision and the network; a private one needs `token: env:HF_TOKEN`"),
         EXIT_PREREQUISITE,
     ),
+    "D023": Message(
+        N_("the source `{source}` needs either `{first}` or `{second}`"),
+        N_("for example `{source}: {{{second}: NAME}}`, where `{second}` is a place on this disk"),
+    ),
     # --- data: dedup, select, split (D1xx)
     "D101": Message(
         N_("`dedup.bands` is {bands}, which does not divide `dedup.num_perm` ({num_perm})"),

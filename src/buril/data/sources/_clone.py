@@ -57,7 +57,7 @@ def address(url: str) -> str:
     if url.startswith("-") or "::" in url or any(ord(sign) < 32 for sign in url):
         raise ValueError("this is no address of a repository")
     if "://" not in url:
-        return url if _git.place(url) and not Path(url).exists() else ""
+        return url if _git.place(url) else ""
     parts = urlsplit(url)
     if parts.password or (parts.scheme == "https" and parts.username):
         raise ValueError("the address holds a credential; write it as `token: env:NAME`")

@@ -41,7 +41,7 @@ def kind_of(name: str) -> str:
     return "lines" if lowered.endswith(LINES) else "groups" if lowered.endswith(GROUPS) else ""
 
 
-def find(paths: Sequence[str], kind: str) -> dict[str, Path]:
+def find(paths: Sequence[Path], kind: str) -> dict[str, Path]:
     """Name → file, in the order of names, of files, folders (all below, no links) and globs of one kind.
 
     Raises:
@@ -49,8 +49,8 @@ def find(paths: Sequence[str], kind: str) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for given in paths:
-        path = Path(given).expanduser()
-        if not path.exists() and _GLOB & set(given):
+        path = given.expanduser()
+        if not path.exists() and _GLOB & set(str(given)):
             root = Path(path.anchor) if path.is_absolute() else Path()
             pattern = path.relative_to(path.anchor).as_posix() if path.is_absolute() else path.as_posix()
             matches = sorted(item for item in root.glob(pattern) if item.is_file())
@@ -70,9 +70,9 @@ def find(paths: Sequence[str], kind: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def name_of(paths: Sequence[str]) -> str:
+def name_of(paths: Sequence[Path]) -> str:
     """What to call the repositories of rows that name none: the first path's last part, without endings."""
-    return re.sub(r"[^\w-]+", "", Path(paths[0]).name.split(".")[0]) or "rows"
+    return re.sub(r"[^\w-]+", "", paths[0].name.split(".")[0]) or "rows"
 
 
 def stamps(files: dict[str, Path]) -> Json:

@@ -45,8 +45,10 @@ class Git:
 
         shorthand: ClassVar[str | None] = "url"
 
-        url: str
-        """`https://…`, `ssh://…`, `user@host:path`, or the path of a repository on this disk, bare or not."""
+        url: str = ""
+        """`https://…`, `ssh://…`, `user@host:path` or `file:///…`."""
+        path: Path | None = None
+        """In place of `url` a repository on this disk, bare or not. Relative to the YAML."""
         revision: str = "HEAD"
         """A branch, a tag or a commit. A branch is looked up at every run; the commit that was found enters the key."""
         license: str = ""
@@ -69,7 +71,8 @@ class Git:
         @field_validator("url")
         @classmethod
         def _address(cls, value: str) -> str:
-            _clone.address(value)
+            if value and not _clone.address(value) and not value.startswith("file:///"):
+                raise ValueError("this is no address; write `path:` for a repository on this disk")
             return value
 
         @field_validator("revision")
@@ -93,6 +96,8 @@ class Git:
             return known
 
     def __init__(self, settings: Settings) -> None:
+        if bool(settings.url) == (settings.path is not None):
+            raise BurilError("D023", source="git", first="url", second="path")
         self.settings = settings
         self._remote = _clone.address(settings.url)
         self._excluded = globs(settings.exclude)
@@ -198,8 +203,8 @@ class Git:
 
     @cached_property
     def _local(self) -> Path:
-        url = self.settings.url
-        return _objects.folder_of(Path(unquote(urlsplit(url).path) if url.startswith("file://") else url).expanduser())
+        path = self.settings.path or Path(unquote(urlsplit(self.settings.url).path))
+        return _objects.folder_of(path.expanduser())
 
     @cached_property
     def _commit(self) -> str:
@@ -215,7 +220,7 @@ class Git:
             return _clone.resolve(self._remote, revision, _token.value(self.settings.token))
         found = _objects.commit_of(self._local, self.settings.revision)
         if not found:
-            raise BurilError("D011", url=self.settings.url, revision=self.settings.revision)
+            raise BurilError("D011", url=self.settings.url or self.settings.path, revision=self.settings.revision)
         return found
 
     @cached_property

@@ -39,8 +39,10 @@ class Huggingface:
 
         shorthand: ClassVar[str | None] = "dataset"
 
-        dataset: str = Field(min_length=1)
-        """Its name on the hub, `owner/name`, or a folder of its files."""
+        dataset: str = Field("", pattern=r"^$|^\w[\w.-]*(?:/\w[\w.-]*)?$")
+        """Its name on the hub, `owner/name`."""
+        folder: Path | None = None
+        """In place of `dataset` a folder of its files, whose name tells which data set it is. Relative to the YAML."""
         revision: str = "main"
         """A branch, a tag or a commit. A branch is looked up at every run; the commit that was found enters the key."""
         files: tuple[str, ...] = ()
@@ -59,27 +61,30 @@ class Huggingface:
             return _token.checked(value)
 
     def __init__(self, settings: Settings) -> None:
+        if bool(settings.dataset) == (settings.folder is not None):
+            raise BurilError("D023", source="huggingface", first="dataset", second="folder")
         self.settings = settings
+        self._root = settings.folder.expanduser() if settings.folder else None
         self._chosen = globs(settings.files) if settings.files else lambda name: True
 
     def observe(self) -> Json:
         """Name and commit; of a folder names, sizes and times."""
-        return _tables.stamps(self._here) if self._local else [self.settings.dataset, self._commit]
+        return _tables.stamps(self._here) if self._root else [self.settings.dataset, self._commit]
 
     def origin(self) -> str:
         """The page of the data set at its commit."""
-        return "" if self._local else f"{_hub.HUB}/datasets/{self.settings.dataset}/tree/{self._commit}"
+        return "" if self._root else f"{_hub.HUB}/datasets/{self.settings.dataset}/tree/{self._commit}"
 
     def notes(self) -> Iterator[str]:
         """The commit, where a name stood for it."""
-        if not self._local and self._commit != self.settings.revision:
+        if not self._root and self._commit != self.settings.revision:
             yield _("{name}: {revision} is {commit}").format(
                 name=self.settings.dataset, revision=self.settings.revision, commit=self._commit
             )
 
     def pieces(self) -> Iterator[Piece]:
         """One for each file of the hub; of a folder, byte ranges and row groups."""
-        if not self._local:
+        if not self._root:
             yield from (Piece(name, 0, 0, size * UNFOLDS) for name, size in self._there.items())
             return
         for name, path in self._here.items():
@@ -89,27 +94,25 @@ class Huggingface:
 
     def rows(self, piece: Piece, max_bytes: int) -> Iterator[CodeFile | Dropped]:
         """The rows of a piece, its file fetched if need be."""
-        path = self._here[piece.place] if self._local else _hub.bring(self._dataset, self._commit, piece.place)
+        path = self._here[piece.place] if self._root else _hub.bring(self._dataset, self._commit, piece.place)
         if _tables.kind_of(piece.place) == "lines":
             yield from _tables.line_rows(path, piece, self._table(_tables.keys(path)), max_bytes)
         else:
             yield from _tables.group_rows(path, piece, self._table, max_bytes)
-        if not self._local and not self.settings.keep:
+        if not self._root and not self.settings.keep:
             path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
     def _table(self, names: list[str] | set[str]) -> Table:
-        name = Path(self.settings.dataset).name
-        return Table(self.settings, names, name=name, preset=preset_of(self.settings.dataset))
-
-    @cached_property
-    def _local(self) -> bool:
-        return Path(self.settings.dataset).expanduser().is_dir()
+        name = self._root.resolve().name if self._root else self.settings.dataset
+        return Table(self.settings, names, name=name.rpartition("/")[2], preset=preset_of(name))
 
     @cached_property
     def _here(self) -> dict[str, Path]:
         """The tables of a folder; what the hub's client keeps there for itself is no part of it."""
-        root = Path(self.settings.dataset).expanduser()
+        root = self._root or Path()
+        if not root.is_dir():
+            raise BurilError("D001", path=root)
         paths = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
         found = {name: path for name, path in paths.items() if _tables.kind_of(name) and self._chosen(name)}
         return self._some({name: path for name, path in found.items() if not name.startswith(".cache/")})
@@ -121,7 +124,9 @@ class Huggingface:
 
     def _some(self, found: dict[str, Found]) -> dict[str, Found]:
         if not found:
-            raise BurilError("D020", dataset=self.settings.dataset, revision=self.settings.revision)
+            raise BurilError(
+                "D020", dataset=self.settings.dataset or self.settings.folder, revision=self.settings.revision
+            )
         return dict(sorted(found.items()))
 
     @cached_property

@@ -27,12 +27,12 @@ class Parquet:
 
         shorthand: ClassVar[str | None] = "paths"
 
-        paths: str | tuple[str, ...]
-        """Files, folders (all below) or globs of `.parquet`."""
+        paths: Path | tuple[Path, ...]
+        """Files, folders (all below) or globs of `.parquet`. Relative to the YAML."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._paths = (settings.paths,) if isinstance(settings.paths, str) else settings.paths
+        self._paths = (settings.paths,) if isinstance(settings.paths, Path) else settings.paths
 
     def observe(self) -> Json:
         """Names, sizes and times of the files."""
