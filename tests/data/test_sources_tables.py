@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from buril.code.codefile import CodeFile, read_rows, write_rows
+from buril.code.codefile import CodeFile, read_rows, to_table
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.data import _pieces
@@ -29,6 +29,8 @@ from buril.data.sources import _tables
 from buril.data.sources.jsonl import Jsonl
 from buril.data.sources.parquet import Parquet
 from buril.testing import check_source
+
+newlines = _tables._newlines
 
 
 def record(number: int, **more: Any) -> dict[str, Any]:
@@ -190,6 +192,19 @@ def test_byte_ranges_hold_every_line_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert [item.path for item in rows(jsonl(path))] == whole
 
 
+@pytest.mark.parametrize("size", [60, 200, 10**6])
+def test_lines_keep_their_numbers_in_any_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    path = lines(tmp_path / "x.jsonl", [record(n) if n % 3 else "{broken" for n in range(60)])
+    monkeypatch.setattr(_tables, "PIECE_BYTES", size)
+    opened = []
+    monkeypatch.setattr(_tables, "_newlines", lambda *given: opened.append(given) or newlines(*given))
+    told = [item.detail.partition(":")[0] for item in rows(jsonl(path)) if isinstance(item, Dropped)]
+    assert told == [f"line {n + 1}" for n in range(0, 60, 3)]
+    assert len(opened) <= -(-path.stat().st_size // size), "what comes before a piece is counted once"
+    monkeypatch.setattr(_tables, "COUNT_BYTES", 300)
+    assert all(item.detail.startswith(("line", "byte")) for item in rows(jsonl(path)) if isinstance(item, Dropped))
+
+
 def test_a_line_without_end_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_tables, "LINE_BYTES", 10_000)
     path = lines(tmp_path / "x.jsonl", [record(0), record(1, code="x" * 1_000_000), record(2)])
@@ -327,7 +342,7 @@ def test_any_records_are_accounted_for(tmp_path: Path, records: list[dict[str, A
         if isinstance(item, CodeFile):
             item.repo.encode()
             item.commit.encode()
-    write_rows(tmp_path / "x.parquet", kept(found))
+    assert to_table(kept(found)).num_rows == len(kept(found))
 
 
 # --- through `collect`

@@ -108,32 +108,60 @@ def keys(path: Path, lines: int = 100) -> set[str]:
 def line_rows(path: Path, piece: Piece, table: Table, max_bytes: int) -> Iterator[CodeFile | Dropped]:
     """The rows of a piece of JSON lines. A line that is no JSON object is left out, with its number."""
     others, at = 0, piece.first
+    numbers = _Numbers(path, piece)
     try:
-        for place, line in _lines(path, piece):
-            at = place
-            if line is None:
-                yield Dropped(f"{piece.place}@{place}", LINE_BYTES, "too_large", _where(path, place), "read")
+        for index, (at, line) in enumerate(_lines(path, piece)):
+            if line is not None and not line.strip():
                 continue
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as problem:
-                told = f"{_where(path, place)}: {getattr(problem, 'msg', type(problem).__name__)}"
-                yield Dropped(f"{piece.place}@{place}", len(line), "broken_json", told, "read")
-                continue
-            if not isinstance(record, dict):
-                told = f"{_where(path, place)}: {type(record).__name__}"
-                yield Dropped(f"{piece.place}@{place}", len(line), "wrong_type", told, "read")
-            elif table.wanted(record):
-                found = table.row(record, f"{piece.place}@{place}", max_bytes)
-                yield _placed(found, _where(path, place)) if isinstance(found, Dropped) else found
-            else:
+            found = _line(line, f"{piece.place}@{at}", table, max_bytes)
+            if found is None:
                 others += 1
+            else:
+                yield _placed(found, numbers.of(index, at)) if isinstance(found, Dropped) else found
     except _CUT_SHORT as problem:
-        yield Dropped(f"{piece.place}@{at}", 0, "truncated", f"after {_where(path, at)}: {problem}", "read")
+        yield Dropped(f"{piece.place}@{at}", 0, "truncated", f"after byte {at}: {problem}", "read")
     if others:
         yield Dropped(piece.place, 0, "where", f"{others} rows from byte {piece.first}", "read")
+
+
+def _line(line: bytes | None, place: str, table: Table, max_bytes: int) -> CodeFile | Dropped | None:
+    """The row of one line (None: too long to hold); None where `where` leaves it out."""
+    if line is None:
+        return Dropped(place, LINE_BYTES, "too_large", "", "read")
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as problem:
+        told = str(getattr(problem, "msg", type(problem).__name__))
+        return Dropped(place, len(line), "broken_json", told, "read")
+    if not isinstance(record, dict):
+        return Dropped(place, len(line), "wrong_type", type(record).__name__, "read")
+    return table.row(record, place, max_bytes) if table.wanted(record) else None
+
+
+class _Numbers:
+    """The numbers of the lines of a piece; what comes before it is counted once, when the first is asked for."""
+
+    def __init__(self, path: Path, piece: Piece) -> None:
+        self._path, self._first = path, piece.first
+        self._before: int | None = None
+
+    def of(self, index: int, place: int) -> str:
+        """`line 12` for the line with that index in the piece; `byte N` where counting would take too long."""
+        if self._first > COUNT_BYTES:
+            return f"byte {place}"
+        if self._before is None:
+            # lines before this one, less those of the piece: every line ends with its newline
+            self._before = _newlines(self._path, self._first) if self._first else 0
+        return f"line {self._before + index + 1}"
+
+
+def _newlines(path: Path, first: int) -> int:
+    """How many lines begin before byte `first` of a plain file."""
+    count, last, left = 0, b"\n", first
+    with _open(path) as stream:
+        while left and (block := stream.read(min(_READ, left))):
+            count, left, last = count + block.count(b"\n"), left - len(block), block[-1:]
+    return count + (last != b"\n")
 
 
 def _placed(dropped: Dropped, where: str) -> Dropped:
@@ -182,17 +210,6 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
                 yield cast("IO[bytes]", io.BufferedReader(unfolded, _READ))
         else:
             yield raw
-
-
-def _where(path: Path, place: int) -> str:
-    """`line 12`, or `byte N` where counting would take too long. Compressed files are counted as they unfold."""
-    if place > COUNT_BYTES:
-        return f"byte {place}"
-    number, left = 1, place
-    with _open(path) as stream:
-        while left and (block := stream.read(min(_READ, left))):
-            number, left = number + block.count(b"\n"), left - len(block)
-    return f"line {number}"
 
 
 # --- Parquet
