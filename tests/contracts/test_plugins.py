@@ -138,6 +138,42 @@ def _packages(tmp_path: Path) -> Any:
 SOURCES: dict[str, Callable[[Path], Any]] = {"folder": _folder, "packages": _packages}
 
 
+def _git(tmp_path: Path) -> Any:
+    _folder(tmp_path)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for line in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *line], cwd=tmp_path / "code", check=True)
+    found = plugin("source", "git")
+    return found(found.Settings(path=tmp_path / "code", license="mit"))
+
+
+def _jsonl(tmp_path: Path) -> Any:
+    rows = [{"code": "x = 1\n", "path": "a.py", "repo": "acme/tool"}, {"code": "", "path": "b.py", "repo": "acme/tool"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
+    found = plugin("source", "jsonl")
+    return found(found.Settings(paths=tmp_path / "rows.jsonl", license="mit"))
+
+
+def _parquet(tmp_path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"content": ["x = 1\n", "int x;\n", None], "path": ["a.py", "b.c", "c.c"]})
+    (tmp_path / "set").mkdir()
+    pq.write_table(table, tmp_path / "set" / "rows.parquet", row_group_size=2)
+    found = plugin("source", "parquet")
+    return found(found.Settings(paths=(tmp_path / "set",)))
+
+
+def _huggingface(tmp_path: Path) -> Any:
+    _parquet(tmp_path)
+    found = plugin("source", "huggingface")
+    return found(found.Settings(folder=tmp_path / "set"))
+
+
+SOURCES.update({"git": _git, "huggingface": _huggingface, "jsonl": _jsonl, "parquet": _parquet})
+
+
 @pytest.mark.parametrize("name", own("source"))
 def test_source(name: str, tmp_path: Path) -> None:
     testing.check_source(SOURCES[name](tmp_path))

@@ -20,7 +20,8 @@ from buril.code.codefile import DROPPED_SCHEMA, SCHEMA, read_rows
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.stage import Output
-from buril.data.collect import Collect, Planned, sample
+from buril.data._plan import Planned, sample
+from buril.data.collect import Collect
 from buril.data.source import SourceFile
 
 

@@ -132,6 +132,75 @@ MESSAGES: dict[str, Message] = {
         N_("check the sources under `collect:` and their `include` and `exclude`"),
     ),
     "D008": Message(N_("the package `{name}` is not installed"), N_("{suggestion}")),
+    # --- data: sources that read git, packages and tables (D01x, D02x)
+    "D010": Message(
+        N_("the repository `{url}` can't be fetched: {problem}"),
+        N_(
+            "check the address and the network; for a private one set `token: env:NAME` (https) or load a key into "
+            "ssh-agent (ssh)"
+        ),
+        EXIT_PREREQUISITE,
+    ),
+    "D011": Message(
+        N_("the repository `{url}` has no revision `{revision}`"),
+        N_("write a branch, a tag or a whole commit id; `git ls-remote {url}` lists the names"),
+    ),
+    "D012": Message(
+        N_("{client} can't get the package `{name}`: {problem}"),
+        N_("check its name and version, and the network; what is in the cache already needs none"),
+        EXIT_PREREQUISITE,
+    ),
+    "D013": Message(
+        N_("the package `{name}` is fetched by {client}, which is not installed"),
+        N_("install {client}, or take the package out of `packages`"),
+        EXIT_PREREQUISITE,
+    ),
+    "D014": Message(
+        N_("`{path}` holds no table that can be read ({endings})"), N_("check `paths` of the source under `collect:`")
+    ),
+    "D015": Message(
+        N_("`{place}` has no column `{column}`; there are {columns}"),
+        N_("name it in the source: `columns: {{content: NAME, path: NAME, repo: NAME}}`"),
+    ),
+    "D016": Message(
+        N_("`{place}` holds no contents, only their ids in the Software Heritage archive (`blob_id`)"),
+        N_(
+            "fetch the contents first (s3://softwareheritage/content/BLOB_ID, under an agreement with Software "
+            "Heritage), write them as a column `content`, and read the result with the source `parquet`"
+        ),
+        EXIT_PREREQUISITE,
+    ),
+    "D017": Message(
+        N_("the package `{name}` has no wheel to read, or not in this version"),
+        N_("to understand an sdist pip would run its code; name the project's repository with the source `git`"),
+    ),
+    "D018": Message(
+        N_("the archive `{archive}` can't be used: {problem}"),
+        N_("fetch it again; if it stays so, leave the package out"),
+    ),
+    "D019": Message(
+        N_("apt on this machine knows no sources, so that the package `{name}` can't be had"),
+        N_("name some: `packages: {{deb_src: [deb-src http://deb.debian.org/debian bookworm main]}}`"),
+        EXIT_PREREQUISITE,
+    ),
+    "D020": Message(
+        N_("the data set `{dataset}` has no Parquet or JSON lines files at `{revision}`"),
+        N_("try `revision: refs/convert/parquet`, where the hub keeps a Parquet copy of many; check `files`"),
+    ),
+    "D021": Message(
+        N_("the data set `{dataset}` is gated: its terms must be accepted first"),
+        N_("accept them at {url} and set `token: env:HF_TOKEN` with a token of that account"),
+        EXIT_PREREQUISITE,
+    ),
+    "D022": Message(
+        N_("the data set `{dataset}` can't be had from the hub: {problem}"),
+        N_("check the name, the revision and the network; a private one needs `token: env:HF_TOKEN`"),
+        EXIT_PREREQUISITE,
+    ),
+    "D023": Message(
+        N_("the source `{source}` needs either `{first}` or `{second}`"),
+        N_("for example `{source}: {{{second}: NAME}}`, where `{second}` is a place on this disk"),
+    ),
     # --- data: dedup, select, split (D1xx)
     "D101": Message(
         N_("`dedup.bands` is {bands}, which does not divide `dedup.num_perm` ({num_perm})"),

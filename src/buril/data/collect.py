@@ -1,18 +1,20 @@
 """Collect: read the source code of all sources into rows, with repository, commit, path, language and licence.
 
 First everything is listed and the shards are planned; then each shard is read on its own. The plan is kept in the
-scratch folder, so an interrupted run goes on with the very same shards.
+scratch folder, so an interrupted run goes on with the very same shards. Tables whose rows carry the content come after
+the files; they are read once, piece by piece, and are never whole in memory.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +22,6 @@ from pydantic import Field
 
 from buril.code.codefile import CodeFile, write_dropped, write_rows, write_table
 from buril.code.language import languages
-from buril.core.artifact import atomic
 from buril.core.errors import BurilError
 from buril.core.estimate import Estimate
 from buril.core.plugins import PluginKind, Ref
@@ -29,44 +30,32 @@ from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.core.workers import each
+from buril.data import _pieces, _plan
 from buril.data import source as sources
-from buril.data.source import Dropped, Repository, Source, SourceFile
+from buril.data._plan import Cut, Plan, Planned
+from buril.data.source import Dropped, Repository, SourceFile, gives_rows
 
 SHARD_BYTES = 64_000_000
-PLAN, PLAN_REPOSITORIES, LISTED = "plan.parquet", "repositories.json", "listed.parquet"
-_PLAN_SCHEMA = pa.schema(
-    [
-        ("shard", pa.int32()),
-        ("repository", pa.int32()),
-        ("path", pa.string()),
-        ("bytes", pa.int64()),
-        ("license", pa.string()),
-        ("blob", pa.string()),
-    ]
-)
-SAMPLE_REPOSITORIES = 20
-"""A bounded collect draws on at least this many repositories, where there are so many."""
-SAMPLE_LEAST = 8
-"""… but takes no fewer files than this from each."""
-
-
-class Planned(NamedTuple):
-    """A file to read: the repository by its number, the file as listed."""
-
-    repository: int
-    file: SourceFile
+ROW_BYTES = 6_000
+"""Bytes of a table that a file of source code takes, for an estimate."""
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One shard to read: its number, the files in order, and the repositories they name."""
+    """One shard to read: its number, the files in order, the repositories they name, and the source of each."""
 
     folder: Path
     scratch: Path
     number: int
     files: tuple[Planned, ...]
     repositories: dict[int, Repository]
+    refs: dict[int, Ref]
     max_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of its files as listed."""
+        return sum(item.file.bytes for item in self.files)
 
 
 class Collect(Stage):
@@ -107,7 +96,15 @@ class Collect(Stage):
         """Bytes that would be read (each source is listed, none is read)."""
         total, num_files = 0, 0
         for ref in self.settings.sources:
-            made: Source = ref.make()
+            made = ref.make()
+            if gives_rows(made):
+                size = sum(piece.bytes for piece in made.pieces())
+                total, num_files = total + size, num_files + -(-size // ROW_BYTES)
+                continue
+            expected = made.expected() if hasattr(made, "expected") else None
+            if expected is not None:
+                total, num_files = total + expected[0], num_files + expected[1]
+                continue
             for repository in made.repositories():
                 sizes = [item.bytes for item in made.files(repository) if isinstance(item, SourceFile)]
                 total, num_files = total + sum(sizes), num_files + len(sizes)
@@ -119,140 +116,131 @@ class Collect(Stage):
         return Estimate(seconds=1.0 + work / 20e6, ram_mb=700, disk_mb=work / 4e6)
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
-        """Plan (or take up the plan of an interrupted run), read the shards, write the tables.
+        """Plan (or take up the plan of an interrupted run), read the shards and the tables, write what there is.
 
         Raises:
-            BurilError: D007 when nothing is left to learn from; D001 to D008 from the sources; S009 for a dead worker.
+            BurilError: D007 when nothing is left to learn from; D001 to D029 from the sources; S009 for a dead worker.
         """
-        if not (out.scratch / PLAN).exists():
+        if not (out.scratch / _plan.FILES).exists():
             self._plan(out)
-        repositories, shards = _read_plan(out.scratch)
-        jobs = [
-            _Job(
-                out.folder,
-                out.scratch,
-                number,
-                files,
-                {item.repository: repositories[item.repository] for item in files},
-                self.settings.max_file_bytes,
-            )
-            for number, files in enumerate(shards)
-        ]
-        total = sum(item.file.bytes for job in jobs for item in job.files)
-        waiting = [job for job in jobs if not out.has(_shard(job.number))]
-        done = total - sum(item.file.bytes for job in waiting for item in job.files)
+        plan = _plan.read(out.scratch)
+        files, tables = self._jobs(plan, out)
+        waiting = [job for job in files if not out.has(_shard(job.number))]
+        unread = [job for job in tables if not job.done.exists()]
+        total = sum(job.bytes for job in files) + sum(job.bytes for job in tables)
+        done = total - sum(job.bytes for job in waiting) - sum(job.bytes for job in unread)
         out.path(_shard(0))
-        for num_bytes in each(_read_shard, waiting, self.settings.workers, stage=self.name):
+        workers = self.settings.workers
+        for num_bytes in chain(
+            each(_read_shard, waiting, workers, stage=self.name),
+            each(_pieces.read_pieces, unread, workers, stage=self.name),
+        ):
             done += num_bytes
             out.progress(done, total, "bytes")
-        return self._finish(out, repositories, len(jobs))
+        return self._finish(out, plan, tables)
+
+    def _jobs(self, plan: Plan, out: Output) -> tuple[list[_Job], list[_pieces.Job]]:
+        """What is to be read: shards of files, and pieces of tables."""
+        refs, limit = self.settings.sources, self.settings.max_file_bytes
+        files = []
+        for number, some in enumerate(plan.shards):
+            named = {item.repository for item in some}
+            repositories = {index: plan.repositories[index] for index in named}
+            of = {index: refs[plan.source_of[index]] for index in named}
+            files.append(_Job(out.folder, out.scratch, number, some, repositories, of, limit))
+        tables = [
+            _pieces.Job(out.scratch, number, refs[cuts[0].source], cuts, limit, self.settings.shard_bytes)
+            for number, cuts in enumerate(plan.jobs)
+        ]
+        return files, tables
 
     def _plan(self, out: Output) -> None:
-        """List all sources and write the plan; `plan.parquet` comes last, so it is there only when all of it is."""
-        repositories: list[Repository] = []
-        files: list[Planned] = []
-        dropped: list[dict[str, Any]] = []
+        """List all sources, draw the sample if one is asked for, and write the plan."""
+        plan, made = Plan(), [ref.make() for ref in self.settings.sources]
         seen: set[tuple[str, str]] = set()
-        for ref in self.settings.sources:
-            made: Source = ref.make()
-            for repository in made.repositories():
-                repositories.append(repository)
-                for item in made.files(repository):
-                    kept = self._judge(item, seen, repository.name)
-                    if isinstance(kept, Dropped):
-                        dropped.append(kept.row(repository.name, repository.commit))
-                    else:
-                        files.append(Planned(len(repositories) - 1, kept))
-                out.progress(len(repositories), 0, "repositories")
-        if self.settings.max_files is not None and len(files) > self.settings.max_files:
-            chosen = sample(files, [item.name for item in repositories], self.settings.max_files)
-            unchosen = [item for item in files if item not in chosen]
-            dropped.extend(_not_drawn(item, repositories[item.repository]) for item in unchosen)
-            files = [item for item in files if item in chosen]
-            out.note(
-                _("a sample of {num_files} files from {num_repositories} repositories").format(
-                    num_files=len(files), num_repositories=len({repositories[item.repository].name for item in files})
-                )
-            )
-        files.sort(key=lambda item: (repositories[item.repository].name, item.file.path))
-        _write_plan(out.scratch, repositories, files, dropped, self.settings.shard_bytes)
+        for number, source in enumerate(made):
+            if gives_rows(source):
+                plan.cuts.extend(Cut(number, piece) for piece in source.pieces())
+            else:
+                for repository in source.repositories():
+                    plan.repositories.append(repository)
+                    plan.source_of.append(number)
+                    for item in source.files(repository):
+                        self._list(plan, item, seen)
+                    out.progress(len(plan.repositories), 0, "repositories")
+            for text in source.notes() if hasattr(source, "notes") else ():
+                out.note(text)
+        size = self.settings.max_files
+        if size is not None and _plan.draw(plan, made, size, self.settings.max_file_bytes):
+            self._say_sample(plan, out)
+        plan.cut(self.settings.shard_bytes)
+        _plan.write(out.scratch, plan)
 
-    def _judge(self, item: SourceFile | Dropped, seen: set[tuple[str, str]], repo: str) -> SourceFile | Dropped:
-        """A listed file, or why it is left out: too large, or another source gave this place before."""
+    def _list(self, plan: Plan, item: SourceFile | Dropped, seen: set[tuple[str, str]]) -> None:
+        """Plan a file of the last repository, or leave it out: too large, or another source gave this place before."""
+        repository = plan.repositories[-1]
         if isinstance(item, Dropped):
-            return item
-        if item.bytes > self.settings.max_file_bytes:
-            return Dropped(item.path, item.bytes, "too_large", str(item.bytes), license=item.license)
-        if (repo, item.path) in seen:
-            return Dropped(item.path, item.bytes, "same_place", license=item.license)
-        seen.add((repo, item.path))
-        return item
+            plan.dropped.append(item.row(repository.name, repository.commit))
+        elif item.bytes > self.settings.max_file_bytes:
+            why = Dropped(item.path, item.bytes, "too_large", str(item.bytes), license=item.license)
+            plan.dropped.append(why.row(repository.name, repository.commit))
+        elif (repository.name, item.path) in seen:
+            plan.leave_out(Planned(len(plan.repositories) - 1, item), "same_place", "list")
+        else:
+            seen.add((repository.name, item.path))
+            plan.files.append(Planned(len(plan.repositories) - 1, item))
 
-    def _finish(self, out: Output, repositories: list[Repository], num_shards: int) -> Metrics:
-        tables = [out.scratch / LISTED, *(out.scratch / _dropped(number) for number in range(num_shards))]
-        dropped = pa.concat_tables([pq.read_table(path) for path in tables])
-        dropped = dropped.sort_by([("repo", "ascending"), ("path", "ascending"), ("reason", "ascending")])
-        reasons = Counter(dropped["reason"].to_pylist())
-        columns = [
-            pq.read_table(out.folder / _shard(number), columns=["repo", "commit", "language", "bytes"])
-            for number in range(num_shards)
-        ]
-        rows = pa.concat_tables(columns).to_pylist() if columns else []
-        if not rows:
+    @staticmethod
+    def _say_sample(plan: Plan, out: Output) -> None:
+        drawn = sum(len(cut.drawn or ()) for cut in plan.cuts)
+        if drawn:
+            out.note(_("a sample of {num_files} files").format(num_files=len(plan.files) + drawn))
+            return
+        named = {plan.repositories[item.repository].name for item in plan.files}
+        out.note(
+            _("a sample of {num_files} files from {num_repositories} repositories").format(
+                num_files=len(plan.files), num_repositories=len(named)
+            )
+        )
+
+    def _finish(self, out: Output, plan: Plan, tables: list[_pieces.Job]) -> Metrics:
+        ranks = [cuts[0].source for cuts in plan.jobs]
+        written = _pieces.Written(
+            out.scratch, out.folder, plan.shards, plan.repositories, plan.source_of, tables, ranks
+        )
+        num_shards = _pieces.settle(written) if tables else len(plan.shards)
+        paths = [out.scratch / _plan.LISTED, *(out.scratch / _dropped(number) for number in range(len(plan.shards)))]
+        if tables:
+            paths += [out.scratch / _pieces.SAME_PLACE, *written.dropped()]
+        dropped = pa.concat_tables([pq.read_table(path) for path in paths])
+        dropped = dropped.sort_by([(name, "ascending") for name in ("repo", "path", "reason", "detail", "bytes")])
+        reasons = dict(sorted(_counts(dropped["reason"])))
+        tally = _Tally()
+        for number in range(num_shards):
+            out.rows[_shard(number)] = tally.add(out.folder / _shard(number))
+        if not tally.files:
             raise BurilError(
                 "D007",
                 sources=", ".join(f"`{ref.name}`" for ref in self.settings.sources),
                 num_dropped=len(dropped),
-                reasons=", ".join(f"{name}: {count}" for name, count in reasons.most_common(3)) or "—",
+                reasons=", ".join(f"{name}: {count}" for name, count in Counter(reasons).most_common(3)) or "—",
             )
-        for number, table in enumerate(columns):
-            out.rows[_shard(number)] = table.num_rows
         write_table(out.path("dropped.parquet"), dropped)
         out.rows["dropped.parquet"] = dropped.num_rows
-        out.text("repositories.json", json.dumps(_summary(repositories, rows), indent=1, ensure_ascii=False) + "\n")
+        entries = list(tally.entries(plan.repositories, self._origins(tables)))
+        out.text("repositories.json", json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
         return {
-            "files": len(rows),
-            "bytes": sum(row["bytes"] for row in rows),
-            "repositories": len({row["repo"] for row in rows}),
-            "languages": dict(sorted(Counter(row["language"] for row in rows).items())),
-            "dropped": dict(sorted(reasons.items())),
+            "files": tally.files.total(),
+            "bytes": tally.bytes.total(),
+            "repositories": len(tally.files),
+            "languages": dict(sorted(tally.languages.items())),
+            "dropped": reasons,
         }
 
-
-def sample(files: Iterable[Planned], names: list[str], size: int) -> set[Planned]:
-    """A sample of `size` files that is diverse, and stable when sources grow or shrink.
-
-    Repositories come in the order of a hash of their names, each with an equal quota (a twentieth of the sample, so
-    that a split which keeps repositories together has some twenty to deal out); when they can't fill it, the quota
-    doubles. Within a repository files come in the order of a hash of their last two path components: copies of
-    vendored code have these in common, so both copies are drawn or neither, and deduplication has as much to find in
-    a sample as in the whole.
-    """
-    by_name: dict[str, list[Planned]] = {}
-    for item in files:
-        by_name.setdefault(names[item.repository], []).append(item)
-    order = sorted(by_name, key=lambda name: (_hash(name), name))
-    for name in order:
-        by_name[name].sort(key=lambda item: (_hash("/".join(item.file.path.split("/")[-2:])), item.file.path))
-    chosen: set[Planned] = set()
-    quota = max(SAMPLE_LEAST, size // SAMPLE_REPOSITORIES)
-    taken = dict.fromkeys(order, 0)
-    while len(chosen) < size and any(taken[name] < len(by_name[name]) for name in order):
-        for name in order:
-            some = by_name[name][taken[name] : min(quota, taken[name] + size - len(chosen))]
-            chosen.update(some)
-            taken[name] += len(some)
-        quota *= 2
-    return chosen
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-
-
-def _not_drawn(item: Planned, repository: Repository) -> dict[str, Any]:
-    dropped = Dropped(item.file.path, item.file.bytes, "max_files", "", "sample", license=item.file.license)
-    return dropped.row(repository.name, repository.commit)
+    def _origins(self, tables: list[_pieces.Job]) -> str:
+        """Where the rows of tables come from; "" where several sources gave some."""
+        found = {job.ref.make().origin() for job in tables}
+        return found.pop() if len(found) == 1 else ""
 
 
 def _shard(number: int) -> str:
@@ -263,76 +251,91 @@ def _dropped(number: int) -> str:
     return f"dropped-{number:05d}.parquet"
 
 
-def _write_plan(
-    scratch: Path, repositories: list[Repository], files: list[Planned], dropped: list[dict[str, Any]], shard_bytes: int
-) -> None:
-    rows: list[dict[str, Any]] = []
-    shard, filled = 0, 0
-    for item in files:
-        if filled and filled + item.file.bytes > shard_bytes:
-            shard, filled = shard + 1, 0
-        filled += item.file.bytes
-        rows.append({"shard": shard, "repository": item.repository, **item.file._asdict()})
-    write_dropped(scratch / LISTED, dropped)
-    with atomic(scratch / PLAN_REPOSITORIES) as temporary:
-        temporary.write_text(
-            json.dumps([{**vars(item), "root": str(item.root)} for item in repositories]), encoding="utf-8"
-        )
-    write_table(scratch / PLAN, pa.Table.from_pylist(rows, schema=_PLAN_SCHEMA))
-
-
-def _read_plan(scratch: Path) -> tuple[list[Repository], list[tuple[Planned, ...]]]:
-    raw = json.loads((scratch / PLAN_REPOSITORIES).read_text(encoding="utf-8"))
-    repositories = [Repository(**{**item, "root": Path(item["root"])}) for item in raw]
-    shards: list[list[Planned]] = []
-    for row in pq.read_table(scratch / PLAN).to_pylist():
-        if row["shard"] == len(shards):
-            shards.append([])
-        shards[-1].append(
-            Planned(row["repository"], SourceFile(row["path"], row["bytes"], row["license"], row["blob"]))
-        )
-    return repositories, [tuple(shard) for shard in shards]
-
-
 def _read_shard(job: _Job) -> int:
     """Read one shard and write its two tables, the rows last; gives the bytes of the files as listed."""
     rows: list[CodeFile] = []
     dropped: list[dict[str, Any]] = []
-    for number, listed in job.files:
+    for number, some in groupby(job.files, key=lambda item: item.repository):
         repository = job.repositories[number]
-        item = sources.read(repository, listed, job.max_bytes)
-        if isinstance(item, CodeFile):
-            rows.append(item)
-        else:
-            dropped.append(item.row(repository.name, repository.commit))
+        for item in _read(job, repository, number, [planned.file for planned in some]):
+            if isinstance(item, CodeFile):
+                rows.append(item)
+            else:
+                dropped.append(item.row(repository.name, repository.commit))
     write_dropped(job.scratch / _dropped(job.number), dropped)
     write_rows(job.folder / _shard(job.number), rows)
-    return sum(item.file.bytes for item in job.files)
+    return job.bytes
 
 
-def _summary(repositories: list[Repository], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What `repositories.json` says: one entry a repository, those without a collected file too."""
-    files, num_bytes = Counter(row["repo"] for row in rows), Counter[str]()
-    dirty = {row["repo"] for row in rows if row["commit"].endswith("+dirty")}
-    for row in rows:
-        num_bytes[row["repo"]] += row["bytes"]
-    return list(_entries(repositories, files, num_bytes, dirty))
+def _read(job: _Job, repository: Repository, number: int, files: list[SourceFile]) -> Iterator[CodeFile | Dropped]:
+    """Read some files of one repository, from its folder or through its source."""
+    source = job.refs[number].make()
+    if not hasattr(source, "contents"):
+        yield from (sources.read(repository, file, job.max_bytes) for file in files)
+        return
+    with closing(source.contents(repository, files, job.max_bytes + 1)) as contents:
+        for file, found in zip(files, contents, strict=True):
+            if isinstance(found, Dropped):
+                yield found
+            else:
+                yield sources.made(repository, file, found, job.max_bytes)
 
 
-def _entries(
-    repositories: list[Repository], files: Counter[str], num_bytes: Counter[str], dirty: set[str]
-) -> Iterator[dict[str, Any]]:
-    first: dict[str, Repository] = {}
-    for item in repositories:
-        first.setdefault(item.name, item)
-    for name, item in sorted(first.items()):
-        yield {
-            "repo": name,
-            "url": item.url,
-            "commit": item.commit + ("+dirty" if name in dirty else ""),
-            "license": item.license,
-            "files": files[name],
-            "bytes": num_bytes[name],
-            "kind": item.kind,
-            "signals": dict(sorted(item.signals.items())),
-        }
+def _counts(column: pa.ChunkedArray) -> list[tuple[str, int]]:
+    return [(item["values"], item["counts"]) for item in column.value_counts().to_pylist()]
+
+
+class _Tally:
+    """What was collected, by repository and by language, counted shard by shard."""
+
+    def __init__(self) -> None:
+        self.files, self.bytes, self.languages = Counter[str](), Counter[str](), Counter[str]()
+        self._said: dict[str, set[tuple[str, str]]] = {}
+        self._dirty: set[str] = set()
+
+    def add(self, path: Path) -> int:
+        """Count the rows of a shard; gives how many there are."""
+        columns = ["repo", "commit", "language", "license"]
+        table = pq.read_table(path, columns=[*columns, "bytes"])
+        groups = table.group_by(columns, use_threads=False).aggregate([("bytes", "sum"), ("bytes", "count")])
+        for row in groups.to_pylist():
+            self.files[row["repo"]] += row["bytes_count"]
+            self.bytes[row["repo"]] += row["bytes_sum"]
+            self.languages[row["language"]] += row["bytes_count"]
+            if row["commit"].endswith("+dirty"):
+                self._dirty.add(row["repo"])
+            said = self._said.setdefault(row["repo"], set())
+            if len(said) < 3:
+                said.add((row["commit"], row["license"]))
+        return int(table.num_rows)
+
+    def entries(self, repositories: list[Repository], origin: str) -> Iterator[dict[str, Any]]:
+        """What `repositories.json` says: one entry a repository, those without a collected file too.
+
+        Of a repository that only tables name, commit and licence are told where all its rows agree.
+        """
+        first: dict[str, Repository] = {}
+        for item in repositories:
+            first.setdefault(item.name, item)
+        for name in sorted({*first, *self.files}):
+            said = self._said.get(name, set())
+            commits, licenses = {commit for commit, _ in said}, {stated for _, stated in said}
+            entry = first.get(name) or Repository(
+                name,
+                "rows",
+                Path(),
+                origin,
+                commits.pop() if len(commits) == 1 else "",
+                licenses.pop() if len(licenses) == 1 else "",
+            )
+            dirty = "+dirty" if name in first and name in self._dirty else ""
+            yield {
+                "repo": name,
+                "url": entry.url,
+                "commit": entry.commit + dirty,
+                "license": entry.license,
+                "files": self.files[name],
+                "bytes": self.bytes[name],
+                "kind": entry.kind,
+                "signals": dict(sorted(entry.signals.items())),
+            }

@@ -1,7 +1,11 @@
-"""Source: where code comes from. A source lists repositories and their files; `collect` reads them.
+"""Source: where code comes from. There are two kinds, and `collect` takes any mixture of them.
 
-Listing is apart from reading, so that the shards can be planned before a byte is read, a sample can be drawn, and a
-file of 2 GB is refused by its size. A source whose files are not on this disk brings them here first.
+A `Source` lists repositories and their files, and `collect` reads them. Listing is apart from reading, so that the
+shards can be planned before a byte is read, a sample can be drawn, and a file of 2 GB is refused by its size. A source
+whose files are not on this disk brings them here first, or has `contents`.
+
+A `RowSource` holds tables whose rows carry the content already. It says into which pieces they can be cut; a piece is
+read by one worker from its beginning to its end, and nothing of it is kept longer than a shard needs.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeGuard
 
 from buril.code.codefile import CodeFile, row_id
 from buril.code.language import HEAD_CHARS, detect
@@ -84,7 +88,7 @@ class SourceFile(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """A file left out, and why."""
+    """A file left out, and why. `repo` is given by sources of rows; elsewhere it is known from the listing."""
 
     path: str
     bytes: int
@@ -93,10 +97,11 @@ class Dropped(NamedTuple):
     step: str = "list"
     language: str = ""
     license: str = ""
+    repo: str = ""
 
     def row(self, repo: str, commit: str) -> dict[str, Any]:
         """Its row of `dropped.parquet`."""
-        path = printable(self.path)
+        path, repo = printable(self.path), self.repo or repo
         return {
             "row_id": row_id(repo, path, ""),
             "repo": repo,
@@ -112,8 +117,27 @@ class Dropped(NamedTuple):
         }
 
 
+class Piece(NamedTuple):
+    """A part of a table that one worker reads: a file, a range of its bytes, or one of its row groups.
+
+    `place` is the file's name in the source, with forward slashes. `first` and `end` are bytes of a text file or row
+    groups of a Parquet file; `end` 0 stands for the file's end. `bytes` is what reading it is expected to take.
+    """
+
+    place: str
+    first: int = 0
+    end: int = 0
+    bytes: int = 0
+
+
 class Source(Protocol):
-    """What a plugin of the kind `source` offers; its constructor takes its `Settings`."""
+    """What a plugin of the kind `source` offers that lists files; its constructor takes its `Settings`.
+
+    It may also have `contents(repository, files, limit)`, where the files are not plain ones below `root`: called in a
+    worker, it gives for each file in turn its first `limit` bytes, or a `Dropped`. It may have `notes()`: texts to tell
+    the user once the files are listed, such as a version that nobody pinned. And where listing would fetch more than a
+    plan should, `expected()`: bytes and files to expect, or None when listing is cheap.
+    """
 
     version: ClassVar[int]
 
@@ -128,6 +152,36 @@ class Source(Protocol):
     def files(self, repository: Repository) -> Iterator[SourceFile | Dropped]:
         """The files of one repository, in any order; none is opened but to learn its language or its licence."""
         ...
+
+
+class RowSource(Protocol):
+    """What a plugin of the kind `source` offers whose rows carry the content; its constructor takes its `Settings`.
+
+    It may also have `notes()`, like a `Source`.
+    """
+
+    version: ClassVar[int]
+
+    def observe(self) -> Json:
+        """A cheap fingerprint of everything it would give now: names, sizes, times, revisions; no contents."""
+        ...
+
+    def origin(self) -> str:
+        """Where all its rows come from, as a public URL; "" where there is none."""
+        ...
+
+    def pieces(self) -> Iterator[Piece]:
+        """Its pieces, in an order that does not depend on the machine; together they hold every row once."""
+        ...
+
+    def rows(self, piece: Piece, max_bytes: int) -> Iterator[CodeFile | Dropped]:
+        """The rows of one piece in their order, each one accounted for; called in a worker."""
+        ...
+
+
+def gives_rows(source: Source | RowSource) -> TypeGuard[RowSource]:
+    """Whether a source gives rows that carry their content, rather than files to read."""
+    return hasattr(source, "pieces")
 
 
 def printable(path: str) -> str:
@@ -158,7 +212,7 @@ def read_head(path: Path, limit: int) -> bytes:
 
 
 def read(repository: Repository, file: SourceFile, max_bytes: int) -> CodeFile | Dropped:
-    """Read one listed file: its text, language, licence and whether it differs from the commit.
+    """Read one listed file from the folder of its repository, as `made` does with bytes that are there.
 
     Never reads more than `max_bytes` + 1 bytes, whatever the listing said.
     """
@@ -167,11 +221,13 @@ def read(repository: Repository, file: SourceFile, max_bytes: int) -> CodeFile |
             raw = stream.read(max_bytes + 1)
     except OSError as problem:
         return Dropped(file.path, file.bytes, "unreadable", problem.strerror or "", "read")
-    reason = "empty" if not raw.strip() else "too_large" if len(raw) > max_bytes else "binary" if is_binary(raw) else ""
-    text = decode(raw) if not reason else ""
-    if text is None:
-        reason = "encoding"
-    if reason or text is None:
+    return made(repository, file, raw, max_bytes)
+
+
+def made(repository: Repository, file: SourceFile, raw: bytes, max_bytes: int) -> CodeFile | Dropped:
+    """The row of a listed file: its text, language, licence and whether it differs from the commit."""
+    text, reason = text_of(raw, max_bytes)
+    if reason:
         return Dropped(file.path, max(file.bytes, len(raw)), reason, "", "read")
     language = detect(file.path, text[:HEAD_CHARS])
     if not language:
@@ -187,6 +243,13 @@ def read(repository: Repository, file: SourceFile, max_bytes: int) -> CodeFile |
         license=spdx_header(text) or file.license,
         signals=dict(repository.signals),
     )
+
+
+def text_of(raw: bytes, max_bytes: int) -> tuple[str, str]:
+    """The text that bytes hold, and "", or no text and why: `empty`, `too_large`, `binary`, `encoding`."""
+    reason = "empty" if not raw.strip() else "too_large" if len(raw) > max_bytes else "binary" if is_binary(raw) else ""
+    text = decode(raw) if not reason else ""
+    return ("", "encoding") if text is None else (text, reason)
 
 
 def _commit(repository: Repository, file: SourceFile, raw: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from buril.code.codefile import CodeFile, Finding, Redaction, Verdict
 from buril.code.language import Language, languages
 from buril.data.prepare import BROKEN_ROW
-from buril.data.source import Dropped, Repository, SourceFile, read
+from buril.data.source import Dropped, Repository, SourceFile, gives_rows, made, read
 from buril.data.step import Shared
 from buril.scanners import Scanner
 from buril.testing._common import check_plugin, class_of, expect, make, plain, same
@@ -55,6 +55,9 @@ def check_source(source: Any, *, max_bytes: int = 1_000_000) -> None:
     observed = plain(source.observe(), "observe() is no plain JSON")
     same(observed, plain(source.observe(), "observe() is no plain JSON"), "observe() changes from call to call")
     same(observed, plain(again.observe(), "observe() is no plain JSON"), "two equal sources observe differently")
+    if gives_rows(source):
+        _check_rows(source, again, max_bytes)
+        return
     repositories = list(source.repositories())
     same(repositories, list(again.repositories()), "repositories() changes from call to call")
     names = [item.name for item in repositories]
@@ -81,7 +84,35 @@ def _check_repository(source: Any, again: Any, repository: Repository, observed:
         if isinstance(item, Dropped):
             expect(_SLUG.fullmatch(item.reason), f"{name}/{item.path}: the reason {item.reason!r} is no slug")
     listed = [item for item in files if isinstance(item, SourceFile)][:READ]
-    return sum(isinstance(read(repository, item, max_bytes), CodeFile) for item in listed)
+    if not hasattr(source, "contents"):
+        return sum(isinstance(read(repository, item, max_bytes), CodeFile) for item in listed)
+    contents = list(source.contents(repository, listed, max_bytes + 1))
+    same(len(contents), len(listed), f"{name}: contents() does not give one for each file")
+    good = [pair for pair in zip(listed, contents, strict=True) if not isinstance(pair[1], Dropped)]
+    expect(all(len(raw) <= max_bytes + 1 for _, raw in good), f"{name}: contents() gives more than it was asked for")
+    return sum(isinstance(made(repository, item, raw, max_bytes), CodeFile) for item, raw in good)
+
+
+def _check_rows(source: Any, again: Any, max_bytes: int) -> None:
+    """Check the pieces of a source that gives rows: the same each time, every row in its place, some readable."""
+    pieces = list(source.pieces())
+    same(pieces, list(again.pieces()), "pieces() changes from call to call")
+    expect(len({piece[:3] for piece in pieces}) == len(pieces), "two pieces are the same")
+    expect(isinstance(source.origin(), str), "origin() is no text")
+    num_rows = 0
+    for piece in pieces[:READ]:
+        found = list(source.rows(piece, max_bytes))
+        same(found, list(again.rows(piece, max_bytes)), f"the rows of {piece.place} change")
+        for item in found:
+            expect(isinstance(item, CodeFile | Dropped), f"rows() gave {type(item).__name__}")
+            path = PurePosixPath(item.path)
+            expect(not path.is_absolute() and ".." not in path.parts, f"{item.path} is not inside a repository")
+            if isinstance(item, Dropped):
+                expect(_SLUG.fullmatch(item.reason), f"{item.path}: the reason {item.reason!r} is no slug")
+            else:
+                expect(item.repo and item.path, f"a row lacks its place: {item.path}")
+                num_rows += 1
+    expect(num_rows, "no row could be read: give check_source a source that finds some")
 
 
 def check_step(step: Any) -> None:

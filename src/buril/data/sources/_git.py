@@ -35,13 +35,9 @@ _SCP_URL = re.compile(r"(?:[^@/:]+@)?(?P<host>[^/:@]+\.[^/:@]+|localhost):(?P<pa
 MODE_LINK, MODE_SUBMODULE = "120000", "160000"
 
 
-def git(root: Path, *arguments: str) -> bytes | None:
-    """The output of one git command in the repository at `root`; None when git says it can't.
-
-    Raises:
-        BurilError: D004 when git is not installed, D005 when it does not end in time.
-    """
-    environment = {
+def environment() -> dict[str, str]:
+    """What a git process may know of this machine: its programs, and nothing that configures git."""
+    return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
         "LC_ALL": "C",
@@ -53,21 +49,42 @@ def git(root: Path, *arguments: str) -> bytes | None:
         "GIT_LITERAL_PATHSPECS": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
     }
-    command = ["git", "--no-optional-locks", *_SAFE, f"--git-dir={root / '.git'}", f"--work-tree={root}", *arguments]
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """The command line of git on the objects in `folder`, every way to run something switched off."""
+    return ["git", "--no-optional-locks", *_SAFE, f"--git-dir={folder}", *arguments]
+
+
+def git(root: Path, *arguments: str) -> bytes | None:
+    """The output of one git command in the repository at `root`; None when git says it can't.
+
+    Raises:
+        BurilError: D004 when git is not installed, D005 when it does not end in time.
+    """
+    return run(root, command(root / ".git", f"--work-tree={root}", *arguments))
+
+
+def run(folder: Path, line: list[str], given: bytes = b"") -> bytes | None:
+    """The output of a command line of git; None when git says it can't.
+
+    Raises:
+        BurilError: D004 when git is not installed, D005 when it does not end in time.
+    """
     try:
         done = subprocess.run(  # noqa: S603  fixed program and options; the paths are given as whole arguments
-            command,
-            cwd=root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
+            line,
+            cwd=folder,
+            env=environment(),
+            input=given,
             capture_output=True,
             timeout=TIMEOUT_S,
             check=False,
         )
     except FileNotFoundError as missing:
-        raise BurilError("D004", path=root) from missing
+        raise BurilError("D004", path=folder) from missing
     except subprocess.TimeoutExpired as late:
-        raise BurilError("D005", path=root, seconds=TIMEOUT_S) from late
+        raise BurilError("D005", path=folder, seconds=TIMEOUT_S) from late
     return done.stdout if done.returncode == 0 else None
 
 

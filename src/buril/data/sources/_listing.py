@@ -12,6 +12,25 @@ from buril.code.language import detect, may_be_source
 from buril.data.source import Dropped, SourceFile, read_head
 
 SHEBANG_BYTES = 256
+NOT_SOURCE = (
+    "node_modules",
+    ".buril",
+    "bower_components",
+    "site-packages",
+    "__pycache__",
+    ".venv",
+    "venv",
+    ".tox",
+    ".nox",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".ipynb_checkpoints",
+    ".hg",
+    ".svn",
+    "*.egg-info",
+)
+"""Names of folders that tools fill with other people's code or with their own state."""
 
 
 def globs(patterns: Sequence[str]) -> Callable[[str], bool]:

