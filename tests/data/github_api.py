@@ -123,6 +123,8 @@ class Github:
         self.ranges = True
         self.graphql: Callable[[dict[str, Any]], dict[str, Any]] | None = None
         self.graphql_status = 200
+        self.static: dict[str, bytes] = {}
+        """Path → content of further files on 127.0.0.2, such as dumps of GH Archive."""
         self.left: int | None = None
         self.reset_s = 2
         self._faults: list[tuple[re.Pattern[str], Fault, int]] = []
@@ -233,7 +235,7 @@ class Github:
                 return 304, headers, b""
         return status, headers, raw
 
-    def _route(
+    def _route(  # noqa: PLR0911  one return a route
         self, path: str, query: dict[str, str], body: bytes, *, authorised: bool
     ) -> tuple[int, dict[str, str], Any]:
         if path in ("/graphql", "/api/graphql"):
@@ -293,7 +295,7 @@ class Github:
             lambda some: {"total_count": total, "incomplete_results": False, "items": some},
         )  # fmt: skip
 
-    def _repository(
+    def _repository(  # noqa: PLR0911  one return a route
         self, name: str, rest: str, query: dict[str, str], *, authorised: bool
     ) -> tuple[int, dict[str, str], Any]:
         if name in self.renamed:
@@ -374,10 +376,10 @@ class Github:
     def _archive(self, handler: BaseHTTPRequestHandler) -> None:
         match = re.fullmatch(r"/([^/]+/[^/]+)/legacy.tar.gz/\w+", urlsplit(handler.path).path)
         repo = self.repos.get(match[1]) if match else None
-        if repo is None:
+        raw = repo.packed() if repo else self.static.get(handler.path)
+        if raw is None:
             send(handler, 404, {}, b"404: Not Found")
             return
-        raw = repo.packed()
         tag = '"' + hashlib.sha1(raw).hexdigest() + '"'
         start = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
         if self.ranges and start and handler.headers.get("If-Range") == tag:

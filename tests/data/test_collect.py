@@ -101,7 +101,7 @@ def test_rows_say_where_they_come_from(tmp_path: Path, make_artifact: Callable[.
             "files": 5,
             "bytes": sum(row.bytes for row in rows),
             "kind": "folder",
-            "signals": {},
+            "signals": {"ci": 0.0},
         }
     ]
     assert made.manifest.metrics["files"] == 5

@@ -621,7 +621,7 @@ def test_settings_that_can_not_be(server: Github, source: Make, monkeypatch: pyt
         with pytest.raises(ValidationError):
             source(**told)
     errors = {
-        "D030": lambda: Source.Settings(),
+        "D030": lambda: Source(Source.Settings()),
         "D031": lambda: source(org="a", api="http://192.0.2.1").observe(),
         "D032": lambda: source(org="unknown").observe(),
         "D036": lambda: source(org="a", token="env:NOT_SET").observe(),

@@ -173,6 +173,18 @@ MESSAGES: dict[str, Message] = {
         N_("`{api}` does not answer as GitHub's API does ({problem})"),
         N_("set `api` to https://api.github.com, or to https://HOST/api/v3 of an Enterprise Server"),
     ),
+    "D040": Message(
+        N_("`since` ({since}) is later than `until` ({until})"),
+        N_("both are hours (2026-01-01-15) or days (2026-01-01) in UTC; `until` is included"),
+    ),
+    "D041": Message(
+        N_("GH Archive has no dump between {since} and {until}"),
+        N_("dumps begin in 2011 and appear about an hour late; with `folder`, the files are named {since}.json.gz"),
+        EXIT_PREREQUISITE,
+    ),
+    "D042": Message(
+        N_("`select.unknown` names the signal `{signal}`, which no threshold asks for"), N_("{suggestion}")
+    ),
     # --- data: dedup, select, split (D1xx)
     "D101": Message(
         N_("`dedup.bands` is {bands}, which does not divide `dedup.num_perm` ({num_perm})"),

@@ -108,6 +108,9 @@ class Collect(Stage):
         total, num_files = 0, 0
         for ref in self.settings.sources:
             made: Source = ref.make()
+            if hasattr(made, "work"):  # a server told its sizes: nothing is fetched for an estimate
+                total, num_files = total + int(made.work()), num_files + 1
+                continue
             for repository in made.repositories():
                 sizes = [item.bytes for item in made.files(repository) if isinstance(item, SourceFile)]
                 total, num_files = total + sum(sizes), num_files + len(sizes)
@@ -164,6 +167,8 @@ class Collect(Stage):
                     else:
                         files.append(Planned(len(repositories) - 1, kept))
                 out.progress(len(repositories), 0, "repositories")
+            for text in made.notes() if hasattr(made, "notes") else ():
+                out.note(text)
         if self.settings.max_files is not None and len(files) > self.settings.max_files:
             chosen = sample(files, [item.name for item in repositories], self.settings.max_files)
             unchosen = [item for item in files if item not in chosen]

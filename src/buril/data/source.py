@@ -113,7 +113,11 @@ class Dropped(NamedTuple):
 
 
 class Source(Protocol):
-    """What a plugin of the kind `source` offers; its constructor takes its `Settings`."""
+    """What a plugin of the kind `source` offers; its constructor takes its `Settings`.
+
+    A source that asks a server may also have `work() -> float`, the bytes there will be to read as the server tells
+    them, so that a plan fetches nothing; and `notes() -> list[str]`, what the user should know once all is listed.
+    """
 
     version: ClassVar[int]
 

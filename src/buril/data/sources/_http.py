@@ -206,7 +206,7 @@ class Http:
         if length.isdecimal() and size + int(length) > max_bytes:
             raise Failed("too_large", f"{size + int(length)} > {max_bytes}")
         with part.open("ab") as stream:
-            for chunk in _chunks(response.iter_raw(1 << 16), self.patience.timeout_s):
+            for chunk in _chunks(response.iter_raw(), self.patience.timeout_s):
                 size += len(chunk)
                 if size > max_bytes:
                     stream.truncate(0)

@@ -16,13 +16,13 @@ LONGEST_DELAY_S = 60.0
 class Patience(BaseSettings):
     """Timeouts and retries. They change how long a run takes, not what comes out."""
 
-    timeout_s: float = Field(30.0, gt=0)
+    timeout_s: float = Field(default=30.0, gt=0)
     """Seconds without an answer, or at less than 1 kB/s, after which a request counts as failed."""
-    attempts: int = Field(5, ge=1)
+    attempts: int = Field(default=5, ge=1)
     """How often a request is sent at most when connections break, time out, or the server has an error."""
-    backoff_s: float = Field(0.5, ge=0)
+    backoff_s: float = Field(default=0.5, ge=0)
     """Seconds before the second attempt; doubled for each one after it, 60 at most."""
-    max_wait_s: float = Field(900.0, ge=0)
+    max_wait_s: float = Field(default=900.0, ge=0)
     """The longest wait for a rate limit, in seconds. A longer one ends the run with an error; the next run goes on.
     GitHub's limits run by the hour, so 3600 waits for any of them."""
 

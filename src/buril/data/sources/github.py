@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import ClassVar
 
-from pydantic import field_validator, model_validator
+from pydantic import field_validator
 
 from buril.core.errors import BurilError
 from buril.core.settings import Json
@@ -60,13 +60,14 @@ class Github:
                     raise ValueError(f"{name!r} is not of the form owner/name or owner/name@ref")
             return value
 
-        @model_validator(mode="after")
-        def _something(self) -> Github.Settings:
-            if not (self.org or self.user or self.repos or self.search or self.topics):
-                raise BurilError("D030")
-            return self
-
     def __init__(self, settings: Settings) -> None:
+        """Ask nothing yet.
+
+        Raises:
+            BurilError: D030 when the settings name nothing.
+        """
+        if not (settings.org or settings.user or settings.repos or settings.search or settings.topics):
+            raise BurilError("D030")
         self.settings = settings
 
     def observe(self) -> Json:
