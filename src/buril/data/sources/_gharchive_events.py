@@ -2,9 +2,9 @@
 
 Format: gharchive.org, `YYYY-MM-DD-H.json.gz`, one event of GitHub's events API (docs.github.com/en/rest) a line.
 Of most events only the beginning of the line is read: the dump writes `id`, `type`, `actor` and `repo` first, in that
-order, and a pattern tied to the beginning of the line can't be misled by what a payload holds. A line of another form
-is parsed as JSON; one that is no JSON, or ends without its brace, counts as broken. What it does not do: it neither
-removes events that the dump holds twice nor checks the JSON of a line it needs only the beginning of.
+order, and the pattern is tied to it, so that what a payload holds can't mislead. A line of another form is parsed as
+JSON; one that is no JSON, or ends without its brace, counts as broken. What it does not do: it neither removes events
+that the dump holds twice nor checks the JSON of a line it needs only the beginning of.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,8 @@ COUNTED = {
     "PublicEvent": "public",
 }
 COLUMNS = ("stars", "forks", "pushes", "pulls", "created", "public", "issues_opened", "issues_closed")
-_HEAD = re.compile(rb'\{"id":"\d+","type":"(\w+)","actor":\{[^{}]*\},"repo":\{"id":(\d+),"name":"([^"\\]+)"')
+_HEAD = re.compile(rb'\{"id":"[0-9]+","type":"([^"]+)","actor":\{([^}]*)\},"repo":\{"id":([^"]+"name":"[^"]+)"')
+_KEY = re.compile(rb'(\d{1,18}),"name":"([^"\\]+)')
 _WHOLE = frozenset({b"IssuesEvent", b"IssueCommentEvent"})
 _COUNTS = pa.schema([("id", pa.int64()), ("name", pa.string()), *((name, pa.int64()) for name in COLUMNS)])
 _ISSUES = pa.schema(
@@ -63,10 +65,10 @@ class Seen:
     counts: dict[int, list[int]] = field(default_factory=dict)
     issues: dict[tuple[int, int], tuple[int, bool]] = field(default_factory=dict)
 
-    def count(self, repo: int, name: str, column: str) -> None:
-        """One more event of a kind."""
+    def count(self, repo: int, name: str, column: str, times: int = 1) -> None:
+        """So many more events of a kind."""
         self.names[repo] = name
-        self.counts.setdefault(repo, [0] * len(COLUMNS))[COLUMNS.index(column)] += 1
+        self.counts.setdefault(repo, [0] * len(COLUMNS))[COLUMNS.index(column)] += times
 
 
 def read_hour(hour: Hour) -> str:
@@ -91,16 +93,25 @@ def read_hour(hour: Hour) -> str:
 def scan(path: Path) -> Seen:
     """Read the lines of one dump; what a cut file still gives is taken."""
     seen = Seen()
-    kinds = {name.encode(): column for name, column in COUNTED.items()}
+    heads: dict[bytes, list[bytes]] = {name.encode(): [] for name in COUNTED}
+    others = 0
     for line in lines(path, seen):
         head = _HEAD.match(line)
-        if head is None or head[1] in _WHOLE or not line.endswith(b"}"):
+        # quotes within JSON strings are escaped, so a mark is one; a brace would be an object within `actor`
+        if head is None or head[1] in _WHOLE or not line.endswith(b"}") or b"{" in head[2]:
             _parsed(line, seen)
-            continue
-        seen.events += 1
-        column = kinds.get(head[1])
-        if column:
-            seen.count(int(head[2]), head[3].decode("utf-8", "replace"), column)
+        elif head[1] in heads:
+            heads[head[1]].append(head[3])
+        else:
+            others += 1
+    seen.events += others + sum(map(len, heads.values()))
+    for kind, keys in heads.items():
+        for key, count in Counter(keys).items():
+            match = _KEY.fullmatch(key)
+            if match is None:
+                seen.events, seen.broken = seen.events - count, seen.broken + count
+            else:
+                seen.count(int(match[1]), match[2].decode("utf-8", "replace"), COUNTED[kind.decode()], count)
     return seen
 
 
