@@ -26,7 +26,7 @@ from all import machine
 from buril.data.sources._gharchive_events import COUNTED, scan
 
 SIZES = {"small": 40_000, "full": 400_000}
-TARGET = 1.5
+TARGET = 1.3
 MIXTURE = {
     "PushEvent": 52, "CreateEvent": 14, "PullRequestEvent": 8, "WatchEvent": 8, "IssueCommentEvent": 6,
     "DeleteEvent": 4, "IssuesEvent": 3, "PullRequestReviewEvent": 3, "ForkEvent": 2,

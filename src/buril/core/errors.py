@@ -185,6 +185,11 @@ MESSAGES: dict[str, Message] = {
     "D042": Message(
         N_("`select.unknown` names the signal `{signal}`, which no threshold asks for"), N_("{suggestion}")
     ),
+    "D043": Message(
+        N_("what is fetched can't be kept in `{path}`: {problem}"),
+        N_("name another folder with `cache` of the source, or set XDG_CACHE_HOME"),
+        EXIT_PREREQUISITE,
+    ),
     # --- data: dedup, select, split (D1xx)
     "D101": Message(
         N_("`dedup.bands` is {bands}, which does not divide `dedup.num_perm` ({num_perm})"),

@@ -127,7 +127,8 @@ class Collect(Stage):
         Raises:
             BurilError: D007 when nothing is left to learn from; D001 to D008 from the sources; S009 for a dead worker.
         """
-        if not (out.scratch / PLAN).exists():
+        # a source's cache may have been emptied since the plan was made: then all is listed, and fetched, once more
+        if not (out.scratch / PLAN).exists() or not all(item.root.is_dir() for item in _read_plan(out.scratch)[0]):
             self._plan(out)
         repositories, shards = _read_plan(out.scratch)
         jobs = [

@@ -20,6 +20,7 @@ from buril.code.language import languages, may_be_source
 from buril.data import _signals
 from buril.data.sources._http import Failed, Http
 from buril.data.sources._licenses import is_license_text
+from buril.data.sources._places import locked
 from buril.data.sources._tar import FILE, LINK, MAX_PATH, Bounds, BrokenArchive, Member, unpack
 
 INDEX = "index.json"
@@ -67,7 +68,9 @@ class Archives:
         folder = self._cache.joinpath(*place.lower().split("/")) / commit
         index = _index(folder)
         if index is None:
-            self._fetch(folder, url, commit)
+            with locked(folder.with_name(f".{commit}.lock")):  # another run may be at the same repository
+                if _index(folder) is None:
+                    self._fetch(folder, url, commit)
             index = _index(folder)
         if index is None:
             raise Failed("archive_corrupt", "index")

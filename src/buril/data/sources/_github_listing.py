@@ -24,6 +24,7 @@ from buril.data.sources._github_coverage import GIVE_UP, Service
 from buril.data.sources._github_settings import API, CODECOV, COVERALLS, HubSettings
 from buril.data.sources._http import Failed, Http
 from buril.data.sources._patience import secret
+from buril.data.sources._places import writable
 
 FORMAT = 1
 _PINNED: dict[str, Listing] = {}
@@ -46,7 +47,7 @@ class Lists:
 
     def __init__(self, settings: HubSettings, cache: Path, find: Find) -> None:
         self._settings, self._find = settings, find
-        self._cache = cache
+        self._cache = writable(cache)
         self._token = secret(settings.token)
         self.http = Http(settings.api, cache, token=self._token, patience=settings.http)
         self.api = Api(self.http, settings.api, token=bool(self._token))

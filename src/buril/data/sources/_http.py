@@ -262,13 +262,12 @@ class Http:
                 if response.status_code not in _REDIRECTS:
                     yield response
                     return
-                before, url = url, urljoin(url, response.headers.get("Location", ""))
+                location = response.headers.get("Location", "")
             finally:
                 response.close()
-            if ask.body is not None or urlsplit(url).scheme not in ("http", "https") or url == before:
+            before, url = url, _joined(url, location)
+            if ask.body is not None or url == before:
                 raise Failed("redirects", "not followed")
-            if urlsplit(before).scheme == "https" and urlsplit(url).scheme != "https":
-                raise Failed("redirects", "to plain HTTP")
         raise Failed("redirects", f"more than {MAX_REDIRECTS}")
 
     def _made(self) -> httpx.Client:
@@ -319,6 +318,22 @@ class Http:
             raise Failed("rate_limit", time.strftime("%H:%M", until))
         self.told.waited_s += seconds
         time.sleep(seconds)
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads.
+
+    Raises:
+        Failed: to no address, to another protocol, or from HTTPS to plain HTTP.
+    """
+    try:
+        found = urljoin(url, location)
+        scheme = urlsplit(found).scheme
+    except ValueError:
+        raise Failed("redirects", "to no address") from None
+    if scheme != "https" and (scheme != "http" or urlsplit(url).scheme == "https"):
+        raise Failed("redirects", "to plain HTTP" if scheme == "http" else "to another protocol")
+    return found
 
 
 def _take(response: httpx.Response, ask: Ask, kept: dict[str, Any] | None) -> dict[str, Any]:

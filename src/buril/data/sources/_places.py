@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import ipaddress
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from buril.core.errors import BurilError
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -38,3 +43,27 @@ def cache_folder(chosen: Path | None, name: str) -> Path:
         return chosen.expanduser()
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base else Path.home() / ".cache") / "buril" / name
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made where it is not there, for its owner alone.
+
+    Raises:
+        BurilError: D043 when it can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as problem:
+        raise BurilError("D043", path=folder, problem=problem.strerror or problem) from problem
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BurilError("D043", path=folder, problem=os.strerror(13))
+    return folder
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that other threads and processes of this machine respect; a process that dies lets it go."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

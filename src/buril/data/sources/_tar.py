@@ -53,6 +53,17 @@ class _Stream:
 
     def exactly(self, size: int) -> bytes:
         """The next `size` bytes, not one fewer."""
+        found = self._some(size)
+        if len(found) < size:
+            raise BrokenArchive("truncated")
+        return found
+
+    def finish(self) -> None:
+        """Read on to the end, where gzip's own checksum stands."""
+        while self._some(1 << 20):
+            pass
+
+    def _some(self, size: int) -> bytes:
         self._left -= size
         if self._left < 0:
             raise BrokenArchive("too_large")
@@ -62,8 +73,7 @@ class _Stream:
             raise BrokenArchive("truncated") from None
         except (OSError, zlib.error) as problem:
             raise BrokenArchive("corrupt", str(problem)[:80]) from None
-        if len(found) < size:
-            raise BrokenArchive("truncated")
+        self._left += size - len(found)
         return found
 
     def skip(self, size: int) -> None:
@@ -102,6 +112,7 @@ def unpack(archive: Path, bounds: Bounds, take: Callable[[Member, Iterator[bytes
             for _rest in left:
                 pass
             stream.skip(-size % BLOCK)
+        stream.finish()
 
 
 def _members(stream: _Stream) -> Iterator[tuple[Member, int]]:

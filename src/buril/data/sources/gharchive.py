@@ -24,7 +24,7 @@ from buril.data.sources._github_hub import Hub
 from buril.data.sources._github_listing import age
 from buril.data.sources._github_settings import HubSettings
 from buril.data.sources._http import Failed, Http
-from buril.data.sources._places import cache_folder
+from buril.data.sources._places import cache_folder, locked
 
 BASE = "https://data.gharchive.org"
 MAX_HOUR_BYTES = 4_000_000_000
@@ -134,14 +134,14 @@ class Gharchive:
             BurilError: D001 for a folder that is not there, D035 when the dumps can't be had, D041 when there are none.
         """
         wanted = list(self._hours())
-        self._counts.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.settings.folder is not None:
             self._forget_changed(self.settings.folder.expanduser(), wanted)
-        waiting = [name for name in wanted if not (self._counts / f"{name}.json").exists()]
-        for start in range(0, len(waiting), AT_ONCE):
-            here = self._fetched(waiting[start : start + AT_ONCE])
-            for name in each(events.read_hour, here, self.settings.workers, stage="collect"):
-                (self._counts / f"{name}.json.gz").unlink(missing_ok=True)
+        with locked(self._counts / ".lock"):  # another run may be at the same hours
+            waiting = [name for name in wanted if not (self._counts / f"{name}.json").exists()]
+            for start in range(0, len(waiting), AT_ONCE):
+                here = self._fetched(waiting[start : start + AT_ONCE])
+                for name in each(events.read_hour, here, self.settings.workers, stage="collect"):
+                    (self._counts / f"{name}.json.gz").unlink(missing_ok=True)
         had = [name for name in wanted if (self._counts / f"{name}.json").exists()]
         if not had:
             raise BurilError("D041", since=wanted[0], until=wanted[-1])
@@ -179,6 +179,7 @@ class Gharchive:
         """Count an hour anew when its file is another one."""
         if not folder.is_dir():
             raise BurilError("D001", path=folder)
+        self._counts.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in names:
             file, mark = folder / f"{name}.json.gz", self._counts / f"{name}.stamp"
             stamp = f"{file.stat().st_size} {file.stat().st_mtime_ns}" if file.is_file() else "-"
