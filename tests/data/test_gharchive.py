@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from buril.core.errors import BurilError
@@ -223,3 +226,36 @@ def test_windows(source: Make, server: Github) -> None:
     with pytest.raises(BurilError) as caught:
         source().observe()
     assert caught.value.code == "D035"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.sampled_from(["", "a/b", "\ud800", "2026-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "é"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["id", "type", "repo", "name", "payload", "issue", "action", "number", "created_at"]),
+                inner,
+            )
+        ),
+        max_leaves=12,
+    ),
+    st.sampled_from(["WatchEvent", "IssuesEvent", "IssueCommentEvent", None]),
+    st.text(max_size=5),
+)
+def test_lines_of_any_shape_are_counted_or_broken(value: Any, kind: Any, name: str) -> None:
+    lines = [
+        json.dumps(value).encode(),
+        json.dumps({"type": kind, "repo": {"id": 5, "name": name}, "payload": value}).encode(),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "2026-01-01-1.json.gz"
+        path.write_bytes(dump(*lines))
+        seen = events.scan(path)
+        assert seen.events + seen.broken == 2
+        events.read_hour(events.Hour("2026-01-01-1", path, Path(folder)))
+        events.merged(Path(folder), ["2026-01-01-1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import io
 import json
@@ -13,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from buril.core.errors import BurilError
 from buril.data.source import Dropped, SourceFile
+from buril.data.sources import _github_api
+from buril.data.sources._github_listing import age
 from buril.data.sources.github import Github as Source
 from tests.data.github_api import MIT, Github, Repo, hang, send, serving, tarball
 
@@ -646,3 +651,28 @@ def test_an_enterprise_server(server: Github, source: Make) -> None:
     assert made.settings.api == f"{server.api}/api/v3"
     assert len(why(made)) == 2
     assert server.asked("POST /api/graphql")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "a/b", "\ud800", "2026-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "é"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+REST = ("full_name", "node_id", "html_url", "license", "language", "stargazers_count", "size", "private", "created_at", "default_branch")  # fmt: skip
+NODE = ("id", "hasIssuesEnabled", "issues", "licenseInfo", "defaultBranchRef", "stargazerCount", "isDisabled")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from(REST), JSON), st.dictionaries(st.sampled_from(NODE), JSON), JSON)
+def test_shapes_that_no_documentation_knows(item: Any, node: Any, commit: Any) -> None:
+    assert list(_github_api._facts(commit)) == []
+    for facts in _github_api._facts({"full_name": "a/b", **item}):
+        told = _github_api._told(facts, node)
+        found = _github_api._committed(told, {"sha": "0" * 40, "commit": commit})
+        json.dumps(vars(found), ensure_ascii=False).encode()
+        for name in ("created", "committed", "oldest_issue"):
+            age(getattr(found, name), datetime.date(2026, 1, 1))

@@ -67,8 +67,15 @@ class Seen:
 
     def count(self, repo: int, name: str, column: str, times: int = 1) -> None:
         """So many more events of a kind."""
+        row = self.row(repo, name)
+        row[COLUMNS.index(column)] += times
+
+    def row(self, repo: int, name: str) -> list[int]:
+        """The counts of a repository; of what has no name, some that nobody reads."""
+        if not FULL_NAME.fullmatch(name):
+            return [0] * len(COLUMNS)
         self.names[repo] = name
-        self.counts.setdefault(repo, [0] * len(COLUMNS))[COLUMNS.index(column)] += times
+        return self.counts.setdefault(repo, [0] * len(COLUMNS))
 
 
 def read_hour(hour: Hour) -> str:
@@ -182,8 +189,7 @@ def _issue(repo: int, name: str, kind: str, payload: dict[str, Any], seen: Seen)
         return
     state = action != "closed" if kind == "IssuesEvent" else issue.get("state") == "open"
     seen.issues[repo, number] = (int(created.timestamp()), state)
-    seen.names.setdefault(repo, name)
-    seen.counts.setdefault(repo, [0] * len(COLUMNS))
+    seen.row(repo, name)
 
 
 def merged(folder: Path, hours: list[str]) -> list[dict[str, Any]]:

@@ -282,7 +282,8 @@ def _map(value: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """A text that can be written: JSON may hold halves of characters."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _count(value: Any) -> int:
@@ -295,12 +296,13 @@ def _time(value: Any) -> str:
 
 
 def moment(value: str) -> datetime.datetime | None:
-    """A time as GitHub writes it: `2026-01-02T03:04:05Z`."""
+    """A time as GitHub writes it, `2026-01-02T03:04:05Z`, in UTC; None for what is none."""
     try:
         found = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
+        found = found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
+        return found.astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
 
 
 def distinct(found: Iterable[Facts]) -> list[Facts]:

@@ -187,9 +187,8 @@ class Lists:
 
 
 def age(time_: str, as_of: datetime.date) -> float | None:
-    """Whole days from a time to the end of that day; 0 for later ones; None when it is unknown."""
+    """Calendar days (UTC) from a time to a day; 0 for later ones; None when it is unknown."""
     then = moment(time_) if time_ else None
     if then is None:
         return None
-    end = datetime.datetime.combine(as_of + datetime.timedelta(days=1), datetime.time(), datetime.timezone.utc)
-    return float(max(0, (end - then).days))
+    return float(max(0, (as_of - then.date()).days))

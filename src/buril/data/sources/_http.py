@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -28,7 +27,7 @@ from urllib.parse import urljoin, urlsplit
 from buril.core.artifact import atomic
 from buril.core.errors import BurilError
 from buril.data.sources._patience import Patience
-from buril.data.sources._places import is_loopback, origin, resource
+from buril.data.sources._places import is_loopback, origin, resource, server_time
 
 if TYPE_CHECKING:
     import httpx
@@ -287,7 +286,7 @@ class Http:
         """Seconds to wait when the answer says that a limit is used up; None when it is an answer."""
         left, reset = response.headers.get("X-RateLimit-Remaining", ""), response.headers.get("X-RateLimit-Reset", "")
         kind = response.headers.get("X-RateLimit-Resource") or resource(url)
-        reset_in = float(reset) - _server_time(response) + 1 if reset.isdecimal() else None
+        reset_in = float(reset) - server_time(response.headers.get("Date", "")) + 1 if reset.isdecimal() else None
         if left.isdecimal():
             with self._lock:
                 self.told.remaining[kind] = int(left)
@@ -343,9 +342,11 @@ def _take(response: httpx.Response, ask: Ask, kept: dict[str, Any] | None) -> di
     body = _body(response, MAX_BODY).decode("utf-8", "replace")
     if ask.json:
         try:
-            json.loads(body)
+            value = json.loads(body)
         except (ValueError, RecursionError):
             raise Failed("bad_json", again=True) from None
+        if ask.body is not None and isinstance(value, dict) and value.get("errors") and not value.get("data"):
+            raise Failed("graphql", again=True)  # an error or a limit of its own: the status says 200 all the same
     following = _NEXT.search(response.headers.get("Link", ""))
     return {"etag": response.headers.get("ETag", ""), "next": following[1] if following else "", "body": body}
 
@@ -393,11 +394,3 @@ def _load(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and isinstance(found.get("asked"), float) else None
-
-
-def _server_time(response: httpx.Response) -> float:
-    """The server's clock, which its limits count by; ours when it says none."""
-    try:
-        return parsedate_to_datetime(response.headers["Date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return time.time()

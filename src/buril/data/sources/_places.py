@@ -6,7 +6,9 @@ import contextlib
 import fcntl
 import ipaddress
 import os
+import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +29,14 @@ def resource(url: str) -> str:
     """Which of GitHub's limits a request counts against: `core`, `search` or `graphql`."""
     path = urlsplit(url).path
     return "graphql" if path.endswith("/graphql") else "search" if "/search/" in path else "core"
+
+
+def server_time(date: str) -> float:
+    """The server's clock by its `Date`, which its limits count by; ours when it says none."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, IndexError):
+        return time.time()
 
 
 def is_loopback(host: str) -> bool:
