@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.data.github_api import MIT, Github, Repo, serving
 from tests.data.made import event, stdlib
@@ -121,3 +123,19 @@ def test_a_cache_that_was_emptied_is_filled_again(server: Github, tmp_path: Path
     shutil.rmtree(tmp_path / "cache" / "repositories")
     artifact, _there = store.make(stage, {}, events)
     assert artifact.manifest.metrics["files"] == 6
+
+
+def test_the_samples_of_the_guide_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from buril.config import Document, validate
+    from buril.data.collect import Collect
+    from buril.data.select import Select
+
+    monkeypatch.setenv("GITHUB_TOKEN", "x")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "github.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        told = yaml.load(block, yaml.BaseLoader)
+        for name, stage in (("collect", Collect), ("select", Select)):
+            if name in told:
+                validate(stage.Settings, told[name], Document(told), (name,))

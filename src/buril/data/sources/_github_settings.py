@@ -53,8 +53,9 @@ class HubSettings(BaseSettings):
     signals: tuple[Signal, ...] = get_args(Signal)
     """Which numbers about a repository its rows get. Fewer means fewer reasons to collect again: stars change daily."""
     coverage: tuple[Literal["codecov", "coveralls", "committed"], ...] = ("codecov", "coveralls", "committed")
-    """Where test coverage is looked for, in this order: the two services, which are asked about public repositories
-    alone, and what is committed (a report of a coverage tool, or a badge in the README)."""
+    """Where test coverage is looked for: the services in this order, which are asked about public repositories alone,
+    and what is committed (a report of a coverage tool, or a badge in the README). A service's word goes first, since a
+    committed report may be old."""
     codecov: str = CODECOV
     """The address of Codecov. With another `api` the services are asked only if their address is another, too."""
     coveralls: str = COVERALLS
