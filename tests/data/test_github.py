@@ -10,6 +10,7 @@ import json
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,16 @@ def test_what_was_observed_is_what_is_collected(server: Github, source: Make) ->
     server.repos["a/x"].files["a.py"] = "x = 3\n"
     commits = [repo.commit for repo in source(user="a", refresh_minutes=0).repositories()]
     assert commits == [observed[0][1]]
+
+
+def test_two_runs_at_once_share_what_they_fetch(server: Github, source: Make) -> None:
+    server.add(*many("acme", 6))
+    first, second = source(org="acme"), source(org="acme")
+    assert first.observe() == second.observe()
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda made: [repo.signals for repo in made.repositories()], (first, second))
+    assert one == two
+    assert len(server.asked("legacy")) == 6
 
 
 # --- limits

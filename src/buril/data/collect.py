@@ -44,6 +44,8 @@ _PLAN_SCHEMA = pa.schema(
         ("blob", pa.string()),
     ]
 )
+USUAL_FILE_BYTES = 5_000
+"""The size of a source file, where only the size of all of them is known."""
 SAMPLE_REPOSITORIES = 20
 """A bounded collect draws on at least this many repositories, where there are so many."""
 SAMPLE_LEAST = 8
@@ -109,7 +111,8 @@ class Collect(Stage):
         for ref in self.settings.sources:
             made: Source = ref.make()
             if hasattr(made, "work"):  # a server told its sizes: nothing is fetched for an estimate
-                total, num_files = total + int(made.work()), num_files + 1
+                told = int(made.work())
+                total, num_files = total + told, num_files + told // USUAL_FILE_BYTES
                 continue
             for repository in made.repositories():
                 sizes = [item.bytes for item in made.files(repository) if isinstance(item, SourceFile)]
