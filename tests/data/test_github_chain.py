@@ -61,6 +61,7 @@ def server() -> Iterator[Github]:
         yield found
 
 
+@pytest.mark.slow
 def test_from_github_to_a_selection(server: Github, tmp_path: Path) -> None:
     (tmp_path / "buril.yaml").write_text(YAML.format(api=server.api, dumps=server.codeload))
 

@@ -102,6 +102,7 @@ def half(server: Github, handler: Any) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "fault"),
     [
