@@ -138,6 +138,7 @@ FLAGS = {"shell", "trust_remote_code", "allow_pickle", "weights_only"}
 NETWORK = {"socket", "ssl", "http", "urllib.request", "ftplib", "smtplib", "telnetlib", "requests", "httpx", "aiohttp",
            "urllib3", "websockets", "huggingface_hub"}  # fmt: skip
 MAY_CONNECT = {
+    "data/sources/_http.py": "the sources `github` and `gharchive` ask for it, through this client alone",
     "train/bases/hub.py": "a hub id asks for it",
     "data/sources/_hub.py": "the source `huggingface` names a data set of the hub",
     "sandboxes/_worker.py": "a pair of local sockets to the jail, no address",

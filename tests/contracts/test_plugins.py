@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from buril import testing
 from buril.core.errors import BurilError
 from buril.core.plugins import KINDS, camel, names, plugin
+from tests.data.github_api import Github, Repo
+from tests.data.made import event
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = Path(__file__).with_name("suites.json")
@@ -135,7 +138,31 @@ def _packages(tmp_path: Path) -> Any:
     return found(found.Settings(names=("click", "pyyaml")))
 
 
-SOURCES: dict[str, Callable[[Path], Any]] = {"folder": _folder, "packages": _packages}
+def _github(tmp_path: Path) -> Any:
+    found = plugin("source", "github")
+    server = _serving()
+    return found(found.Settings(user="acme", api=server.api, cache=tmp_path / "cache"))
+
+
+def _gharchive(tmp_path: Path) -> Any:
+    found = plugin("source", "gharchive")
+    server = _serving()
+    lines = b"".join(event("WatchEvent", "acme/tool") + b"\n" for _ in range(5))
+    server.static["/2026-01-01-9.json.gz"] = gzip.compress(lines)
+    told = {"since": "2026-01-01-9", "base": server.codeload, "api": server.api, "cache": tmp_path / "cache"}
+    return found(found.Settings(**told))
+
+
+def _serving() -> Github:
+    """A server that speaks GitHub's API, for as long as the tests run."""
+    server = Github()
+    server.add(Repo("acme/tool"), Repo("acme/gone", status=451))
+    return server
+
+
+SOURCES: dict[str, Callable[[Path], Any]] = {
+    "folder": _folder, "gharchive": _gharchive, "github": _github, "packages": _packages,
+}  # fmt: skip
 
 
 def _git(tmp_path: Path) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sysconfig
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -59,3 +62,14 @@ def stdlib(count: int, *, most: int = 40_000) -> list[tuple[str, str]]:
     found = sorted(path for path in folder.glob("*.py") if 2_000 < path.stat().st_size < most)
     chosen = random.Random(5).sample(found, count)
     return [(path.name, path.read_text(encoding="utf-8")) for path in chosen]
+
+
+def event(kind: str, repo_name: str, *, repo: int = 0, login: str = "octo", text: str = "", **payload: Any) -> bytes:
+    """A line of a GH Archive dump, its fields in the dump's order."""
+    told = {
+        "id": "2489651045", "type": kind,
+        "actor": {"id": 1, "login": login, "display_login": login, "gravatar_id": "", "url": f"https://api.github.com/users/{login}"},
+        "repo": {"id": repo or zlib.crc32(repo_name.encode()), "name": repo_name, "url": f"https://api.github.com/repos/{repo_name}"},
+        "payload": {**payload, **({"text": text} if text else {})}, "public": True, "created_at": "2026-01-01T10:00:00Z",
+    }  # fmt: skip
+    return json.dumps(told, separators=(",", ":")).encode()

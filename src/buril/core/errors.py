@@ -201,6 +201,64 @@ MESSAGES: dict[str, Message] = {
         N_("the source `{source}` needs either `{first}` or `{second}`"),
         N_("for example `{source}: {{{second}: NAME}}`, where `{second}` is a place on this disk"),
     ),
+    # --- data: GitHub and GH Archive (D03x, D04x)
+    "D030": Message(
+        N_("the source `github` is not told which repositories"),
+        N_("set one of `org`, `user`, `repos`, `search`, `topics`: `- github: {{org: acme}}`"),
+    ),
+    "D031": Message(
+        N_("the token would be sent to `{host}` over plain HTTP, where anybody on the way can read it"),
+        N_("set `api` to an https:// address"),
+    ),
+    "D032": Message(
+        N_("GitHub knows no organisation or user `{owner}`"),
+        N_("check the spelling and whether it is an `org` or a `user`; a private one needs a token that may see it"),
+        EXIT_PREREQUISITE,
+    ),
+    "D033": Message(
+        N_("the request limit of `{host}` is used up until {until}"),
+        N_(
+            "run again then: what was asked and fetched is kept. A token (`token: env:GITHUB_TOKEN`) raises the limit "
+            "from 60 to 5000 an hour; `http: {{max_wait_s: 3600}}` waits"
+        ),
+        EXIT_PREREQUISITE,
+    ),
+    "D034": Message(
+        N_("`{host}` refuses the token, or asks for one"),
+        N_("check that it is in force and may read these repositories (classic: `repo`; fine-grained: Contents, read)"),
+        EXIT_PREREQUISITE,
+    ),
+    "D035": Message(
+        N_("`{host}` does not answer ({problem})"),
+        N_("check the network, then run again: what was asked and fetched is kept"),
+        EXIT_PREREQUISITE,
+    ),
+    "D036": Message(
+        N_("`token: {reference}` does not name an environment variable that is set"),
+        N_("write `token: env:GITHUB_TOKEN` and export GITHUB_TOKEN; a token itself never stands in a file"),
+        EXIT_PREREQUISITE,
+    ),
+    "D037": Message(
+        N_("`{api}` does not answer as GitHub's API does ({problem})"),
+        N_("set `api` to https://api.github.com, or to https://HOST/api/v3 of an Enterprise Server"),
+    ),
+    "D040": Message(
+        N_("`since` ({since}) is later than `until` ({until})"),
+        N_("both are hours (2026-01-01-15) or days (2026-01-01) in UTC; `until` is included"),
+    ),
+    "D041": Message(
+        N_("GH Archive has no dump between {since} and {until}"),
+        N_("dumps begin in 2011 and appear about an hour late; with `folder`, the files are named {since}.json.gz"),
+        EXIT_PREREQUISITE,
+    ),
+    "D042": Message(
+        N_("`select.unknown` names the signal `{signal}`, which no threshold asks for"), N_("{suggestion}")
+    ),
+    "D043": Message(
+        N_("what is fetched can't be kept in `{path}`: {problem}"),
+        N_("name another folder with `cache` of the source, or set XDG_CACHE_HOME"),
+        EXIT_PREREQUISITE,
+    ),
     # --- data: dedup, select, split (D1xx)
     "D101": Message(
         N_("`dedup.bands` is {bands}, which does not divide `dedup.num_perm` ({num_perm})"),

@@ -121,7 +121,9 @@ class Collect(Stage):
         Raises:
             BurilError: D007 when nothing is left to learn from; D001 to D029 from the sources; S009 for a dead worker.
         """
-        if not (out.scratch / _plan.FILES).exists():
+        # a source's cache may have been emptied since the plan was made: then all is listed, and fetched, once more
+        planned = (out.scratch / _plan.FILES).exists()
+        if not planned or not all(item.root.is_dir() for item in _plan.read(out.scratch).repositories):
             self._plan(out)
         plan = _plan.read(out.scratch)
         files, tables = self._jobs(plan, out)

@@ -34,6 +34,7 @@ PERMISSIVE = (
 )  # fmt: skip
 OPEN_ISSUE_AGE = "open_issue_age_days"
 COVERAGE = "coverage"
+Unknown = Literal["drop", "keep"]
 
 _DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 _SELECTED = pa.schema(
@@ -106,8 +107,9 @@ class Select(Stage):
         """Least value of any other signal: `{stars: 10}`. A file below is dropped."""
         max: dict[str, float] = {}
         """Greatest value of any other signal: `{parse_errors: 0.1}`. A file above is dropped."""
-        unknown: Literal["drop", "keep"] = "drop"
-        """Files that lack a signal that a threshold asks for."""
+        unknown: Unknown | dict[str, Unknown] = "drop"
+        """Files that lack a signal that a threshold asks for: one word for all of them, or one for each, such as
+        `{coverage: drop, open_issue_age_days: keep}`; signals that are not named there are dropped."""
         findings: Findings = Findings()
         """What to do with files in which scanners found something, by severity."""
         ignore: tuple[str, ...] = ()
@@ -180,12 +182,17 @@ class Select(Stage):
     ) -> Iterator[tuple[str, Verdict]]:
         value = file.signals.get(name)
         if value is None:
-            if self.settings.unknown == "drop":
+            if self._unknown(name) == "drop":
                 yield "select", Verdict(name, "unknown_signal")
         elif value < least:
             yield "select", Verdict(name, "below_minimum", f"{value:g} < {least:g}")
         elif value > most:
             yield "select", Verdict(name, "above_maximum", f"{value:g} > {most:g}")
+
+    def _unknown(self, name: str) -> Unknown:
+        """What becomes of files that lack a signal."""
+        told = self.settings.unknown
+        return told.get(name, "drop") if isinstance(told, dict) else told
 
     def _min(self) -> dict[str, float]:
         given = {} if self.settings.min_coverage is None else {COVERAGE: self.settings.min_coverage}
@@ -199,11 +206,16 @@ class Select(Stage):
     def _check_signals(self, prepared: Sequence[Placed], out: Output) -> None:
         """A threshold on a signal that no file has is a slip of the pen, unless the unknown is to be kept."""
         known = {name for item in prepared for name in item.file.signals}
+        told = self.settings.unknown
+        for name in told if isinstance(told, dict) else ():
+            if name not in self._min() and name not in self._max():
+                known_names = sorted({*self._min(), *self._max()})
+                raise BurilError("D042", signal=name, suggestion=nearest(name, known_names))
         asked = [("min", name) for name in self.settings.min] + [("max", name) for name in self.settings.max]
         for field, name in asked:
             if name in known or not prepared:
                 continue
-            if self.settings.unknown == "drop":
+            if self._unknown(name) == "drop":
                 raise BurilError("D103", name=field, signal=name, suggestion=nearest(name, sorted(known)))
             out.warn(_("no file has the signal `{signal}` that `select.{name}` names").format(name=field, signal=name))
 

@@ -16,7 +16,8 @@ from buril.code import license
 from buril.core.errors import BurilError
 from buril.core.settings import Json
 from buril.core.settings import Settings as BaseSettings
-from buril.data.source import Dropped, Repository, SourceFile
+from buril.data._signals import repository_signals
+from buril.data.source import Dropped, Repository, SourceFile, read_head
 from buril.data.sources import _git
 from buril.data.sources._licenses import LicenseMap, of_repository
 from buril.data.sources._listing import NOT_SOURCE, Lister, globs
@@ -37,10 +38,11 @@ class Folder:
     """All source code below a folder. In git repositories that is what git tracks; outside, every file.
 
     A file that differs from the commit, or is not in it, has `+dirty` behind its commit. Nothing of a repository is
-    executed, links are not followed, and credentials in remote URLs are never kept.
+    executed, links are not followed, and credentials in remote URLs are never kept. Each repository has the signal `ci`
+    (whether a CI service is set up) and, where a committed report or a badge states it, `coverage`.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """Which folder, and what of it."""
@@ -146,7 +148,8 @@ class Folder:
         paths = _git.listed(found.root) if found.git else dict.fromkeys(found.paths, "")
         stated = of_repository(found.root, paths) or self.settings.license
         commit = _git.head(found.root) if found.git else ""
-        return Repository(name, "git" if found.git else "folder", found.root, url, commit, stated)
+        signals = repository_signals(paths, lambda path, most: read_head(found.root / path, most))
+        return Repository(name, "git" if found.git else "folder", found.root, url, commit, stated, signals)
 
     @cached_property
     def _real(self) -> Path:
