@@ -30,6 +30,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import _archives
@@ -162,7 +163,7 @@ def _files(archive: Path, pin: _archives.Pin) -> Iterator[File]:
         except UnicodeDecodeError:
             continue
         mean_line = len(data) / (data.count(b"\n") + 1)
-        if mean_line <= MAX_MEAN_LINE and len(_copies.WORD.findall(data)) >= MIN_WORDS:
+        if mean_line <= MAX_MEAN_LINE and sum(1 for _ in islice(_copies.WORD.finditer(data), MIN_WORDS)) == MIN_WORDS:
             yield File(pin.repo, path, _refined(language, path, text), pin.license, text)
 
 
