@@ -20,7 +20,7 @@ from buril.core.store import Store
 
 STAGES = ("collect", "dedup", "prepare", "select", "split")
 FACETS = ("language", "license", "repo")
-PARTS = ("train", "valid", "test")
+RULES = {"findings": ("scanner", "rule", "severity"), "redactions": ("rule",)}
 ROWS = ("row_id", "repo", "path", "language", "license", "bytes")
 DROPS = ("repo", "path", "language", "license", "bytes", "stage", "step", "reason", "detail")
 _REPEATED = ("repo", "language", "license", "stage", "step", "reason", "part")
@@ -201,39 +201,30 @@ def _rules(
     paths: Sequence[Path], filters: Filters, only: pa.Table | None, limit: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Findings and redactions by rule over the prepared rows, or over those of them in the table `only`."""
-    keys = {"findings": ("scanner", "rule", "severity"), "redactions": ("rule",)}
-    seen: dict[str, list[pa.Table]] = {name: [] for name in keys}
-    first = 0
+    columns = ["row_id", *FACETS, *(f"{name}.list.element.{key}" for name in RULES for key in RULES[name])]
+    tables = []
     for path in [] if filters.reason else paths:
-        columns = ["row_id", *FACETS, *(f"{name}.list.element.{key}" for name in keys for key in keys[name])]
         with pq.ParquetFile(path, read_dictionary=list(FACETS)) as source:  # only this reader takes single leaves
-            table = source.read(columns=columns)
-        table = _filtered(table, filters)
-        if only is not None:
-            table = table.filter(pc.is_in(table["row_id"], value_set=only["row_id"].combine_chunks()))
-        for name, names in keys.items():
-            seen[name].append(_flat(table[name], names, first))
-        first += table.num_rows
-    return {name: _ranked(tables, keys[name], limit) for name, tables in seen.items()}
-
-
-def _flat(column: pa.ChunkedArray, keys: Sequence[str], first: int) -> pa.Table:
-    """The structures of a column of lists as a table, with the number of the row that each stands in."""
-    whole = column.combine_chunks()
-    items = pc.list_flatten(whole)
-    row = pc.add(pc.cast(pc.list_parent_indices(whole), pa.int64()), pa.scalar(first, pa.int64()))
-    return pa.table({**{key: pc.struct_field(items, key) for key in keys}, "row": row})
-
-
-def _ranked(tables: Sequence[pa.Table], keys: Sequence[str], limit: int) -> list[dict[str, Any]]:
+            table = _filtered(source.read(columns=columns), filters)
+        some = pc.or_(*(pc.greater(pc.list_value_length(table[name]), 0) for name in RULES))
+        tables.append(table.filter(some).select(["row_id", *RULES]))
     if not tables:
-        return []
-    grouped = pa.concat_tables(tables).group_by(list(keys)).aggregate([([], "count_all"), ("row", "count_distinct")])
+        return {name: [] for name in RULES}
+    table = pa.concat_tables(tables)
+    if only is not None:
+        table = table.filter(pc.is_in(table["row_id"], value_set=only["row_id"].combine_chunks()))
+    return {name: _ranked(table[name].combine_chunks(), RULES[name], limit) for name in RULES}
+
+
+def _ranked(column: pa.ListArray, keys: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    """The structures of a column of lists, counted: how often each combination of `keys` occurs, in how many rows."""
+    items = pc.list_flatten(column)
+    flat = pa.table({**{key: pc.struct_field(items, key) for key in keys}, "row": pc.list_parent_indices(column)})
+    grouped = flat.group_by(list(keys)).aggregate([([], "count_all"), ("row", "count_distinct")])
     rows: list[dict[str, Any]] = [
         {**{key: row[key] or "" for key in keys}, "times": row["count_all"], "files": row["row_count_distinct"]}
         for row in grouped.to_pylist()
     ]
     level = {"high": 0, "medium": 1, "low": 2}
-    return sorted(
-        rows, key=lambda row: (level.get(row.get("severity", ""), 3), -row["times"], *(row[key] for key in keys))
-    )[:limit]
+    rows.sort(key=lambda row: (level.get(row.get("severity", ""), 3), -row["times"], *(row[key] for key in keys)))
+    return rows[:limit]
