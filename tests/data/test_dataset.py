@@ -167,3 +167,24 @@ def test_json_has_every_column_summed(tmp_path: Path) -> None:
     found = json.loads(make(tmp_path, inputs(tmp_path)).path("mixture.json").read_text())
     assert list(found) == ["part", "language", "license", "repo"]
     assert [row["name"] for row in found["part"]] == ["train", "valid", "test"]
+
+
+def test_tokens_are_counted_with_the_chains_tokenizer(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers", reason="needs the package `tokenizers`")
+    made = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=None))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    texts = [file.content for part, count in COUNTS.items() for file in rows(part, count)]
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
+    made.train_from_iterator(texts, trainer)
+    (tmp_path / "tokenizer/tokenizer").mkdir(parents=True)
+    made.save(str(tmp_path / "tokenizer/tokenizer/tokenizer.json"))
+    given = {**inputs(tmp_path), "tokenizer": as_artifact(tmp_path / "tokenizer", "tokenizer")}
+    artifact = make(tmp_path, given, tokens=True)
+    expected = sum(len(made.encode(text, add_special_tokens=False).ids) for text in texts)
+    assert artifact.manifest.metrics["tokens"] == expected
+    table = pq.read_table(artifact.path("mixture.parquet"))
+    assert sum(table["tokens"].to_pylist()) == expected and sum(table["share"].to_pylist()) == pytest.approx(1)
+    assert "| name | files | MB | tokens | share |" in artifact.path("README.md").read_text(encoding="utf-8")
+    assert Dataset(Dataset.Settings(tokens=True)).needs() == ("select", "split", "tokenizer")

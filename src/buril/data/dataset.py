@@ -71,8 +71,8 @@ class Dataset(Stage):
     def run(self, inputs: Inputs, out: Output) -> Metrics:
         """Link the files, count, and write what tells of them."""
         split = inputs["split"]
-        counter = _counter(inputs["tokenizer"]) if self.settings.tokens else None
         entries = _link(split, out)
+        counter = _counter(inputs["tokenizer"], out) if self.settings.tokens else None
         table = mixture({part: [out.path(entry.path) for entry in found] for part, found in entries.items()}, counter)
         write_table(out.path("mixture.parquet"), table)
         out.rows["mixture.parquet"] = len(table)
@@ -166,9 +166,18 @@ def _dropped(select: Artifact) -> dict[str, int]:
     return {f"{row['stage']}: {row['reason']}": int(row["count_all"]) for row in counts}
 
 
-def _counter(tokenizer: Artifact) -> CountTokens:
-    """Counts the tokens of texts with the tokenizer of the chain."""
+def _counter(tokenizer: Artifact, out: Output) -> CountTokens:
+    """Counts the tokens of texts with the tokenizer of the chain, and says how far it is."""
     from buril.generators._encoder import Encoder
 
     encode = Encoder(tokenizer.folder).encode_batch
-    return lambda texts: [len(ids) for ids in encode(texts)]
+    done, num_bytes, total = 0, 0, sum(out.rows.values())
+
+    def count(texts: Sequence[str]) -> list[int]:
+        nonlocal done, num_bytes
+        found = [len(ids) for ids in encode(texts)]
+        done, num_bytes = done + len(texts), num_bytes + sum(map(len, texts))
+        out.progress(done, total, "files", bytes=num_bytes)
+        return found
+
+    return count
