@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,7 @@ def _float_list(value: float) -> bytes:
     return b"\x0a\x04" + _FLOATS.pack(value)
 
 
+@lru_cache(maxsize=1 << 16)
 def _varint(number: int) -> bytes:
     if number < 0x80:
         return bytes((number,))
