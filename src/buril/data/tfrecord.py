@@ -135,10 +135,10 @@ def _tables() -> npt.NDArray[np.uint32]:
 
 @cache
 def _compiled() -> Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint32]], int]:
-    """The loop over the bytes, compiled at its first use and kept."""
+    """The loop over the bytes, compiled at its first use in a process (about a second)."""
     import numba
 
-    compiled: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint32]], int] = numba.njit(cache=True)(_crc32c)
+    compiled: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint32]], int] = numba.njit()(_crc32c)
     return compiled
 
 
