@@ -45,7 +45,7 @@ class Explored(NamedTuple):
     stages: tuple[str, ...]
     """The stages that have been run and were looked at."""
     totals: dict[str, dict[str, int]]
-    """`found` (rows that could be read), `kept`, `dropped`: files and bytes."""
+    """`found` (all that was looked at), `kept`, `dropped`: files and bytes. After `select` these two add up to it."""
     facets: dict[str, list[dict[str, Any]]]
     """`language`, `license`, `repo`, `part`: what is kept of each value; with a reason, what was dropped for it."""
     dropped: list[dict[str, Any]]
@@ -91,7 +91,10 @@ def explore(artifacts: Mapping[str, Artifact], filters: Filters = EVERYTHING, *,
     kept = _kept(artifacts)
     dropped = _table(_dropped_files(artifacts), DROPS)
     _check(filters, (found, kept, dropped))
-    found, kept, dropped = (_filtered(table, filters) for table in (found, kept, dropped))
+    whole = filters._replace(reason="", part="")  # what was found has neither
+    unread = _filtered(dropped, whole).filter(pc.field("stage") == "collect").select(["bytes"])
+    found = pa.concat_tables([_filtered(found, whole).select(["bytes"]), unread])
+    kept, dropped = _filtered(kept, filters), _filtered(dropped, filters)
     if filters.reason:  # a reason is why a row was dropped
         kept = kept.slice(0, 0)
     if filters.part:  # only what is kept has one
