@@ -25,6 +25,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "prepare": ("buril.data.prepare:Prepare", N_("clean, redact and check every file in one pass")),
     "select": ("buril.data.select:Select", N_("apply licences and thresholds; keep what was dropped with its reason")),
     "split": ("buril.data.split:Split", N_("train, validation and test parts that share nothing")),
+    "dataset": ("buril.data.dataset:Dataset", N_("the split as a data set to publish: card, Croissant, mixture")),
     "base": ("buril.train.base:Base", N_("the base model as a plain checkpoint")),
     "tokenizer": ("buril.tokens.tokenizer:Tokenizer", N_("the base's tokenizer, or one trained on this code")),
     "pack": ("buril.tokens.pack:Pack", N_("fill-in-the-middle and packing; every token keeps its file")),

@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "diff": N_("what differs between two artifacts or two runs"),
     "why": N_("why a file was kept or dropped, step by step"),
     "trace": N_("what a file went into, or what a model or completion was made from"),
+    "data": N_("look at the data by language, licence and reason, or export it"),
     "report": N_("write the report of the latest run"),
     "complete": N_("complete code with the trained model"),
     "config": N_("check, explain or describe the configuration"),
@@ -39,7 +40,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
 GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "status")),
-    (N_("Look"), ("show", "diff", "why", "trace", "report")),
+    (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
     (N_("Use"), ("complete", "config", "plugins", "gc")),
 )
 

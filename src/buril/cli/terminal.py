@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from buril.cli.common import duration, size
+from buril.cli.pace import Pace, drops_line
 from buril.core.events import Event, EventLog, Reader
 from buril.core.text import _
 
@@ -49,21 +50,11 @@ def number(name: str, value: Any) -> str:
 
 def progress_line(event: Event) -> str:
     """`38/60 steps · loss 1.92 · tokens per s 1,140`."""
-    values = {
-        key: value for key, value in event.items() if key not in ("time", "kind", "stage", "done", "total", "unit")
-    }
+    told = ("time", "kind", "stage", "done", "total", "unit", "bytes", "dropped")
+    values = {key: value for key, value in event.items() if key not in told}
     rest = metrics_line(values)
     total = f"/{number(event['unit'], event['total'])}" if event.get("total") else ""
     return f"{number(event['unit'], event['done'])}{total} {_(event['unit'])}" + (f" · {rest}" if rest else "")
-
-
-def eta(event: Event, started: float) -> str:
-    """Time left at the pace so far; empty before there is a pace."""
-    done, total = event["done"], event.get("total") or 0
-    spent = event["time"] - started
-    if not total or done <= 0 or spent < 2 or done >= total:
-        return ""
-    return _("{time} left").format(time=duration(spent * (total - done) / done))
 
 
 class Plain:
@@ -72,20 +63,26 @@ class Plain:
     def __init__(self, write: Callable[[str], None] | None = None) -> None:
         self._write = write or (lambda text: click.echo(text, err=True))
         self._last = time.monotonic()
-        self._started = 0.0
+        self._pace = Pace()
 
     def show(self, event: Event) -> None:
         """Print an event, if it is worth a line."""
         stage = event.get("stage", "")
         kind = event["kind"]
         if kind == "stage_start":
-            self._last, self._started = time.monotonic(), event["time"]
-        elif kind == "progress" and time.monotonic() - self._last >= PLAIN_INTERVAL_S:
             self._last = time.monotonic()
-            left = eta(event, self._started)
-            self._write(f"  ..  {stage:<10} {progress_line(event)}" + (f" · {left}" if left else ""))
+            self._pace.start(event)
+        elif kind == "progress":
+            self._pace.see(event)
+            if time.monotonic() - self._last >= PLAIN_INTERVAL_S:
+                self._last = time.monotonic()
+                self._write(f"  ..  {stage:<10} " + _joined(progress_line(event), self._pace.line(), drops_line(event)))
         elif line := final_line(event):
             self._write(line)
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
 
 
 def final_line(event: Event) -> str:
@@ -120,23 +117,25 @@ class _Drawn:
         self._text = Text
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
-        self._started = 0.0
+        self._pace = Pace()
         self._live.start()
         self._reader = Reader(events.path, self._show)
 
     def _show(self, event: Event) -> None:
         stage = event.get("stage", "")
         if event["kind"] == "stage_start":
-            self._started = event["time"]
+            self._pace.start(event)
             self._live.update(self._text(f"  >   {stage}"))
         elif event["kind"] == "progress":
-            left = eta(event, self._started)
+            self._pace.see(event)
             share = min(1.0, event["done"] / event["total"]) if event.get("total") else 0.0
             bar = "━" * round(share * 20)
             line = self._text(f"  >   {stage:<10} ")
             line.append(bar, style="cyan")
             line.append("─" * (20 - len(bar)), style="dim")
-            line.append(f" {progress_line(event)}" + (f" · {left}" if left else ""))
+            line.append(" " + _joined(progress_line(event), self._pace.line()))
+            if drops := drops_line(event):
+                line.append(f"\n{'':<17}{drops}", style="dim")
             self._live.update(line)
         elif final := final_line(event):
             style = {"!!": "yellow", "xx": "red"}.get(final[2:4], "")

@@ -290,6 +290,17 @@ MESSAGES: dict[str, Message] = {
         N_("the step `{name}` is part of `prepare` already"),
         N_("take it out of `prepare.steps`; its settings stand under `prepare:`"),
     ),
+    # --- data: explore, export, data sets (D32x)
+    "D320": Message(
+        N_("`{stage}` has no training, validation or test part to export"),
+        N_("name a `split` or `dataset` artifact, or a run that has one: `buril status` lists them"),
+    ),
+    "D321": Message(N_("`{path}` is not empty; nothing was written"), N_("name a new folder with `--to`")),
+    "D322": Message(
+        N_("the export to `{path}` can't be written: {problem}"), N_("check the space and the permissions")
+    ),
+    "D323": Message(N_("`{ref}` has no stage of the data"), N_("`buril run --until select` makes them")),
+    "D324": Message(N_("no row has the {name} `{value}`"), N_("{suggestion}")),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),
