@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from buril.scanners._keywords import Keywords
-from buril.scanners._rules import Head, Rule
+from buril.scanners._rules import Rule
 
 Places = dict[int, list[int]]
 """Rule's index → ascending offsets in bytes where one of its heads begins."""
@@ -45,17 +45,17 @@ class Automaton:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         library = _library()
-        owners: dict[Head, list[int]] = {}
+        owners: dict[tuple[bytes, bool], list[tuple[int, int]]] = {}
         for index, rule in enumerate(rules):
             for head in rule.heads:
-                owners.setdefault(head._replace(words=(), lead=0, plain=b""), []).append(index)
-        self._owners = [(head.length, indices) for head, indices in owners.items()]
+                owners.setdefault((head.expression, head.caseless), []).append((head.length, index))
+        self._owners = list(owners.values())
         self._database = library.Database() if owners else None
         if self._database is not None:
             self._database.compile(
-                expressions=[head.expression for head in owners],
+                expressions=[expression for expression, _ in owners],
                 ids=list(range(len(owners))),
-                flags=[library.HS_FLAG_DOTALL | library.HS_FLAG_CASELESS * head.caseless for head in owners],
+                flags=[library.HS_FLAG_DOTALL | library.HS_FLAG_CASELESS * caseless for _, caseless in owners],
             )
 
     def __call__(self, source: bytes) -> Places:
@@ -70,9 +70,9 @@ class Automaton:
         self._database.scan(source, match_event_handler=note)
         found: dict[int, set[int]] = {}
         for head, end in hits:
-            length, indices = self._owners[head]
-            for index in indices:
-                found.setdefault(index, set()).add(end - length)
+            for length, index in self._owners[head]:
+                if end >= length:
+                    found.setdefault(index, set()).add(end - length)
         return {index: sorted(found[index]) for index in sorted(found)}
 
 

@@ -52,3 +52,7 @@ def rules_of(families: Iterable[Family], *, test_cards: bool = False) -> tuple[R
     cards = TEST_CARDS if test_cards else CARDS
     every = (*SECRET_RULES, *cards, IBAN, *SPAIN, *_LATAM, *_CONTACT, MAC)
     return tuple(rule for rule in every if rule.name in wanted)
+
+
+PERSONAL_RULES = frozenset(rule.name for rule in FAMILIES["personal"] + FAMILIES["gdpr"])
+"""Names of the rules that find personal data; all others find secrets."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from buril.scanners._rules import ALNUM, HEX, Head, Rule, fill, literals, matching, near
 from buril.scanners._values import like_key, like_password, like_token
 
@@ -50,7 +48,7 @@ GENERIC = (
     Rule(
         "private_key",
         literals(("-----begin",)),
-        matching(re.compile(_KEY.encode())),
+        matching(_KEY.encode()),
         "-----BEGIN "
         + "RSA PRIVATE KEY-----\n"
         + fill(ALNUM, 64)
@@ -65,14 +63,14 @@ GENERIC = (
     Rule(
         "jwt",
         literals(("eyj",)),
-        matching(re.compile(rb"(eyJ[\w-]{10,2000}\.ey[\w-]{10,4000}\.[\w-]{16,1000})(?![\w-])")),
+        matching(rb"(eyJ[\w-]{10,2000}\.ey[\w-]{10,4000}\.[\w-]{16,1000})(?![\w-])"),
         "ey" + "J" + fill(ALNUM, 30) + ".ey" + "J" + fill(ALNUM, 40) + "." + fill(ALNUM, 43),
     ),
     Rule(
         "url_password",
         literals(("://",)),
         matching(
-            re.compile(rb"://[^\s:/@\"'`<>{}()$%\\]{0,80}:([^\s/@\"'`<>{}()$%\\:]{3,120})@[\w.\[-]"),
+            rb"://[^\s:/@\"'`<>{}()$%\\]{0,80}:([^\s/@\"'`<>{}()$%\\:]{3,120})@[\w.\[-]",
             check=like_password,
             min_entropy=2.0,
         ),
@@ -145,11 +143,9 @@ GENERIC = (
         "generic_key",
         _assigned(_KEYS),
         matching(
-            re.compile(
-                rf"(?:{'|'.join(_KEYS)})[\\\"'\]]{{0,2}} ?(?:[:=]|:=|=>) ?[bru]?".encode()
-                + rb"""\\?(["'`])([A-Za-z0-9+/_-]{32,200}={0,2})\\?\1""",
-                re.IGNORECASE,
-            ),
+            rf"(?:{'|'.join(_KEYS)})[\\\"'\]]{{0,2}} ?(?:[:=]|:=|=>) ?[bru]?".encode()
+            + rb"""\\?(["'`])([A-Za-z0-9+/_-]{32,200}={0,2})\\?\1""",
+            caseless=True,
             check=like_key,
             min_entropy=3.0,
         ),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from buril.scanners import _checks as checks
-from buril.scanners._rules import PERSONAL, Head, Rule
+from buril.scanners._rules import PERSONAL, Head, Rule, literals
 
 WINDOW_BYTES = 64
 """How far before a bare value its word may begin."""
@@ -38,7 +38,7 @@ def identifier(name: str, check: Callable[[str], bool], sample: str, *, forms: F
     bodies = dict.fromkeys(body for same in forms for body in same)
     heads = tuple(dict.fromkeys(_head(body) for body in bodies))
     kinds = [(re.compile(body.encode() + _AFTER), kind) for kind, bodies in forms._asdict().items() for body in bodies]
-    context = _context(words)
+    context = _Context(words)
 
     def locate(source: bytes, place: int, _language: str) -> tuple[int, int] | None:
         if _goes_on(source, place):
@@ -57,30 +57,32 @@ def identifier(name: str, check: Callable[[str], bool], sample: str, *, forms: F
 def _head(body: str) -> Head:
     """What a form begins with, made so coarse that forms share heads: the automaton costs by the number of its heads.
 
-    Digits of any range are digits, letters are letters; it ends before the first separator after seven signs, or after
-    the six or seven digits that follow a letter.
+    Digits of any range are digits, letters are letters. It ends before the first separator after seven digits, or after
+    the six or seven digits that follow a letter; of leading letters three are enough, and need no border.
     """
     made, length, digits = "", 0, 0
-    letters = body.startswith("[A-Z") or body.startswith("[X")
     units = [(_coarse(match[1]), int(match[2] or 1)) for match in _SIZED.finditer(body)]
+    letters = units[0][0].startswith("[A-Z")
     for place, (unit, times) in enumerate(units):
-        made, length = made + (f"{unit}{{{times}}}" if times > 1 else unit), length + times
+        shown = min(times, 3) if letters and not made else times
+        made, length = made + (f"{unit}{{{shown}}}" if shown > 1 else unit), length + times
         digits += times * (unit == r"\d")
         following = units[place + 1][0] if place + 1 < len(units) else ""
         if letters and digits >= 6:
             break
-        if digits >= 7 and following not in (r"\d", "[A-Z]", "[0-9A-Z]"):
+        if digits >= 7 and following not in (r"\d", "[A-Z&]", "[0-9A-Z]"):
             made += r"\b"
             break
-    border, pattern = b"[^A-Za-z0-9_.]", _joined(made).encode()
-    return Head(b"(?:^|" + border + b")" + pattern, length, plain=b"(?<![A-Za-z0-9_.])(?=" + pattern + b")")
+    border, pattern = b"(?:^|[^A-Za-z0-9_.])", _joined(made).encode()
+    plain = b"(?<![A-Za-z0-9_.])(?=" + (rb".{%d}" % (units[0][1] - 3) if letters and units[0][1] > 3 else b"") + pattern + b")"
+    return Head(pattern if letters else border + pattern, length, plain=plain)
 
 
 def _coarse(unit: str) -> str:
     if re.fullmatch(r"\[[0-9-]+\]|\\d|\d", unit):
         return r"\d"
     if re.fullmatch(r"\[[A-Z&-]+\]", unit):
-        return "[A-Z&]" if "&" in unit else "[A-Z]"
+        return "[A-Z&]"
     return "[0-9A-Z]" if unit in ("[0-9A-Z]", "[A-Z0-9]", "[0-9A-J]") else unit
 
 
@@ -97,26 +99,49 @@ def _goes_on(source: bytes, place: int) -> bool:
     return before[-1:].isalnum() or before[-1:] == b"_" or (before[-1:] in b".-/" and before[:1].isdigit())
 
 
-def _stands(source: bytes, span: tuple[int, int], context: re.Pattern[bytes] | None) -> bool:
+def _stands(source: bytes, span: tuple[int, int], context: _Context | None) -> bool:
     """Whether a value is a whole literal, or has one of its words before it where a context is asked for."""
     start, end = span
     if context is not None:
-        return context.search(source, max(0, start - WINDOW_BYTES - 1), start) is not None
+        return context.before(source, start)
     quote = source[start - 1 : start] if start else b""
     return quote in (b'"', b"'", b"`") and source[end : end + 1] == quote
 
 
-def _context(words: Sequence[str]) -> re.Pattern[bytes]:
+class _Context:
     """One of the words as a word of its own or of a name: `cuit`, `CUIT_`, `clientCuit`; not `circuit`."""
-    low = "|".join(words)
-    high = "|".join(word[:1].upper() + word[1:] for word in words)
-    return re.compile(rf"(?:(?<![A-Za-z])(?i:{low})|(?<=[a-z])(?:{high}))(?:s|es)?(?![a-z])".encode())
+
+    def __init__(self, words: Sequence[str]) -> None:
+        low = "|".join(words)
+        high = "|".join(word[:1].upper() + word[1:] for word in words)
+        self._pattern = re.compile(rf"(?:(?<![A-Za-z])(?i:{low})|(?<=[a-z])(?:{high}))(?:s|es)?(?![a-z])".encode())
+        stems = {re.split(r"[^a-z]", word)[0].encode() for word in words}
+        self._stems = tuple(stem for stem in stems if stem)
+
+    def before(self, source: bytes, start: int) -> bool:
+        """Whether a word stands in the window before `start`; most windows are told by their plain letters."""
+        first = max(0, start - WINDOW_BYTES)
+        window = source[first:start].lower()
+        return any(stem in window for stem in self._stems) and self._pattern.search(source, first, start) is not None
 
 
 def rule(name: str, check: Callable[[str], bool], sample: str, words: str, **forms: tuple[str, ...]) -> Rule:
     """A line of the tables below: `words` are parted by spaces, an underscore stands for any separator."""
     listed = [word.replace("_", "[ _-]?") for word in words.split()]
     return identifier(name, check, sample, forms=Forms(**forms), words=listed)
+
+
+_CNPJ = re.compile(rb"[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-\d{2}" + _AFTER)
+_CNPJ_NAMED = re.compile(rb"(?i:cnpj)[^\n0-9A-Z]{1,24}([0-9A-Z]{12}\d{2})" + _AFTER)
+
+
+def _cnpj_letters(source: bytes, place: int, _language: str) -> tuple[int, int] | None:
+    """The CNPJ with letters, as printed, or in one piece after its name."""
+    match = _CNPJ.match(source, place) or _CNPJ_NAMED.match(source, place)
+    if match is None or (match.re is _CNPJ and _goes_on(source, place)):
+        return None
+    group = match.lastindex or 0
+    return match.span(group) if checks.cnpj(_SEPARATORS.sub(b"", match[group]).decode()) else None
 
 
 def _real_card(value: str) -> bool:
@@ -133,7 +158,7 @@ _CARD = {
 }  # fmt: skip
 _CARD_WORDS = (
     "card credit_card debit_card cardnum card_number ccnum cc_number cc pan visa mastercard amex tarjeta numero_tarjeta "
-    "cartao cart[aã]o num_tarjeta diners discover jcb unionpay elo hipercard payment"
+    "cartao cart(?:a|ã)o num_tarjeta diners discover jcb unionpay elo hipercard payment"
 )
 CARDS = (
     rule("card", _real_card, "4532 0151 1283 0366", _CARD_WORDS, **_CARD),
@@ -169,12 +194,11 @@ BRAZIL = (
     rule("cpf", checks.cpf, "390.533.447-05", "cpf", formatted=(r"\d{3}\.\d{3}\.\d{3}-\d{2}", r"\d{9}-\d{2}"),
          quoted=(r"\d{11}",), bare=(r"\d{11}",)),
     rule(
-        "cnpj", checks.cnpj, "12.ABC.345/01DE-35", "cnpj",
-        formatted=(
-            r"[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-\d{2}", r"\d{8}/\d{4}-\d{2}",
-        ),
-        quoted=(r"\d{14}",), bare=(r"[0-9A-Z]{12}\d{2}",),
+        "cnpj", checks.cnpj, "16.727.230/0001-97", "cnpj",
+        formatted=(r"\d{2}\.\d{3}\.\d{3}/\d{4}-\d{2}", r"\d{8}/\d{4}-\d{2}"), quoted=(r"\d{14}",), bare=(r"\d{14}",),
     ),
+    Rule("cnpj_letters", (Head(rb"/[0-9A-Z]{4}-\d{2}\b", 18, plain=rb"(?=[0-9A-Z.]{10}/[0-9A-Z]{4}-\d)"), *literals(("cnpj",))), _cnpj_letters,
+         "12.ABC.345/01DE-35", PERSONAL, "medium"),
 )  # fmt: skip
 CHILE = (
     rule(
@@ -188,7 +212,7 @@ COLOMBIA = (
     rule("nit", checks.nit, "NIT 213.123.432-1", "nit",
          formatted=(r"\d{3}\.\d{3}\.\d{3}-\d",), bare=(r"\d{9}-\d", r"\d{10}", r"\d{9} \d")),
     rule("cedula_colombia", checks.plain_number, "cedula: 1.032.456.789",
-         "c[eé]dula cc c\\.c\\. ciudadan[ií]a cedula_ciudadania",
+         "c(?:e|é)dula cc c\\.c\\. ciudadan(?:i|í)a cedula_ciudadania",
          bare=(r"\d\.\d{3}\.\d{3}\.\d{3}", r"\d{2}\.\d{3}\.\d{3}", r"\d{10}", r"\d{8}")),
 )  # fmt: skip
 PERU = (
@@ -197,11 +221,11 @@ PERU = (
 URUGUAY = (
     rule("rut_uruguay", checks.rut_uruguay, "rut: 211003420017", "rut rut_empresa", quoted=(r"\d{8}001\d",),
          bare=(r"\d{8}001\d",), formatted=(r"\d{2}-\d{6}-001-\d",)),
-    rule("ci_uruguay", checks.ci_uruguay, "1.234.567-2", "ci c[eé]dula identidad documento", formatted=(r"\d\.\d{3}\.\d{3}-\d",),
+    rule("ci_uruguay", checks.ci_uruguay, "1.234.567-2", "ci c(?:e|é)dula identidad documento", formatted=(r"\d\.\d{3}\.\d{3}-\d",),
          bare=(r"\d{7}-\d", r"\d{8}")),
 )  # fmt: skip
 ECUADOR = (
-    rule("cedula_ecuador", checks.cedula_ecuador, "cedula = '1714307103'", "c[eé]dula ci identidad identificacion",
+    rule("cedula_ecuador", checks.cedula_ecuador, "cedula = '1714307103'", "c(?:e|é)dula ci identidad identificacion",
          formatted=(r"\d{9}-\d",), bare=(r"\d{10}",)),
     rule("ruc_ecuador", checks.ruc_ecuador, "ruc = '1792060346001'", "ruc sri", quoted=(r"\d{10}001",), bare=(r"\d{13}",)),
 )

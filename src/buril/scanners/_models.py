@@ -49,5 +49,4 @@ MODELS = (
     keyed("exa_key", "exa_api", _UUID),
     keyed("ai21_key", "ai21", "[A-Za-z0-9]{32}"),
     keyed("azure_openai_key", ("azure_openai", "openai_azure"), "[a-f0-9]{32}"),
-    keyed("google_ai_key", ("gemini", "google_api"), r"AIza[\w-]{35}"),
 )

@@ -21,7 +21,6 @@ PAYMENTS = (
     keyed("pagseguro_token", ("pagseguro", "pagbank"), "[A-F0-9]{32}"),
     keyed("openpay_key", "openpay", "sk_[a-f0-9]{32}"),
     keyed("kushki_key", "kushki", "[a-f0-9]{32}"),
-    keyed("culqi_key", "culqi", "sk_(?:live|test)_[A-Za-z0-9]{16}"),
     keyed("wompi_key", "wompi", "prv_(?:prod|test)_[A-Za-z0-9]{32}"),
     keyed("ebanx_key", "ebanx", "[a-f0-9]{60,130}"),
     token("plaid_token", ("access-production-", "access-sandbox-", "access-development-"), _UUID),

@@ -89,12 +89,18 @@ def literals(words: Sequence[str]) -> tuple[Head, ...]:
 
 
 def matching(
-    pattern: re.Pattern[bytes], *, check: Callable[[bytes], bool] = accept, min_entropy: float = 2.5
+    text: bytes, *, caseless: bool = False, check: Callable[[bytes], bool] = accept, min_entropy: float = 2.5
 ) -> Locate:
-    """Match `pattern` where a head stands; its last group is the value, group 3 one that stands without quotes."""
+    """Match the pattern `text` where a head stands; its last group is the value, group 3 one that stands without quotes.
+
+    Patterns are compiled when they are first needed: most of them never are.
+    """
+    compiled: list[re.Pattern[bytes]] = []
 
     def locate(source: bytes, place: int, language: str) -> tuple[int, int] | None:
-        match = pattern.match(source, place, place + NEAR_BYTES)
+        if not compiled:
+            compiled.append(re.compile(text, re.IGNORECASE if caseless else 0))
+        match = compiled[0].match(source, place, place + NEAR_BYTES)
         if match is None:
             return None
         group = match.lastindex or 0
@@ -115,7 +121,7 @@ def token(name: str, starts: str | Sequence[str], rest: str, *, severity: str = 
     """
     prefixes = (starts,) if isinstance(starts, str) else tuple(starts)
     border = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))" if prefixes[0][0].isalnum() else ""
-    pattern = re.compile(f"{border}((?:{_choice(prefixes)}){rest})(?![A-Za-z0-9_])".encode())
+    pattern = f"{border}((?:{_choice(prefixes)}){rest})(?![A-Za-z0-9_])".encode()
     beginning, size = beginning_of(rest)
     heads = []
     for length in sorted({len(prefix) for prefix in prefixes}):
@@ -129,7 +135,7 @@ def middle(name: str, unit: str, sizes: Sequence[int], mark: str, rest: str) -> 
     """A token whose known part stands in the middle: `unit` as many times as one of `sizes`, `mark`, then `rest`."""
     beginning, length = beginning_of(rest)
     choice = "|".join(f"{unit}{{{size}}}" for size in sizes)
-    pattern = re.compile(rf"(?<![A-Za-z0-9])((?:{choice}){re.escape(mark)}{rest})(?![A-Za-z0-9_])".encode())
+    pattern = rf"(?<![A-Za-z0-9])((?:{choice}){re.escape(mark)}{rest})(?![A-Za-z0-9_])".encode()
     heads = tuple(
         Head(
             f"{unit}{{{min(size, _HEAD_BYTES)}}}{re.escape(mark)}{beginning}".encode(),
@@ -148,9 +154,8 @@ def _choice(words: Sequence[str]) -> str:
 
 def near(name: str, keywords: Sequence[str], pattern: str, sample: str, **more: str | float) -> Rule:
     """A value that is known by what stands before it; `pattern` starts with a keyword, in any case."""
-    compiled = re.compile(pattern.encode(), re.IGNORECASE)
     severity = str(more.pop("severity", "high"))
-    return Rule(name, literals(keywords), matching(compiled, **more), sample, SECRETS, severity)  # type: ignore[arg-type]  # `check` and `min_entropy` as `matching` has them
+    return Rule(name, literals(keywords), matching(pattern.encode(), caseless=True, **more), sample, SECRETS, severity)  # type: ignore[arg-type]  # `check` and `min_entropy` as `matching` has them
 
 
 def keyed(name: str, keywords: str | Sequence[str], value: str, *, severity: str = "high") -> Rule:
@@ -164,9 +169,8 @@ def keyed(name: str, keywords: str | Sequence[str], value: str, *, severity: str
         rf"(?:{_choice(words)})[\w.-]{{0,40}}[\\\"'`\]]{{0,3}}[ \t]{{0,8}}"
         rf"(?::=|=>|={{1,3}}|:|,|\()[ \t]{{0,8}}(?:(?:bearer|token|basic)[ \t]+)?\\?[\"'`]?({value})(?![\w/+-])"
     )
-    flagged = re.compile(pattern.encode(), re.IGNORECASE)
     return Rule(
-        name, literals(words), matching(flagged, min_entropy=3.0), f"{words[0].upper()}_KEY = '{sample_of(re.split(_TOP_CHOICE, value)[0])}'",
+        name, literals(words), matching(pattern.encode(), caseless=True, min_entropy=3.0), f"{words[0].upper()}_KEY = '{sample_of(re.split(_TOP_CHOICE, value)[0])}'",
         SECRETS, severity,
     )  # fmt: skip
 
