@@ -24,7 +24,10 @@ needs_library = pytest.mark.skipif(engines._library() is None, reason="hyperscan
 def real_texts(count: int) -> list[bytes]:
     folder = Path(sysconfig.get_paths()["purelib"])
     files = sorted(
-        path for suffix in ("py", "js", "h", "json", "txt") for path in folder.glob(f"*/**/*.{suffix}") if path.stat().st_size < 60_000
+        path
+        for suffix in ("py", "js", "h", "json", "txt")
+        for path in folder.glob(f"*/**/*.{suffix}")
+        if path.stat().st_size < 60_000
     )
     return [path.read_bytes() for path in random.Random(4).sample(files, min(count, len(files)))]
 
@@ -51,7 +54,9 @@ def test_the_library_is_used_and_both_engines_agree_on_real_code_with_planted_va
     st.lists(
         st.one_of(
             st.sampled_from([rule.sample.encode() for rule in RULES]),
-            st.sampled_from([b"\n", b" ", b'"', b"'", b"=", b"-", b".", b"x", b"1", b"20-", b"dni: ", b"cuit", b"\xc3\xb1", b"\x00"]),
+            st.sampled_from(
+                [b"\n", b" ", b'"', b"'", b"=", b"-", b".", b"x", b"1", b"20-", b"dni: ", b"cuit", b"\xc3\xb1", b"\x00"]
+            ),
             st.binary(max_size=6),
             st.text("0123456789.-/ ABCXYZ", max_size=24).map(str.encode),
         ),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buril.scanners._keywords import Keywords
 from buril.scanners._families import SECRET_RULES as RULES
+from buril.scanners._keywords import Keywords
 from buril.scanners._rules import Rule
 from buril.scanners._values import entropy
 from buril.scanners.secrets import Secrets

@@ -163,6 +163,10 @@ MESSAGES: dict[str, Message] = {
         N_("the step `{name}` is part of `prepare` already"),
         N_("take it out of `prepare.steps`; its settings stand under `prepare:`"),
     ),
+    "D210": Message(
+        N_("`names` holds `{name}`: fewer than {number} letters, so that half of all variables would fit"),
+        N_("give names of companies, customers or people, for example `names: [acme, juan perez]`"),
+    ),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),

@@ -89,7 +89,7 @@ class Prepare(Stage):
         """`normalise`: spaces for tabs where the language allows it, no white space at line ends, LF, one line break at
         the end. What stands inside literals is never touched."""
         redact: Annotated[tuple[Family, ...], BeforeValidator(_known_rules)] = (SECRETS, PERSONAL)
-        """What to replace by placeholders. `secrets`: tokens, keys, passwords. `personal`: whatever identifies a person:
+        """What to replace by placeholders. `secrets`: tokens, keys, passwords. `personal`: what identifies a person:
         addresses, telephones, names after their marks, cards, accounts, the numbers of nine countries; or parts of it:
         `gdpr`, `latam`, `cards`, `mexico`, `argentina`, `brazil`, `chile`, `colombia`, `ecuador`, `peru`, `spain`,
         `uruguay`."""

@@ -11,7 +11,41 @@ import re
 from collections.abc import Sequence
 
 _STATES = frozenset(
-    "AS BC BS CC CS CH CL CM DF DG GT GR HG JC MC MN MS NT NL OC PL QT QR SP SL SR TC TS TL VZ YN ZS NE".split()
+    [
+        "AS",
+        "BC",
+        "BS",
+        "CC",
+        "CS",
+        "CH",
+        "CL",
+        "CM",
+        "DF",
+        "DG",
+        "GT",
+        "GR",
+        "HG",
+        "JC",
+        "MC",
+        "MN",
+        "MS",
+        "NT",
+        "NL",
+        "OC",
+        "PL",
+        "QT",
+        "QR",
+        "SP",
+        "SL",
+        "SR",
+        "TC",
+        "TS",
+        "TL",
+        "VZ",
+        "YN",
+        "ZS",
+        "NE",
+    ]
 )
 _CURP_SIGNS = "0123456789ABCDEFGHIJKLMNÑOPQRSTUVWXYZ"
 _RFC_SIGNS = "0123456789ABCDEFGHIJKLMN&OPQRSTUVWXYZ Ñ"
@@ -155,9 +189,13 @@ def ruc_ecuador(value: str) -> bool:
 
 
 def dni(value: str) -> bool:
-    """Spain, DNI (8 digits, letter) and NIE (X, Y or Z first): modulo 23 (Real Decreto 1553/2005; Orden INT/2058/2008)."""
+    """Spain, DNI (8 digits, letter) and NIE (X, Y or Z first): modulo 23 (RD 1553/2005; Orden INT/2058/2008)."""
     number = value[:-1].translate(str.maketrans("XYZKLM", "012000"))
-    return int(number) > 100_000 and value[-1] == _DNI_LETTERS[int(number) % 23] and value != "12345678Z"
+    return (
+        int(number) > (100_000 if value[0].isdigit() else 0)
+        and value[-1] == _DNI_LETTERS[int(number) % 23]
+        and value != "12345678Z"
+    )
 
 
 def cif(value: str) -> bool:
@@ -172,13 +210,17 @@ def cif(value: str) -> bool:
 
 
 IBAN_LENGTHS = {
-    item[:2]: int(item[3:]) for item in (
-        "AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 DJ:27 "
-        "DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FK:18 FO:18 FR:27 GB:22 GE:22 GI:23 GL:18 GR:27 GT:28 HN:28 HR:21 HU:28 "
-        "IE:22 IL:23 IQ:23 IS:26 IT:27 JO:30 KW:30 KZ:20 LB:28 LC:32 LI:21 LT:20 LU:20 LV:21 LY:25 MC:27 MD:24 ME:22 "
-        "MK:19 MN:20 MR:27 MT:31 MU:30 NI:28 NL:18 NO:15 OM:23 PK:24 PL:28 PS:29 PT:25 QA:29 RO:24 RS:22 RU:33 SA:24 "
-        "SC:31 SD:18 SE:24 SI:19 SK:24 SM:27 SO:23 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 VA:22 VG:24 XK:20 YE:30"
-    ).split()
+    item[
+        :2]: int(item[3:]) for item in ["AD:24", "AE:23", "AL:28", "AT:20", "AZ:28", "BA:20", "BE:16", "BG:22",
+        "BH:22", "BI:27", "BR:29", "BY:28", "CH:21", "CR:22", "CY:28", "CZ:24", "DE:22", "DJ:27", "DK:18",
+        "DO:28", "EE:20", "EG:29", "ES:24", "FI:18", "FK:18", "FO:18", "FR:27", "GB:22", "GE:22", "GI:23",
+        "GL:18", "GR:27", "GT:28", "HN:28", "HR:21", "HU:28", "IE:22", "IL:23", "IQ:23", "IS:26", "IT:27",
+        "JO:30", "KW:30", "KZ:20", "LB:28", "LC:32", "LI:21", "LT:20", "LU:20", "LV:21", "LY:25", "MC:27",
+        "MD:24", "ME:22", "MK:19", "MN:20", "MR:27", "MT:31", "MU:30", "NI:28", "NL:18", "NO:15", "OM:23",
+        "PK:24", "PL:28", "PS:29", "PT:25", "QA:29", "RO:24", "RS:22", "RU:33", "SA:24", "SC:31", "SD:18",
+        "SE:24", "SI:19", "SK:24", "SM:27", "SO:23", "ST:25", "SV:28", "TL:23", "TN:24", "TR:26", "UA:29",
+        "VA:22", "VG:24", "XK:20", "YE:30"
+    ]
 }  # fmt: skip
 """Letters of a country → length of its IBANs."""
 
@@ -196,24 +238,58 @@ _ISSUERS = re.compile(
     r"|(?:6062|6370|6376|5067|5041|4011)\d{12}|(?:50|5[6-8]|6[37])\d{14}"
 )
 TEST_CARDS = frozenset(
-    "4242424242424242 4000056655665556 5555555555554444 2223003122003222 5200828282828210 5105105105105100 "
-    "378282246310005 371449635398431 6011111111111117 6011000990139424 6011981111111113 3056930009020004 "
-    "36227206271667 6555900000604105 3566002020360505 6200000000000005 6200000000000047 6205500000000000004 "
-    "4111111111111111 4012888888881881 4222222222222 4012000033330026 30569309025904 38520000023237 "
-    "3530111333300000 378734493671000 5610591081018250 2222405343248877 2222990905257051 2223007648726984 "
-    "4917610000000000 4988438843884305 4166676667666746 5454545454545454 6304000000000000 4444333322221111".split()
+    [
+        "4242424242424242",
+        "4000056655665556",
+        "5555555555554444",
+        "2223003122003222",
+        "5200828282828210",
+        "5105105105105100",
+        "378282246310005",
+        "371449635398431",
+        "6011111111111117",
+        "6011000990139424",
+        "6011981111111113",
+        "3056930009020004",
+        "36227206271667",
+        "6555900000604105",
+        "3566002020360505",
+        "6200000000000005",
+        "6200000000000047",
+        "6205500000000000004",
+        "4111111111111111",
+        "4012888888881881",
+        "4222222222222",
+        "4012000033330026",
+        "30569309025904",
+        "38520000023237",
+        "3530111333300000",
+        "378734493671000",
+        "5610591081018250",
+        "2222405343248877",
+        "2222990905257051",
+        "2223007648726984",
+        "4917610000000000",
+        "4988438843884305",
+        "4166676667666746",
+        "5454545454545454",
+        "6304000000000000",
+        "4444333322221111",
+    ]
 )
 """Numbers that Stripe, Visa, Mastercard, American Express, PayPal and Adyen publish for tests."""
 
 
 def card(value: str) -> bool:
     """A payment card: issuer's prefix and length, then Luhn (ISO/IEC 7812-1)."""
-    return _ISSUERS.fullmatch(value) is not None and luhn(value) and len(set(value)) > 3
+    return _ISSUERS.fullmatch(value) is not None and luhn(value)
 
 
 def test_card(value: str) -> bool:
     """Whether a card number is one that a payment provider publishes for tests (Stripe's 4000 00… series included)."""
-    return value in TEST_CARDS or value.startswith("40000000000") or value.startswith("4000000") and value[9:12] == "000"
+    return (
+        value in TEST_CARDS or value.startswith("40000000000") or value.startswith("4000000") and value[9:12] == "000"
+    )
 
 
 def _day(text: str) -> bool:

@@ -67,7 +67,11 @@ OTHERS = (
     token("baidu_cloud_key", "bce-v3/ALTAK-", "[A-Za-z0-9]{21}/[a-f0-9]{40}"),
     token("yandex_key", "AQVN", r"[\w-]{35,38}"),
     token("yandex_iam_token", "t1.9eu", r"[\w=-]{80,300}\.[\w=-]{80,100}"),
-    keyed("ibm_cloud_key", ("ibm_cloud", "ibmcloud", "ibm-cloud", "bluemix", "ibm_api", "ibm_iam", "iam_api"), r"[\w-]{44}"),
+    keyed(
+        "ibm_cloud_key",
+        ("ibm_cloud", "ibmcloud", "ibm-cloud", "bluemix", "ibm_api", "ibm_iam", "iam_api"),
+        r"[\w-]{44}",
+    ),
     keyed("ibm_cos_key", ("cos_hmac", "cos_secret", "ibm_cos"), "[a-f0-9]{48}"),
     keyed("softlayer_key", ("softlayer", "sl_api"), "[a-f0-9]{64}"),
     keyed("cloudant_key", "cloudant", "[a-z0-9]{64}|[a-z]{24}"),
@@ -112,7 +116,7 @@ DATABASES = (
     keyed("upstash_token", "upstash", r"A[\w=-]{50,100}"),
     keyed("turso_token", "turso", r"ey[\w.-]{100,400}"),
     keyed("influx_token", "influx", r"[\w-]{86}=="),
-    keyed("snowflake_password", ("snowflake_pass", "snowsql_pwd"), r"[^\s\"'`]{8,64}"),
+    keyed("snowflake_password", ("snowflake_pass", "snowsql_pwd"), r"[^\s\"'`<>]{8,64}"),
     keyed("fauna_key", "fauna", r"fn[\w-]{38}"),
 )
 INFRASTRUCTURE = (
@@ -145,7 +149,7 @@ INFRASTRUCTURE = (
     ),
     near(
         "netrc_password", ("machine ", "machine\t"),
-        r"machine[ \t]+\S{3,100}\s+login[ \t]+\S{1,80}\s+password[ \t]+(\S{6,100})",
+        r"machine[ \t]+\S{3,100}\s+login[ \t]+\S{1,80}\s+password[ \t]+([^\s\"'`<>()\[\]{}]{6,100})",
         "machine api.invalid login app password " + "k9vR2xwQ",
     ),
     token(

@@ -9,7 +9,17 @@ from buril.scanners._clouds import CLOUDS
 from buril.scanners._forges import BUILDS, FORGES, REGISTRIES
 from buril.scanners._generic import GENERIC
 from buril.scanners._identifiers import (
-    ARGENTINA, BRAZIL, CARDS, CHILE, COLOMBIA, ECUADOR, MEXICO, PERU, SPAIN, TEST_CARDS, URUGUAY,
+    ARGENTINA,
+    BRAZIL,
+    CARDS,
+    CHILE,
+    COLOMBIA,
+    ECUADOR,
+    MEXICO,
+    PERU,
+    SPAIN,
+    TEST_CARDS,
+    URUGUAY,
 )  # fmt: skip
 from buril.scanners._models import MODELS
 from buril.scanners._payments import PAYMENTS
@@ -27,7 +37,7 @@ NAMES: Final[tuple[Family, ...]] = get_args(Family)
 SECRET_RULES: tuple[Rule, ...] = CLOUDS + FORGES + REGISTRIES + BUILDS + SERVICES + PAYMENTS + MODELS + GENERIC
 """All rules of secrets; where two see the same place the earlier one names it."""
 _CONTACT = (EMAIL, IP, IPV6, PHONE, NATIONAL_PHONE, NAME, HANDLE)
-_LATAM = MEXICO + ARGENTINA + BRAZIL + CHILE + COLOMBIA + PERU + URUGUAY + ECUADOR
+_LATAM = MEXICO + ARGENTINA + BRAZIL + CHILE + PERU + URUGUAY + ECUADOR + COLOMBIA
 FAMILIES: dict[Family, tuple[Rule, ...]] = {
     "secrets": SECRET_RULES,
     "personal": (*CARDS, IBAN, *SPAIN, *_LATAM, *_CONTACT),

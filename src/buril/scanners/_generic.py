@@ -7,7 +7,7 @@ from buril.scanners._values import like_key, like_password, like_token
 
 _PASSWORDS = (
     "password", "passwd", "passphrase", "passcode", "pwd", "_pass", "dbpass", "userpass", "contrasena", "contraseña",
-    "senha", "clave_",
+    "senha", "clave_acceso", "clave_secreta",
 )  # fmt: skip
 _SECRETS = (
     "secret", "token", "api_key", "apikey", "api-key", "access_key", "accesskey", "private_key", "privatekey",
@@ -15,7 +15,9 @@ _SECRETS = (
     "session_key", "service_key", "clave_api",
 )  # fmt: skip
 _KEYS = ("key", "salt", "_auth", "hmac", "bearer", "_seed", "cookie", "_cert", "llave", "clave")
-_WIDTHS = tuple((closers, left, sign, right) for closers in (0, 1, 2) for left in (0, 1) for sign in (1, 2) for right in (0, 1))
+_WIDTHS = tuple(
+    (closers, left, sign, right) for closers in (0, 1, 2) for left in (0, 1) for sign in (1, 2) for right in (0, 1)
+)
 """Signs that close the name, spaces, width of the sign of assignment, spaces: between the name and the quote."""
 
 
@@ -33,7 +35,8 @@ def _assigned(words: tuple[str, ...]) -> tuple[Head, ...]:
 
 _ASSIGN = (
     r"""[\w-]{0,40}[\\"'\]]{0,3}\s{0,8}"""  # the rest of the name, the end of a key
-    r"""(?:(?::\s{0,4}[A-Za-z][\w.\[\]|? ]{0,40})?(?::=|=>|={1,3})|:|\(|(?<=["']),(?! ?\n))[ ]{0,8}"""
+    r"""(?:(?::\s{0,4}[A-Za-z&*][\w.\[\]|?<>&' ]{0,40})?(?::=|=>|={1,3})|:|\(|(?<=["']),(?! ?\n)"""
+    r"""|(?<=\s)value ?=)[ ]{0,8}"""
 )
 _QUOTED = r"""[bru]{{0,2}}\\?(["'`])([^"'`\s\\]{{{least},{most}}})\\?\1"""
 _GAP = r"""(?:\\[nrt]|[\s"'#*,;\\]|\+ | \+|// ){0,40}"""
@@ -57,7 +60,8 @@ GENERIC = (
         + "\n-----END RSA KEY-----",
     ),
     near(
-        "putty_key", ("private-lines:",), r"private-lines:[ \t]{0,4}\d{1,3}\s{1,4}((?:[A-Za-z0-9+/=]{10,80}\s{1,2}){1,60})",
+        "putty_key", ("private-lines:",),
+        r"private-lines:[ \t]{0,4}\d{1,3}\s{1,4}((?:[A-Za-z0-9+/=]{10,80}\s{1,2}){1,60})",
         "Private-Lines: 1\n" + fill(ALNUM, 64) + "\n",
     ),
     Rule(
@@ -100,7 +104,7 @@ GENERIC = (
         check=like_password,
     ),
     near(
-        "django_key", ("django-insecure-",), r"""(django-insecure-[^\s"'`]{30,60})""",
+        "django_key", ("django-insecure-",), r"""(django-insecure-(?:[^\s"'`<>\\)\]]|\)(?!["'])|\](?!\])){30,60})""",
         "django-" + "insecure-" + fill(ALNUM, 50),
     ),
     near(
@@ -113,10 +117,12 @@ GENERIC = (
     ),
     near(
         "machine_key", ("validationkey=", "decryptionkey="),
-        r"""(?:validation|decryption)key=\\?["']([0-9A-F]{32,128})\\?["']""", 'decryptionKey="' + fill(HEX, 48).upper() + '"',
+        r"""(?:validation|decryption)key=\\?["']([0-9A-F]{32,128})\\?["']""",
+        'decryptionKey="' + fill(HEX, 48).upper() + '"',
     ),
     near(
-        "curl_user", ("curl ",), r"""curl [^\n|;]{0,200}?(?:-u|--user)[ =]["']?[^\s:"'$]{1,60}:([^\s"'`$<>{}]{6,100})""",
+        "curl_user", ("curl ",),
+        r"""curl [^\n|;]{0,200}?(?:-u|--user)[ =]["']?[^\s:"'$]{1,60}:([^\s"'`$<>{}]{6,100})""",
         "curl -u app:" + "k9!vR2xw" + " https://db.invalid",
         check=like_password,
     ),

@@ -1,7 +1,7 @@
 """Numbers of people, companies, accounts and cards: in what forms they are written, and what must stand beside them.
 
-One in ten strings of digits passes a check of modulo 10, so a valid check digit alone says little. A value counts when it
-is *formatted* as the number is printed (`20-26756539-3`), or is a whole literal with a check that few numbers pass
+One in ten strings of digits passes a check of modulo 10, so a valid check digit alone says little. A value counts when
+it is *formatted* as the number is printed (`20-26756539-3`), or is a whole literal with a check that few numbers pass
 (*quoted*), or is *bare* and one of the rule's words (`cuit`) stands in the 64 bytes before it.
 """
 
@@ -22,7 +22,7 @@ _MADE = re.compile(r"^1?0{5,}\d{0,4}$|(\d)\1{6,}")
 _SIZED = re.compile(r"(\[(?:\\.|[^\]\\])+\]|\\.|.)(?:\{(\d+)\})?")
 _DIGIT_RUN = re.compile(r"(?:\\d(?:\{\d+\})?){2,}")
 _RUN_LENGTH = re.compile(r"d(?:\{(\d+)\})?")
-_AFTER = rb"(?![A-Za-z0-9_]|[-.]\d|[-/]\w+[-/])"
+_AFTER = rb"(?![A-Za-z0-9_]|[-.]\d|-[A-Z]\b|[-/]\w+[-/])"
 
 
 class Forms(NamedTuple):
@@ -33,7 +33,9 @@ class Forms(NamedTuple):
     bare: tuple[str, ...] = ()
 
 
-def identifier(name: str, check: Callable[[str], bool], sample: str, *, forms: Forms, words: Sequence[str] = ()) -> Rule:
+def identifier(
+    name: str, check: Callable[[str], bool], sample: str, *, forms: Forms, words: Sequence[str] = ()
+) -> Rule:
     """A rule for one kind of number. `check` sees the value without separators, in upper case."""
     bodies = dict.fromkeys(body for same in forms for body in same)
     heads = tuple(dict.fromkeys(_head(body) for body in bodies))
@@ -74,7 +76,12 @@ def _head(body: str) -> Head:
             made += r"\b"
             break
     border, pattern = b"(?:^|[^A-Za-z0-9_.])", _joined(made).encode()
-    plain = b"(?<![A-Za-z0-9_.])(?=" + (rb".{%d}" % (units[0][1] - 3) if letters and units[0][1] > 3 else b"") + pattern + b")"
+    plain = (
+        b"(?<![A-Za-z0-9_.])(?="
+        + (rb".{%d}" % (units[0][1] - 3) if letters and units[0][1] > 3 else b"")
+        + pattern
+        + b")"
+    )
     return Head(pattern if letters else border + pattern, length, plain=plain)
 
 
@@ -145,7 +152,7 @@ def _cnpj_letters(source: bytes, place: int, _language: str) -> tuple[int, int] 
 
 
 def _real_card(value: str) -> bool:
-    return checks.card(value) and not checks.test_card(value)
+    return checks.card(value) and len(set(value)) > 3 and not checks.test_card(value)
 
 
 _CARD = {
@@ -157,15 +164,13 @@ _CARD = {
     "bare": (r"[2-6]\d{15}", r"3[47]\d{13}", r"3[0689]\d{12}", r"[46]\d{18}", r"4\d{12}"),
 }  # fmt: skip
 _CARD_WORDS = (
-    "card credit_card debit_card cardnum card_number ccnum cc_number cc pan visa mastercard amex tarjeta numero_tarjeta "
-    "cartao cart(?:a|ã)o num_tarjeta diners discover jcb unionpay elo hipercard payment"
+    "card credit_card debit_card cardnum card_number ccnum cc_number cc pan visa mastercard amex tarjeta "
+    "numero_tarjeta cartao cart(?:a|ã)o num_tarjeta diners discover jcb unionpay elo hipercard payment"
 )
 CARDS = (
     rule("card", _real_card, "4532 0151 1283 0366", _CARD_WORDS, **_CARD),
 )  # fmt: skip
-TEST_CARDS = (
-    rule("card", checks.card, "4242 4242 4242 4242", _CARD_WORDS, **_CARD),
-)
+TEST_CARDS = (rule("card", checks.card, "4242 4242 4242 4242", _CARD_WORDS, **_CARD),)
 """The same with the numbers that payment providers publish for tests."""
 MEXICO = (
     rule("curp", checks.curp, "HEGG560427MVZRRL04", "curp", formatted=(r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d",)),
@@ -197,8 +202,9 @@ BRAZIL = (
         "cnpj", checks.cnpj, "16.727.230/0001-97", "cnpj",
         formatted=(r"\d{2}\.\d{3}\.\d{3}/\d{4}-\d{2}", r"\d{8}/\d{4}-\d{2}"), quoted=(r"\d{14}",), bare=(r"\d{14}",),
     ),
-    Rule("cnpj_letters", (Head(rb"/[0-9A-Z]{4}-\d{2}\b", 18, plain=rb"(?=[0-9A-Z.]{10}/[0-9A-Z]{4}-\d)"), *literals(("cnpj",))), _cnpj_letters,
-         "12.ABC.345/01DE-35", PERSONAL, "medium"),
+    Rule("cnpj_letters",
+         (Head(rb"/[0-9A-Z]{4}-\d{2}\b", 18, plain=rb"(?=[0-9A-Z.]{10}/[0-9A-Z]{4}-\d)"), *literals(("cnpj",))),
+         _cnpj_letters, "12.ABC.345/01DE-35", PERSONAL, "medium"),
 )  # fmt: skip
 CHILE = (
     rule(
@@ -216,22 +222,38 @@ COLOMBIA = (
          bare=(r"\d\.\d{3}\.\d{3}\.\d{3}", r"\d{2}\.\d{3}\.\d{3}", r"\d{10}", r"\d{8}")),
 )  # fmt: skip
 PERU = (
-    rule("ruc_peru", checks.ruc_peru, "ruc = '20512333797'", "ruc sunat", quoted=(r"[12]0\d{9}",), bare=(r"[12][0-7]\d{9}",)),
+    rule(
+        "ruc_peru",
+        checks.ruc_peru,
+        "ruc = '20512333797'",
+        "ruc sunat",
+        quoted=(r"[12]0\d{9}",),
+        bare=(r"[12][0-7]\d{9}",),
+    ),
 )
 URUGUAY = (
     rule("rut_uruguay", checks.rut_uruguay, "rut: 211003420017", "rut rut_empresa", quoted=(r"\d{8}001\d",),
          bare=(r"\d{8}001\d",), formatted=(r"\d{2}-\d{6}-001-\d",)),
-    rule("ci_uruguay", checks.ci_uruguay, "1.234.567-2", "ci c(?:e|é)dula identidad documento", formatted=(r"\d\.\d{3}\.\d{3}-\d",),
-         bare=(r"\d{7}-\d", r"\d{8}")),
+    rule("ci_uruguay", checks.ci_uruguay, "1.234.567-2", "ci c(?:e|é)dula identidad documento",
+         formatted=(r"\d\.\d{3}\.\d{3}-\d",), bare=(r"\d{7}-\d", r"\d{8}")),
 )  # fmt: skip
 ECUADOR = (
-    rule("cedula_ecuador", checks.cedula_ecuador, "cedula = '1714307103'", "c(?:e|é)dula ci identidad identificacion",
-         formatted=(r"\d{9}-\d",), bare=(r"\d{10}",)),
-    rule("ruc_ecuador", checks.ruc_ecuador, "ruc = '1792060346001'", "ruc sri", quoted=(r"\d{10}001",), bare=(r"\d{13}",)),
+    rule(
+        "cedula_ecuador",
+        checks.cedula_ecuador,
+        "cedula = '1714307103'",
+        "c(?:e|é)dula ci identidad identificacion",
+        formatted=(r"\d{9}-\d",),
+        bare=(r"\d{10}",),
+    ),
+    rule(
+        "ruc_ecuador", checks.ruc_ecuador, "ruc = '1792060346001'", "ruc sri", quoted=(r"\d{10}001",), bare=(r"\d{13}",)
+    ),
 )
 SPAIN = (
     rule("dni_spain", checks.dni, "dni: 54362315K", "dni nif documento",
-         formatted=(r"\d{8}-[A-Z]", r"\d{2}\.\d{3}\.\d{3}-[A-Z]"), quoted=(r"\d{8}[A-Z]",), bare=(r"\d{8}[A-Z]", r"\d{8} [A-Z]")),
+         formatted=(r"\d{8}-[A-Z]", r"\d{2}\.\d{3}\.\d{3}-[A-Z]"), quoted=(r"\d{8}[A-Z]",),
+         bare=(r"\d{8}[A-Z]", r"\d{8} [A-Z]")),
     rule("nie", checks.dni, "X-2482300-W", "nie nif dni extranjero", formatted=(r"[XYZ]-\d{7}-[A-Z]",),
          quoted=(r"[XYZ]\d{7}[A-Z]",), bare=(r"[XYZ]\d{7}[A-Z]", r"[XYZ]\d{7}-[A-Z]")),
     rule("cif", checks.cif, "cif = 'A13585625'", "cif nif vat empresa",

@@ -7,7 +7,9 @@ from buril.scanners._rules import keyed, token
 _UUID = "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}"
 
 MODELS = (
-    token("openai_key", ("sk-", "sk-proj-", "sk-svcacct-", "sk-admin-", "sk-None-"), r"[\w-]{20,110}T3BlbkFJ[\w-]{20,110}"),
+    token(
+        "openai_key", ("sk-", "sk-proj-", "sk-svcacct-", "sk-admin-", "sk-None-"), r"[\w-]{20,110}T3BlbkFJ[\w-]{20,110}"
+    ),
     token("anthropic_key", "sk-ant-", r"(?:api|admin|oat|ort)\d{2}-[\w-]{60,120}"),
     token("openrouter_key", "sk-or-v1-", "[a-f0-9]{64}"),
     token("deepseek_key", "sk-", "[a-f0-9]{32}"),

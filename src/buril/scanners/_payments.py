@@ -8,7 +8,8 @@ _UUID = "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}"
 _B58 = "[1-9A-HJ-NP-Za-km-z]"
 
 PAYMENTS = (
-    token("stripe_key", ("sk_live_", "sk_test_", "rk_live_", "rk_test_", "sk_prod_", "rk_prod_"), "[0-9A-Za-z]{16,250}"),
+    token("stripe_key", ("sk_live_", "sk_test_", "rk_live_", "rk_test_", "sk_prod_", "rk_prod_"),
+          "[0-9A-Za-z]{16,250}"),
     token("stripe_webhook", "whsec_", "[A-Za-z0-9+/]{32,64}={0,2}"),
     token("square_token", ("sq0atp-", "sq0csp-"), r"[\w-]{22,60}"),
     token("square_production_token", "EAAA", r"[\w-]{60}"),
@@ -52,7 +53,9 @@ PAYMENTS = (
     keyed("solana_key", ("solana_priv", "solana_secret", "phantom_priv"), f"{_B58}{{86,88}}"),
     near(
         "mnemonic", ("mnemonic", "seed_phrase", "seed phrase", "seedphrase"),
-        r"(?:mnemonic|seed[_ ]?phrase)[\w]{0,20}[\"'\]]{0,2}\s{0,4}[:=]{1,2}\s{0,4}[\"'`]((?:[a-z]{3,8} ){11,23}[a-z]{3,8})[\"'`]",
-        'MNEMONIC = "abandon cable orbit velvet rather guitar hybrid pulse narrow ethics lizard swarm"', min_entropy=3.0,
+        r"(?:mnemonic|seed[_ ]?phrase)[\w]{0,20}[\"'\]]{0,2}\s{0,4}[:=]{1,2}\s{0,4}"
+        r"[\"'`]((?:[a-z]{3,8} ){11,23}[a-z]{3,8})[\"'`]",
+        'MNEMONIC = "abandon cable orbit velvet rather guitar hybrid pulse narrow ethics lizard swarm"',
+        min_entropy=3.0,
     ),
 )  # fmt: skip

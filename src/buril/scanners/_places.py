@@ -103,10 +103,13 @@ def _national_phone(source: bytes, place: int, _language: str) -> tuple[int, int
     return None if _FICTIONAL.search(digits) or len(set(digits)) <= 3 else match.span()
 
 
-_WORD_OF_NAME = r"[A-Z\xc3](?:[a-z\x80-\xbf\xc3'-][\w\x80-\xbf\xc3'-]{0,20}|\.)"
+_SIGN_OF_NAME = (
+    r"(?:[\w\x80-\xbf\xc3-]|'(?=[A-Za-z]))"  # an apostrophe inside a name, never a quote that ends a literal
+)
+_LONG_WORD = rf"[A-Z\xc3](?:[a-z\x80-\xbf\xc3-]|'(?=[A-Z])){_SIGN_OF_NAME}{{0,24}}"
 _NAME = (
-    rf"(?:{_WORD_OF_NAME}(?:[ ](?:de|del|la|da|dos|van|von|der|den|le|y|e|di|al|el|bin|ter)){{0,3}}[ ]){{1,3}}"
-    rf"[A-Z\xc3][a-z\x80-\xbf\xc3'-][\w\x80-\xbf\xc3'-]{{1,24}}"
+    rf"(?:(?:{_LONG_WORD}|[A-Z]\.)(?:[ ](?:de|del|la|da|dos|van|von|der|den|le|y|e|di|al|el|bin|ter)){{0,3}}[ ]){{1,3}}"
+    rf"{_LONG_WORD}"
 )
 _MARKS = {
     "@author": r"@authors?[ \t:]{1,4}",
@@ -124,21 +127,25 @@ _MARKS = {
     "escrito por": r"escrito[ ]por:?[ ]",
     "creado por": r"creado[ ]por:?[ ]",
     "criado por": r"criado[ ]por:?[ ]",
-    "copyright": r"copyright[ ]{1,2}(?:\(c\)|\xc2\xa9)?[ ]?(?:\d{4}(?:[ ]?[-,\xe2\x80\x93]{1,3}[ ]?(?:\d{4}|present))*,?[ ])?(?:by[ ])?",
+    "copyright": r"copyright[ ]{1,2}(?:\(c\)|\xc2\xa9)?[ ]?"
+    r"(?:\d{4}(?:[ ]?[-,\xe2\x80\x93]{1,3}[ ]?(?:\d{4}|present))*,?[ ])?(?:by[ ])?",
 }
 _COMPANY = re.compile(
     rb"\b(?:Inc|Ltd|LLC|L\.L\.C|Corp|Corporation|Co|Company|GmbH|AG|S\.?A|SAS|SRL|S\.?L|B\.?V|PLC|Foundation|Group|Team|"
     rb"Project|Developers?|Contributors?|Authors?|Community|Committee|Labs?|University|Institute|Technologies|Software|"
     rb"Systems|Council|Consortium|Center|Centre|Association|Microsoft|Google|Facebook|Meta|Apple|Amazon|Intel|Nvidia|"
-    rb"NVIDIA|IBM|Oracle|Adobe|Red Hat|Mozilla|Apache|Python|The|All|Rights|Reserved|This|License|Holders?|Owner|Notice|"
-    rb"Free|Open|Source|Data|Research|Network|Networks|Bank|Services?|Solutions|International|Limited|Regents|Free|Public|"
-    rb"Your|Name|Here|Unknown|None|See|Class|File|Code|Generated|Using|Based|Version|Copyright|Statement|Law|Act|And|Or|Of)\b"
+    rb"NVIDIA|IBM|Oracle|Adobe|Red Hat|Mozilla|Apache|Python|The|All|Rights|Reserved|This|License|Holders?|Owner|"
+    rb"Notice|Open|Source|Data|Research|Network|Networks|Bank|Services?|Solutions|International|Limited|Regents|Free|"
+    rb"Public|Your|Name|Here|Unknown|None|See|Class|File|Code|Generated|Using|Based|Version|Copyright|Statement|Law|"
+    rb"Act|And|Or|Of)\b"
 )
 _NAMED = re.compile(
     "(?:{})({})(?![a-z\\xc3])".format("|".join(f"(?i:{mark})" for mark in _MARKS.values()), _NAME).encode("latin-1")
 )
 _HANDLE = re.compile(rb"(?:TODO|FIXME|XXX|HACK|NOTE)\(@?([a-z][a-z0-9_.-]{2,30})\)")
-_NO_HANDLE = re.compile(rb"(?:bug|issue|later|v\d|[a-z]+-\d|gh|none|all|perf|test|api|docs?|name|user(?:name)?|me|you)", re.IGNORECASE)
+_NO_HANDLE = re.compile(
+    rb"(?:bug|issue|later|v\d|[a-z]+-\d+|gh|none|all|perf|test|api|docs?|name|user(?:name)?|me|you)", re.IGNORECASE
+)
 
 
 def _name(source: bytes, place: int, _language: str) -> tuple[int, int] | None:
@@ -161,7 +168,11 @@ def _iban(source: bytes, place: int, _language: str) -> tuple[int, int] | None:
     if not length or not iban(value):
         return None
     end = place + (length + (length - 1) // 4 if " " in text else length)
-    return (place, end) if not source[end : end + 1].isalnum() and source[end : end + 1] not in (b"+", b"/", b"=") else None
+    return (
+        (place, end)
+        if not source[end : end + 1].isalnum() and source[end : end + 1] not in (b"+", b"/", b"=")
+        else None
+    )
 
 
 def _escape_before(source: bytes, start: int) -> int:
@@ -188,15 +199,17 @@ def _shaped(patterns: tuple[bytes, ...], lengths: tuple[int, ...], *, border: bo
     )
 
 
-_PHONE_WORDS = ("phone", "telefon", "tel\xe9fon", "telephon", "tel:", "tel.", "tel ", '"tel"', "celular", "movil", "m\xf3vil",
-                "mobile", "whatsapp", "fax")  # fmt: skip
+_PHONE_WORDS = ("phone", "telefon", "teléfon", "telephon", "tel:", "tel.", "tel ", '"tel"', "celular",
+                "movil", "móvil", "mobile", "whatsapp", "fax")  # fmt: skip
 _TO_NUMBER = re.compile(rb"[^0-9(\n]{3,44}")
 _NATIONAL = re.compile(
-    rb"(?:\(\d{2,4}\) ?\d{3,5}[ -]\d{4}|\d{3}[-. ]\d{3}[-. ]\d{4}|\d{2} \d{4} \d{4}|\d{3} \d{3} \d{3}|\d{3} \d{2} \d{2} \d{2}|"
-    rb"\d \d{4} \d{4}|\d{4}-\d{4}|\d{2} \d{4,5}-\d{4}|\d{9,10})(?![\w.-])"
+    rb"(?:\(\d{2,4}\) ?\d{3,5}[ -]\d{4}|\d{3}[-. ]\d{3}[-. ]\d{4}|\d{2} \d{4} \d{4}|\d{3} \d{3} \d{3}|"
+    rb"\d{3} \d{2} \d{2} \d{2}|\d \d{4} \d{4}|\d{4}-\d{4}|\d{2} \d{4,5}-\d{4}|\d{9,10})(?![\w.-])"
 )
 _QUADS = tuple((a, b) for a in (1, 2, 3) for b in (1, 2, 3))
-EMAIL = Rule("email", _shaped((rb"[A-Za-z0-9_+%-]@[A-Za-z0-9]",), (3,)), _email, "# jane@" + "buril-mail.org", PERSONAL, "low")
+EMAIL = Rule(
+    "email", _shaped((rb"[A-Za-z0-9_+%-]@[A-Za-z0-9]",), (3,)), _email, "# jane@" + "buril-mail.org", PERSONAL, "low"
+)
 IP = Rule(
     "ip",
     _shaped(tuple(rb"\d\.\d{%d}\.\d{%d}\.\d" % quad for quad in _QUADS), tuple(a + b + 5 for a, b in _QUADS)),
@@ -208,7 +221,8 @@ IPV6 = Rule(
 )  # fmt: skip
 MAC = Rule(
     "mac",
-    _shaped((rb"\b[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}:", rb"\b[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-"), (9, 9)),
+    _shaped((rb"\b[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}:",
+             rb"\b[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-"), (9, 9)),
     _mac, "mac = '3c:22:fb:9a:04:d1'", PERSONAL, "low",
 )  # fmt: skip
 PHONE = Rule(
@@ -224,8 +238,18 @@ NATIONAL_PHONE = Rule(
 )  # fmt: skip
 NAME = Rule("name", literals(tuple(_MARKS)), _name, "# @author Maria Del Carmen Quiroga", PERSONAL, "low")
 HANDLE = Rule(
-    "handle", literals(("todo(", "fixme(", "xxx(", "hack(", "note(")), _handle, "# TODO(mquiroga): tidy", PERSONAL, "low"
+    "handle",
+    literals(("todo(", "fixme(", "xxx(", "hack(", "note(")),
+    _handle,
+    "# TODO(mquiroga): tidy",
+    PERSONAL,
+    "low",
 )
 IBAN = Rule(
-    "iban", _shaped((rb"[A-Z]{2}\d{2}[ A-Z0-9]",), (5,), border=True), _iban, "ES91 2100 0418 4502 0005 1332", PERSONAL, "medium"
+    "iban",
+    _shaped((rb"[A-Z]{2}\d{2}[ A-Z0-9]",), (5,), border=True),
+    _iban,
+    "ES91 2100 0418 4502 0005 1332",
+    PERSONAL,
+    "medium",
 )

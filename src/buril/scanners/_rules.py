@@ -91,7 +91,7 @@ def literals(words: Sequence[str]) -> tuple[Head, ...]:
 def matching(
     text: bytes, *, caseless: bool = False, check: Callable[[bytes], bool] = accept, min_entropy: float = 2.5
 ) -> Locate:
-    """Match the pattern `text` where a head stands; its last group is the value, group 3 one that stands without quotes.
+    """Match the pattern `text` where a head stands; its last group is the value, group 3 one without quotes.
 
     Patterns are compiled when they are first needed: most of them never are.
     """
@@ -152,10 +152,19 @@ def _choice(words: Sequence[str]) -> str:
     return "|".join(map(re.escape, words))
 
 
-def near(name: str, keywords: Sequence[str], pattern: str, sample: str, **more: str | float) -> Rule:
+def near(  # what `matching` takes, by name
+    name: str,
+    keywords: Sequence[str],
+    pattern: str,
+    sample: str,
+    *,
+    severity: str = "high",
+    min_entropy: float = 2.5,
+    check: Callable[[bytes], bool] = accept,
+) -> Rule:
     """A value that is known by what stands before it; `pattern` starts with a keyword, in any case."""
-    severity = str(more.pop("severity", "high"))
-    return Rule(name, literals(keywords), matching(pattern.encode(), caseless=True, **more), sample, SECRETS, severity)  # type: ignore[arg-type]  # `check` and `min_entropy` as `matching` has them
+    locate = matching(pattern.encode(), caseless=True, check=check, min_entropy=min_entropy)
+    return Rule(name, literals(keywords), locate, sample, SECRETS, severity)
 
 
 def keyed(name: str, keywords: str | Sequence[str], value: str, *, severity: str = "high") -> Rule:
@@ -167,19 +176,19 @@ def keyed(name: str, keywords: str | Sequence[str], value: str, *, severity: str
     words = (keywords,) if isinstance(keywords, str) else tuple(keywords)
     pattern = (
         rf"(?:{_choice(words)})[\w.-]{{0,40}}[\\\"'`\]]{{0,3}}[ \t]{{0,8}}"
-        rf"(?::=|=>|={{1,3}}|:|,|\()[ \t]{{0,8}}(?:(?:bearer|token|basic)[ \t]+)?\\?[\"'`]?({value})(?![\w/+-])"
+        rf"(?:(?::[ ]?[A-Za-z&*][\w.&\[\]<>' ]{{0,24}})?(?::=|=>|={{1,3}})|:|,|\(|value=)[ \t]{{0,8}}"
+        rf"(?:(?:bearer|token|basic)[ \t]+)?\\?[\"'`]?({value})(?![\w/+-])"
     )
-    return Rule(
-        name, literals(words), matching(pattern.encode(), caseless=True, min_entropy=3.0), f"{words[0].upper()}_KEY = '{sample_of(re.split(_TOP_CHOICE, value)[0])}'",
-        SECRETS, severity,
-    )  # fmt: skip
+    locate = matching(pattern.encode(), caseless=True, min_entropy=3.0)
+    sample = f"{words[0].upper()}_KEY = '{sample_of(re.split(_TOP_CHOICE, value)[0])}'"
+    return Rule(name, literals(words), locate, sample, SECRETS, severity)
 
 
 def beginning_of(pattern: str) -> tuple[str, int]:
-    """The part of a pattern that every match begins with and that has one length, and that length.
+    r"""The part of a pattern that every match begins with and that has one length, and that length.
 
     Example:
-        `beginning_of(r"[A-Z]{4}\\.\\w{10,20}x")` → `(r"[A-Z]{4}\\.\\w{10}", 15)`
+        `beginning_of(r"[A-Z]{4}\.\w{10,20}x")` → `(r"[A-Z]{4}\.\w{10}", 15)`
     """
     made, size, at = "", 0, 0
     while size < _HEAD_BYTES and (match := _REPEATED.match(pattern, at)):

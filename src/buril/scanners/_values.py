@@ -14,6 +14,7 @@ _PLACEHOLDER = re.compile(
 )
 _DOCUMENTED = re.compile(rb"EXAMPLE(?:KEY)?$|^(.)\1+$|X{8}|x{8}|0{12}|\.\.\.|\*{4}")
 _PIECES = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
+_VOWEL = re.compile(rb"[aeiouyAEIOUY]")
 _PROSE = frozenset(b"-_./ :+,")
 _UUID = re.compile(rb"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _DIGEST = re.compile(rb"(?:sha(?:1|224|256|384|512)|md5)[-:=]|\Adata:|\A(?:[0-9a-f]{2}:)+")
@@ -56,12 +57,15 @@ def like_password(value: bytes) -> bool:
 def reads_as_words(value: bytes) -> bool:
     """Whether its letters come in runs as words do (three and more on average), joined by nothing unusual.
 
+    A run of four and more without a vowel is no word and counts for one letter.
+
     Random letters and digits give runs below two; `Qwen3ForCausalLM` and `sha256_crypt` read as words.
     """
     if any(not (48 <= code <= 57 or 65 <= code <= 90 or 97 <= code <= 122 or code in _PROSE) for code in value):
         return False
     runs = _PIECES.findall(value)
-    return not runs or sum(map(len, runs)) / len(runs) >= 3
+    letters = sum(1 if len(run) > 3 and not _VOWEL.search(run) else len(run) for run in runs)
+    return not runs or letters / len(runs) >= 3
 
 
 def like_token(value: bytes) -> bool:

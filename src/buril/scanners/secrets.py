@@ -31,7 +31,7 @@ class Secrets(Scanner):
 
         rules: tuple[Family, ...] = (SECRETS, PERSONAL)
         """Families of rules. `secrets`: tokens, keys, passwords. `personal`: all that identifies a person: addresses,
-        telephones, names after their marks, cards, accounts and the numbers of nine countries. `gdpr`, `latam`, `cards`,
+        telephones, names after their marks, cards, accounts and numbers of nine countries. `gdpr`, `latam`, `cards`,
         and countries (`mexico`, `argentina`, …) are parts of it."""
         test_cards: bool = False
         """Whether the card numbers that payment providers publish for tests count as cards: they are nobody's."""
