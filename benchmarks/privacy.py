@@ -228,7 +228,7 @@ def spaced(value: str, family: str, rng: random.Random) -> str:
         "nit": lambda v: f"{v[:3]}.{v[3:6]}.{v[6:]}",
         "dni_ar": lambda v: f"{v[:2]}.{v[2:5]}.{v[5:]}",
         "iban": lambda v: " ".join(v[at : at + 4] for at in range(0, len(v), 4)),
-        "card": lambda v: " ".join(v[at : at + 4] for at in range(0, 16, 4)) if len(v) == 16 else f"{v[:4]} {v[4:10]} {v[10:]}",
+        "card": lambda v: f"{v[:4]} {v[4:8]} {v[8:12]} {v[12:]}" if len(v) == 16 else f"{v[:4]} {v[4:10]} {v[10:]}",
         "dni_es": lambda v: f"{v[:8]}-{v[8]}",
         "nss": lambda v: f"{v[:2]}-{v[2:4]}-{v[4:6]}-{v[6:10]}-{v[10]}",
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buril.scanners._rules import ALNUM, HEX, fill, keyed, middle, near, token
+from buril.scanners._rules import ALNUM, HEX, Value, fill, keyed, middle, near, token
 
 _UUID = "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}"
 
@@ -13,7 +13,7 @@ AMAZON_GOOGLE = (
         ("aws_secret", "aws-secret", "secretaccesskey", "secret_access_key", "secret_key"),
         r"""[\w-]{3,40}["']?\s*(?::|=>|=|,)\s*["']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])""",
         "aws_secret_access_key = " + fill(ALNUM, 40),
-        min_entropy=3.5,
+        Value(min_entropy=3.5),
     ),
     token("aws_bedrock_key", "ABSK", "[A-Za-z0-9+/]{109,269}={0,2}"),
     token("amazon_mws_token", "amzn.mws.", _UUID),
@@ -29,7 +29,7 @@ AMAZON_GOOGLE = (
         ("private_key_id",),
         r"""private_key_id["']?\s*[:=]\s*["']([0-9a-f]{40})\b""",
         '"private_key_id": "' + fill(HEX, 40) + '"',
-        severity="medium",
+        Value(severity="medium"),
     ),
     middle("firebase_server_key", r"[\w-]", (11,), ":APA91b", r"[\w-]{130,160}"),
 )
@@ -145,8 +145,7 @@ INFRASTRUCTURE = (
     near(
         "docker_auth", ('"auth"',),
         r"""\"auth\"\s{0,4}:\s{0,4}\"([A-Za-z0-9+/]{16,400}={0,2})\"""", '"auth": "' + fill(ALNUM, 40) + '"',
-        min_entropy=3.0,
-    ),
+        Value(min_entropy=3.0)),
     near(
         "netrc_password", ("machine ", "machine\t"),
         r"machine[ \t]+\S{3,100}\s+login[ \t]+\S{1,80}\s+password[ \t]+([^\s\"'`<>()\[\]{}]{6,100})",

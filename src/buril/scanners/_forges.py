@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buril.scanners._rules import ALNUM, HEX, fill, keyed, near, token
+from buril.scanners._rules import ALNUM, HEX, Value, fill, keyed, near, token
 
 _UUID = "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}"
 
@@ -37,7 +37,7 @@ REGISTRIES = (
         (":_authtoken", ":_auth", ":_password"),
         r":_(?:auth(?:Token)?|password)\s*=\s*[\"']?([\w+/=.-]{16,400})",
         "//r.invalid/:_auth" + "Token=" + fill(ALNUM, 36),
-        min_entropy=3.0,
+        Value(min_entropy=3.0),
     ),
     token("pypi_token", ("pypi-AgEIcHlwaS5vcmc", "pypi-AgENdGVzdC5weXBpLm9yZ"), r"[\w-]{50,600}"),
     token("rubygems_key", "rubygems_", "[a-f0-9]{48}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buril.scanners._rules import ALNUM, HEX, Head, Rule, fill, literals, matching, near
+from buril.scanners._rules import ALNUM, HEX, Head, Rule, Value, fill, literals, matching, near
 from buril.scanners._values import like_key, like_password, like_token
 
 _PASSWORDS = (
@@ -84,25 +84,17 @@ GENERIC = (
         "authorization_header",
         ("authorization",),
         r"""authorization["'\]]{0,2}\s*[:=,(]\s*(?:=\s*)?["'`]?(?:basic|bearer|token)\s+([A-Za-z0-9+/_.=-]{16,2000})""",
-        "Authorization: Bearer " + fill(ALNUM, 40),
-        min_entropy=3.2,
-        check=like_token,
-    ),
+        "Authorization: Bearer " + fill(ALNUM, 40), Value(min_entropy=3.2, check=like_token)),
     near(
         "ethereum_key",
         ("private_key", "privatekey", "private key", "deployer_key", "secret_key"),
         r"""[a-z_ ]{8,12}[\w]{0,20}["'\]]{0,2}\s*(?::=|=|:|\()\s*\[?\s*["'`]?((?:0x)?[0-9a-f]{64})\b""",
-        "PRIVATE_KEY=0x" + fill(HEX, 64),
-        min_entropy=3.0,
-    ),
+        "PRIVATE_KEY=0x" + fill(HEX, 64), Value(min_entropy=3.0)),
     near(
         "connection_password",
         ("password=", "pwd="),
         r"""(?:password|pwd)=([^\s;&"'`<>{}$%()\\]{6,100})(?=[;&"'`])""",
-        "Server=db;Uid=app;Pwd=" + "k9!vR2xw" + ";",
-        severity="medium",
-        check=like_password,
-    ),
+        "Server=db;Uid=app;Pwd=" + "k9!vR2xw" + ";", Value(severity="medium", check=like_password)),
     near(
         "django_key", ("django-insecure-",), r"""(django-insecure-(?:[^\s"'`<>\\)\]]|\)(?!["'])|\](?!\])){30,60})""",
         "django-" + "insecure-" + fill(ALNUM, 50),
@@ -123,28 +115,19 @@ GENERIC = (
     near(
         "curl_user", ("curl ",),
         r"""curl [^\n|;]{0,200}?(?:-u|--user)[ =]["']?[^\s:"'$]{1,60}:([^\s"'`$<>{}]{6,100})""",
-        "curl -u app:" + "k9!vR2xw" + " https://db.invalid",
-        check=like_password,
-    ),
+        "curl -u app:" + "k9!vR2xw" + " https://db.invalid", Value(check=like_password)),
     near(
         "generic_password",
         _PASSWORDS,
         rf"(?:{'|'.join(_PASSWORDS)}){_ASSIGN}"
         rf"""(?:{_QUOTED.format(least=6, most=120)}|([^\s"'`#;,(){{}}<>\[\]\\]{{8,120}})(?=\s|$|[;,]))""",
-        'password = "' + "t7$Qm2!zKe" + '"',
-        severity="medium",
-        check=like_password,
-    ),
+        'password = "' + "t7$Qm2!zKe" + '"', Value(severity="medium", check=like_password)),
     near(
         "generic_secret",
         _SECRETS,
         rf"(?:{'|'.join(_SECRETS)}){_ASSIGN}"
         rf"""(?:{_QUOTED.format(least=12, most=300)}|([\w+/=.~-]{{16,300}})(?=\s|$|[;,]))""",
-        'api_key = "' + fill(ALNUM, 32) + '"',
-        severity="medium",
-        min_entropy=3.2,
-        check=like_token,
-    ),
+        'api_key = "' + fill(ALNUM, 32) + '"', Value(severity="medium", min_entropy=3.2, check=like_token)),
     Rule(
         "generic_key",
         _assigned(_KEYS),

@@ -234,7 +234,7 @@ PERU = (
 URUGUAY = (
     rule("rut_uruguay", checks.rut_uruguay, "rut: 211003420017", "rut rut_empresa", quoted=(r"\d{8}001\d",),
          bare=(r"\d{8}001\d",), formatted=(r"\d{2}-\d{6}-001-\d",)),
-    rule("ci_uruguay", checks.ci_uruguay, "1.234.567-2", "ci c(?:e|é)dula identidad documento",
+    rule("ci_uruguay", checks.ci_uruguay, "1.234.567-2", "c(?:e|é)dula identidad documento cedula_identidad",
          formatted=(r"\d\.\d{3}\.\d{3}-\d",), bare=(r"\d{7}-\d", r"\d{8}")),
 )  # fmt: skip
 ECUADOR = (
@@ -242,7 +242,7 @@ ECUADOR = (
         "cedula_ecuador",
         checks.cedula_ecuador,
         "cedula = '1714307103'",
-        "c(?:e|é)dula ci identidad identificacion",
+        "c(?:e|é)dula identidad identificacion",
         formatted=(r"\d{9}-\d",),
         bare=(r"\d{10}",),
     ),

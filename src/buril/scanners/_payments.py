@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buril.scanners._rules import keyed, near, token
+from buril.scanners._rules import Value, keyed, near, token
 
 _UUID = "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}"
 _B58 = "[1-9A-HJ-NP-Za-km-z]"
@@ -56,6 +56,5 @@ PAYMENTS = (
         r"(?:mnemonic|seed[_ ]?phrase)[\w]{0,20}[\"'\]]{0,2}\s{0,4}[:=]{1,2}\s{0,4}"
         r"[\"'`]((?:[a-z]{3,8} ){11,23}[a-z]{3,8})[\"'`]",
         'MNEMONIC = "abandon cable orbit velvet rather guitar hybrid pulse narrow ethics lizard swarm"',
-        min_entropy=3.0,
-    ),
+        Value(min_entropy=3.0)),
 )  # fmt: skip

@@ -152,19 +152,19 @@ def _choice(words: Sequence[str]) -> str:
     return "|".join(map(re.escape, words))
 
 
-def near(  # what `matching` takes, by name
-    name: str,
-    keywords: Sequence[str],
-    pattern: str,
-    sample: str,
-    *,
-    severity: str = "high",
-    min_entropy: float = 2.5,
-    check: Callable[[bytes], bool] = accept,
-) -> Rule:
+class Value(NamedTuple):
+    """What is asked of a value, beside the pattern around it."""
+
+    check: Callable[[bytes], bool] = accept
+    min_entropy: float = 2.5
+    """In bits a byte."""
+    severity: str = "high"
+
+
+def near(name: str, keywords: Sequence[str], pattern: str, sample: str, value: Value = Value()) -> Rule:  # noqa: B008  # frozen
     """A value that is known by what stands before it; `pattern` starts with a keyword, in any case."""
-    locate = matching(pattern.encode(), caseless=True, check=check, min_entropy=min_entropy)
-    return Rule(name, literals(keywords), locate, sample, SECRETS, severity)
+    locate = matching(pattern.encode(), caseless=True, check=value.check, min_entropy=value.min_entropy)
+    return Rule(name, literals(keywords), locate, sample, SECRETS, value.severity)
 
 
 def keyed(name: str, keywords: str | Sequence[str], value: str, *, severity: str = "high") -> Rule:
