@@ -18,10 +18,11 @@ _RESERVED_DOMAIN = re.compile(
     rb"\.(?:png|jpe?g|gif|svg|webp|css|scss|js|mjs|ts|tsx|jsx|json|html?|py|md|service|so|sock)$",
     re.IGNORECASE,
 )
-_IPV4 = re.compile(rb"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w-]|\.\d|/\d)")
+_IPV4 = re.compile(rb"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w-]|\.\d|/\d| -?\d*\.\d+[ -])")
 _IPV6 = re.compile(rb"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![\w:/])")
 _OBJECT_IDENTIFIER = re.compile(r"0\.|1\.[0-3]\.|2\.(?:5|16|23)\.")
 _NO_PERSON = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220"})
+_RESOLVERS = (b"2606:4700:4700:", b"2001:4860:4860:", b"2620:fe:")
 _MAC = re.compile(rb"(?:[0-9A-Fa-f]{2}([:-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:-])")
 _QUOTES = b"\"'` \t\n(:=,<>[{|"
 
@@ -63,7 +64,8 @@ def _ipv6(source: bytes, place: int, _language: str) -> tuple[int, int] | None:
         parsed = ipaddress.IPv6Address(text.decode())
     except ipaddress.AddressValueError:
         return None
-    return (place, place + len(text)) if parsed.is_global and text.count(b":") >= 2 else None
+    public = parsed.is_global and text.count(b":") >= 2 and not text.startswith(_RESOLVERS)
+    return (place, place + len(text)) if public else None
 
 
 def _mac(source: bytes, place: int, _language: str) -> tuple[int, int] | None:
