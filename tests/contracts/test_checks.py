@@ -315,7 +315,7 @@ class Blind(Secrets):
     def spans(self, source: bytes, language: str) -> list[Any]:
         return []
 
-    def _secrets(self, source: bytes, language: str) -> Iterator[Any]:
+    def _all(self, source: bytes, language: str) -> Iterator[Any]:
         yield from ()
 
 

@@ -92,7 +92,7 @@ def test_a_value_has_one_number_in_its_repository_over_all_shards(tmp_path: Path
     assert len(named) == 8  # three tokens, five addresses, all in repo1, over eight shards
     assert all(len(placeholders) == 1 for placeholders in named.values())
     assert len(set.union(*named.values())) == 8
-    assert {f'KEY = "<SECRET:github_token:{number}>"' for number in (1, 2, 3)} <= set.union(*named.values())
+    assert {f'KEY = "<SECRET_GITHUB_TOKEN_{number}>"' for number in (1, 2, 3)} <= set.union(*named.values())
     assert not any(token.encode() in raw for token in TOKENS)
 
 
@@ -158,9 +158,9 @@ def test_a_row_that_breaks_a_step_is_refused_and_still_redacted(
     files = [CodeFile("r", name, content + f"# {name}\n", language="python") for name in ("a.py", "deep.py")]
     made = make_artifact(prepare(workers=1), inputs(tmp_path, make_artifact, files))
     good, bad = contents(made, "rows/*.parquet")
-    assert (good.verdicts, good.content.splitlines()[0]) == ([], 'KEY = "<SECRET:github_token:1>"')
+    assert (good.verdicts, good.content.splitlines()[0]) == ([], 'KEY = "<SECRET_GITHUB_TOKEN_1>"')
     assert [tuple(item) for item in bad.verdicts] == [("prepare", "prepare_failed", "indent: RecursionError")]
-    assert bad.content.startswith('KEY = "<SECRET:github_token:1>"')
+    assert bad.content.startswith('KEY = "<SECRET_GITHUB_TOKEN_1>"')
     assert made.manifest.metrics["verdicts"] == {"prepare_failed": 1}
 
 
@@ -192,9 +192,9 @@ def test_settings_choose_the_steps(tmp_path: Path, make_artifact: Make) -> None:
     plain = one(tmp_path, make_artifact, content, comments="none", indent="keep", redact=[], workers=1)
     assert plain.content == content
     secrets = one(tmp_path, make_artifact, content, redact=["secrets"], comments="all", workers=1)
-    assert secrets.content == 'if a:\n    b = "<SECRET:github_token:1>"\n'
+    assert secrets.content == 'if a:\n    b = "<SECRET_GITHUB_TOKEN_1>"\n'
     personal = one(tmp_path, make_artifact, content, redact="personal", comments="none", workers=1)
-    assert personal.content == f'# TODO: go\nif a:\n    b = "{TOKENS[0]}"  # <EMAIL:1>\n'
+    assert personal.content == f'# TODO: go\nif a:\n    b = "{TOKENS[0]}"  # <EMAIL_1>\n'
     loose = one(tmp_path, make_artifact, "a = 1\n" * 9, generated={"max_lines": 5}, workers=1)
     assert loose.verdicts[0].reason == "too_many_lines"
 

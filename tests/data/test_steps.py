@@ -275,7 +275,7 @@ def test_redaction_keeps_the_syntax_and_the_number() -> None:
     file = done(text, "syntax", "secrets")
     assert TOKEN not in file.content
     assert file.content == (
-        'a = "<SECRET:github_token:1>"\nb = "x <SECRET:github_token:1>"  # <EMAIL:1>, <EMAIL:2>, <EMAIL:1>\nc = A@np.dot\n'
+        'a = "<SECRET_GITHUB_TOKEN_1>"\nb = "x <SECRET_GITHUB_TOKEN_1>"  # <EMAIL_1>, <EMAIL_2>, <EMAIL_1>\nc = A@np.dot\n'
     )
     assert [(item.rule, item.line) for item in file.redactions] == [
         ("github_token", 1),
@@ -284,7 +284,7 @@ def test_redaction_keeps_the_syntax_and_the_number() -> None:
     ]
     assert TOKEN not in repr(file)
     shell = done(f"export TOKEN={TOKEN}\n", "syntax", "secrets", language="bash")
-    assert shell.content == "export TOKEN=SECRET_github_token_1\n"
+    assert shell.content == "export TOKEN=SECRET_GITHUB_TOKEN_1\n"
 
 
 def test_a_rejected_file_is_redacted_without_a_tree() -> None:

@@ -26,7 +26,6 @@ MAX_ENTRIES = 1_000_000
 """Names below a folder that are looked at: some half a minute; what is larger is better named in parts."""
 SAMPLE_FILES, SAMPLE_S, SAMPLE_BYTES = 300, 4.0, 200_000
 """Files that are opened to look for secrets, the seconds that may take, and the longest file that is opened."""
-OPEN_RULES = ("email", "ip")
 
 
 @dataclass
@@ -107,6 +106,7 @@ def _sample(seen: Seen, items: list[_Listed]) -> None:
     """Open a few files and count those with secrets and with personal data."""
     from buril.code.codefile import CodeFile
     from buril.data.source import read
+    from buril.scanners import PERSONAL_RULES
 
     scanner = plugin("scanner", "secrets")()
     end = time.monotonic() + SAMPLE_S
@@ -117,8 +117,8 @@ def _sample(seen: Seen, items: list[_Listed]) -> None:
         if isinstance(file, CodeFile):
             rules = {finding.rule for finding in scanner.scan(file.content, file.language)}
             seen.sampled += 1
-            seen.with_secrets += bool(rules - {*OPEN_RULES})
-            seen.with_personal += bool(rules & {*OPEN_RULES})
+            seen.with_secrets += bool(rules - PERSONAL_RULES)
+            seen.with_personal += bool(rules & PERSONAL_RULES)
 
 
 def check_size(folder: Path, limit: int = MAX_ENTRIES) -> None:

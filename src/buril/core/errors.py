@@ -290,6 +290,10 @@ MESSAGES: dict[str, Message] = {
         N_("the step `{name}` is part of `prepare` already"),
         N_("take it out of `prepare.steps`; its settings stand under `prepare:`"),
     ),
+    "D210": Message(
+        N_("`names` holds `{name}`: fewer than {number} letters, so that half of all variables would fit"),
+        N_("give names of companies, customers or people, for example `names: [acme, juan perez]`"),
+    ),
     # --- data: explore, export, data sets (D32x)
     "D320": Message(
         N_("`{stage}` has no training, validation or test part to export"),

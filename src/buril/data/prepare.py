@@ -37,10 +37,8 @@ from buril.data.steps.generated import Generated
 from buril.data.steps.quality import Quality
 from buril.data.steps.secrets import Secrets, digest
 from buril.data.steps.syntax import Syntax
-from buril.scanners import PERSONAL, SECRETS, Scanner
+from buril.scanners import FAMILIES, PERSONAL, SECRETS, Family, Scanner
 
-Redactable = Literal["secrets", "personal"]
-REDACTABLE: tuple[Redactable, ...] = (SECRETS, PERSONAL)
 BROKEN_ROW = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a step may raise on a row it was not made for (RecursionError is a RuntimeError): the row alone is refused."""
 _REPORT_ROWS = 50
@@ -54,8 +52,8 @@ def _known_rules(value: Any) -> Any:
     names = (value,) if isinstance(value, str) else value
     if isinstance(names, list | tuple):
         for name in names:
-            if name not in REDACTABLE:
-                raise BurilError("D201", name=name, suggestion=nearest(str(name), list(REDACTABLE)))
+            if name not in FAMILIES:
+                raise BurilError("D201", name=name, suggestion=nearest(str(name), list(FAMILIES)))
         return tuple(names)
     return value
 
@@ -101,8 +99,11 @@ class Prepare(Stage):
         indent: Literal["normalise", "keep"] = "normalise"
         """`normalise`: spaces for tabs where the language allows it, no white space at line ends, LF, one line break at
         the end. What stands inside literals is never touched."""
-        redact: Annotated[tuple[Redactable, ...], BeforeValidator(_known_rules)] = REDACTABLE
-        """What to replace by placeholders: `secrets` (tokens, keys, passwords), `personal` (e-mail, public IPv4)."""
+        redact: Annotated[tuple[Family, ...], BeforeValidator(_known_rules)] = (SECRETS, PERSONAL)
+        """What to replace by placeholders. `secrets`: tokens, keys, passwords. `personal`: what identifies a person:
+        addresses, telephones, names after their marks, cards, accounts, the numbers of nine countries; or parts of it:
+        `gdpr`, `latam`, `cards`, `mexico`, `argentina`, `brazil`, `chile`, `colombia`, `ecuador`, `peru`, `spain`,
+        `uruguay`."""
         scan: Annotated[tuple[Ref, ...], PluginKind("scanner")] = ()
         """Scanners whose findings are noted on each row, on the text as it is after cleaning."""
         steps: Annotated[tuple[Ref, ...], PluginKind("step")] = ()
@@ -212,6 +213,8 @@ class Prepare(Stage):
         """
         duplicates = inputs["dedup"].path("duplicates.parquet")
         first, jobs, steps = 0, [], self.chain()
+        for ref in steps:
+            ref.make()  # what a step compiles once a process (the patterns of redaction), forked workers inherit
         for shard in inputs["collect"].files("rows/*.parquet"):
             jobs.append(Job(shard, duplicates, first, steps, self.settings.scan, {}, out.path(f"rows/{shard.name}")))
             first += _num_rows(shard)

@@ -138,7 +138,7 @@ def _applied(step: Any, text: str, language: str, where: str, *, refused: bool) 
     """A row after the step, all its promises checked."""
     file = CodeFile(
         "acme/vault", "src/vault.txt", text, commit="c0ffee", language=language, license="MIT", signals={"stars": 3.0},
-        redactions=[Redaction("email", 1, "<EMAIL:1>")], findings=[Finding("other", "rule", 1, "low")],
+        redactions=[Redaction("email", 1, "<EMAIL_1>")], findings=[Finding("other", "rule", 1, "low")],
         verdicts=[Verdict("other", "refused")] if refused else [],
     )  # fmt: skip
     before = deepcopy(file)
