@@ -163,6 +163,27 @@ MESSAGES: dict[str, Message] = {
         N_("the step `{name}` is part of `prepare` already"),
         N_("take it out of `prepare.steps`; its settings stand under `prepare:`"),
     ),
+    "D220": Message(
+        N_("the scanner `{name}` needs the program `{program}`, which was not found"),
+        N_("{suggestion}"),
+        EXIT_PREREQUISITE,
+    ),
+    "D221": Message(
+        N_("the scanner `{name}` does not see what is planted for it ({missed}), so its silence would prove nothing"),
+        N_("install another version of the program behind it, or take it out of `scan`"),
+        EXIT_PREREQUISITE,
+    ),
+    "D222": Message(
+        N_("the program behind the scanner `{name}` broke: {problem}"),
+        N_("run again: finished shards are kept; if it breaks again, install another version of it"),
+        EXIT_PREREQUISITE,
+    ),
+    "D223": Message(
+        N_("the rules in `{path}` can't be used: {problem}"),
+        N_(
+            "a file of semgrep rules is a mapping with a list `rules`; try it with `semgrep --validate --config {path}`"
+        ),
+    ),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),

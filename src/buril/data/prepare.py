@@ -28,11 +28,12 @@ from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.workers import each
+from buril.data import _scan
 from buril.data.step import Numbers, Shared, Step
 from buril.data.steps.generated import Generated
 from buril.data.steps.secrets import Secrets, digest
 from buril.data.steps.syntax import Syntax
-from buril.scanners import PERSONAL, SECRETS, Scanner
+from buril.scanners import PERSONAL, SECRETS
 
 Redactable = Literal["secrets", "personal"]
 REDACTABLE: tuple[Redactable, ...] = (SECRETS, PERSONAL)
@@ -79,7 +80,7 @@ class Prepare(Stage):
     """Cleans, redacts and judges the files that dedup kept."""
 
     name = "prepare"
-    version = 1
+    version = 2
 
     class Settings(BaseSettings):
         """What is done to each file."""
@@ -140,10 +141,11 @@ class Prepare(Stage):
         return {**found, **{f"language:{name}": facts.version for name, facts in languages().items()}}
 
     def observe(self) -> Any:
-        """Versions of the grammars, which decide what a tree looks like."""
+        """Versions of the grammars, which decide what a tree looks like, and of the programs that scan."""
         from importlib.metadata import version
 
-        return {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
+        grammars = {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
+        return {**grammars, **_scan.observed(self.settings.scan)}
 
     def assume(self, work: float) -> Estimate:
         """Some 4 MB/s of code a process, which is about 1 MB/s of what the store holds compressed."""
@@ -155,6 +157,8 @@ class Prepare(Stage):
         waiting = [job for job in jobs if not out.has(f"rows/{job.target.name}")]
         total, done = sum(_num_rows(job.shard) for job in jobs), 0
         done = total - sum(_num_rows(job.shard) for job in waiting)
+        if waiting:
+            _scan.check(self.settings.scan)
         waiting = _numbered(waiting, jobs, self.settings.workers)
         speeds: list[Done] = []
         try:
@@ -213,20 +217,20 @@ def prepare_shard(job: Job, report: Callable[[int], None] | None = None) -> Done
     """Do all steps on the kept rows of one shard, and write them; `report` hears how many rows are done."""
     began, size = time.process_time(), 0
     steps: list[Step] = [ref.make() for ref in job.steps]
-    scanners: list[Scanner] = [ref.make() for ref in job.scan]
     numbers = Numbers(job.fixed)
     files = []
     for file in _kept(job):
         size += len(file.content)
-        _row(file, steps, scanners, numbers)
+        _row(file, steps, numbers)
         files.append(file)
         if report and len(files) % _REPORT_ROWS == 0:
             report(len(files))
+    _scan.scan(files, job.scan)
     write_rows(job.target, files)
     return Done(job.shard.name, len(files), round(size / 1e6, 3), round(time.process_time() - began, 3))
 
 
-def _row(file: CodeFile, steps: Sequence[Step], scanners: Sequence[Scanner], numbers: Numbers) -> None:
+def _row(file: CodeFile, steps: Sequence[Step], numbers: Numbers) -> None:
     """Do all steps on one row. One that a step can't take is refused, and still redacted."""
     shared = Shared(file, numbers)
     at = "read"
@@ -235,9 +239,6 @@ def _row(file: CodeFile, steps: Sequence[Step], scanners: Sequence[Scanner], num
             at = type(step).__name__.lower()
             step.apply(file, shared)
         shared.finish()
-        for scanner in scanners if not file.verdicts else ():
-            at = type(scanner).__name__.lower()
-            file.findings.extend(scanner.scan(file.content, file.language))
     except BROKEN_ROW as problem:
         # The message may hold text of the file, or an address: the kind of error is enough and always the same.
         file.verdicts.append(Verdict("prepare", "prepare_failed", f"{at}: {type(problem).__name__}"))

@@ -1,6 +1,10 @@
 """Scanners: whatever looks for trouble in code. One file a scanner; `Scanner` is what each of them is."""
 
+from buril.scanners._cwe import owasp, top_25
 from buril.scanners._rules import PERSONAL, SECRETS
-from buril.scanners._scanner import Scanner, Span
+from buril.scanners._scanner import INCONCLUSIVE, PARTIAL, Scanner, Span, Text, inconclusive, reads
 
-__all__ = ["PERSONAL", "SECRETS", "Scanner", "Span"]
+__all__ = [
+    "INCONCLUSIVE", "PARTIAL", "PERSONAL", "SECRETS", "Scanner", "Span", "Text", "inconclusive", "owasp", "reads",
+    "top_25",
+]  # fmt: skip

@@ -16,10 +16,12 @@ from typing import ClassVar, Literal
 
 from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
+from buril.scanners._cwe import owasp
 from buril.scanners._keywords import Keywords
 from buril.scanners._rules import PERSONAL, RULES, SECRETS, Rule
 from buril.scanners._scanner import Scanner, Span
 
+_CWE = {SECRETS: "CWE-798", PERSONAL: "CWE-359"}
 NEAR_BYTES = 24_000
 """How far a match may reach from its keyword: a private key of 16,384 bits fits."""
 
@@ -50,7 +52,7 @@ _NO_PERSON = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "
 class Secrets(Scanner):
     """Finds secrets by format, and personal data by form; says where, so that both can be replaced."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """What to look for."""
@@ -75,7 +77,8 @@ class Secrets(Scanner):
         line, seen = 1, 0
         for span in self.spans(source, language):
             line, seen = line + source.count(b"\n", seen, span.start), span.start
-            yield Finding("secrets", span.rule, line, span.severity)
+            cwe = _CWE[span.group]
+            yield Finding("secrets", span.rule, line, span.severity, cwe=cwe, owasp=owasp(cwe))
 
     def spans(self, source: bytes, language: str) -> list[Span]:
         """Where values stand in UTF-8 text, in order and without overlap."""
