@@ -163,9 +163,10 @@ class Semgrep(Scanner):
             told: dict[str, Any] = json.loads(answer.out)
         except ValueError as problem:
             raise failed("semgrep", answer.error or str(problem)) from problem
-        if answer.code == _BAD_RULES:
-            problems = "; ".join(str(item.get("message") or item.get("type")) for item in told["errors"][:2])
-            raise BurilError("D223", path=", ".join(self.settings.rules), problem=problems[:300])
+        refused = [item for item in told["errors"] if "rule" in str(item.get("type")).lower()]
+        if answer.code == _BAD_RULES or refused:
+            said = "; ".join(str(item.get("message") or item.get("long_msg") or item["type"]) for item in refused[:2])
+            raise BurilError("D223", path=", ".join(self.settings.rules), problem=" ".join(said.split())[:300])
         if answer.code not in (0, 1) and not told["paths"]["scanned"]:
             raise failed("semgrep", answer.error or str(told["errors"][:1]))
         return told
