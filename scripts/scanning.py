@@ -28,24 +28,24 @@ what becomes of the file. The same scanners judge what a model writes.
 table below has 2025's too). It never holds the secret or the code that it is about.
 
 **What was not read is not clean.** bandit skips what its Python can't parse and ends well; an engine may scan nothing
-and say so nowhere. So every scanner must answer for every file: with findings, with none, or with `inconclusive` (nothing
-of the file was read; `select` drops it by default) or `partial` (some lines or rules were left out; kept by default,
-because macros make many such files in C). Before a stage scans anything, each scanner must find the bad samples planted
-for it; one that does not stops the run with error D221.
+and say so nowhere. So every scanner must answer for every file: with findings, with none, or with `inconclusive`
+(nothing of the file was read; `select` drops it by default) or `partial` (some lines or rules were left out; kept by
+default, because macros make many such files in C). Before a stage scans anything, each scanner must find the bad
+samples planted for it; one that does not stops the run with error D221.
 
-**Two passes over Python.** ruff's S rules are a port of bandit's tests and read everything. bandit reads again only the
-statements in which the two may differ: calls of modules that the text does not import, SQL in forms that ruff does not
-know, shell commands that it grades by their arguments, and tests that ruff lacks. `benchmarks/scan.py` measures speed
-and recall beside bandit alone.
+**Two passes over Python.** ruff's S rules are a port of bandit's tests and read everything. bandit reads again only
+the statements in which the two may differ: calls of modules that the text does not import, SQL in forms that ruff
+does not know, shell commands that it grades by their arguments, and tests that ruff lacks. `benchmarks/scan.py`
+measures speed and recall beside bandit alone.
 
-**What a pattern can't see.** Rules look at one file. They find injection that begins and ends in one function, and calls
-that are weak by themselves. They can't see missing authorisation, most flaws of memory in C (published studies and our
-own runs agree that pattern scanners do not tell a vulnerable C function from its fix), or a race between files. Silence
-of a scanner is a reason to look less, not a proof.
+**What a pattern can't see.** Rules look at one file. They find injection that begins and ends in one function, and
+calls that are weak by themselves. They can't see missing authorisation, a race between files, or most flaws of memory
+in C: on the C functions of SVEN no pattern scanner that we tried told even one vulnerable function in a hundred from
+its fix. A scanner's silence is a hint, not a proof.
 
-**Determinism.** Findings depend on the text, the settings, the rules and the versions of the programs, which all enter
-the stage's key. One thing is a machine's: a rule that needs more than 30 seconds for one file is given up and leaves
-`partial`. Files of more than `max_bytes` are inconclusive everywhere.
+**Determinism.** Findings depend on the text, the settings, the rules and the versions of the programs, which all
+enter the stage's key. One thing is a machine's: a rule that needs more than 30 seconds for one file is given up and
+leaves `partial`. Files of more than `max_bytes` are inconclusive everywhere.
 """
 
 

@@ -30,8 +30,9 @@ class Finding(NamedTuple):
     """Something a scanner saw, or that it could not see (`rule` is then `inconclusive` or `partial`).
 
     `line` and `end_line` count from 1 (`end_line` 0: the same line). `severity` is `low`, `medium` or `high`: how bad
-    it would be; `confidence` is on the same scale or "": how sure the scanner is. `cwe` is an identifier such as `CWE-89`,
-    `owasp` a category of its Top Ten such as `A03:2021`; both "" where none fits. `message` never holds a secret.
+    it would be; `confidence` is on the same scale or "": how sure the scanner is. `cwe` is an identifier such as
+    `CWE-89`, `owasp` a category of its Top Ten such as `A03:2021`; both "" where none fits. `message` never holds a
+    secret.
     """
 
     scanner: str

@@ -20,8 +20,10 @@ from buril.core.errors import BurilError
 PACK = "buril"
 FOLDER = Path(__file__).parent / "rules"
 _SEVERITY = {"ERROR": "high", "CRITICAL": "high", "HIGH": "high", "WARNING": "medium", "MEDIUM": "medium"}
-_NAMES = {"js": "javascript", "ts": "typescript", "py": "python", "python3": "python", "c#": "csharp",
-          "sol": "solidity", "c++": "cpp", "sh": "bash", "rb": "ruby", "rs": "rust", "kt": "kotlin", "golang": "go"}  # fmt: skip
+_NAMES = {
+    "js": "javascript", "ts": "typescript", "py": "python", "python3": "python", "c#": "csharp", "sol": "solidity",
+    "c++": "cpp", "sh": "bash", "rb": "ruby", "rs": "rust", "kt": "kotlin", "golang": "go",
+}  # fmt: skip
 
 
 class SemgrepRule(NamedTuple):
