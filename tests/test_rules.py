@@ -129,10 +129,11 @@ def test_broad_excepts_stand_only_at_the_border() -> None:
 
 
 def used_codes() -> set[str]:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in FILES if path.name != "errors.py")
-    return set(re.findall(r'(?:BurilError|GateFailed)\(\s*"([A-Z]\d{3})"', text)) | set(
-        re.findall(r'"([CPSDTEW]\d{3})"', text)
-    )
+    texts = {path: path.read_text(encoding="utf-8") for path in FILES if path.name != "errors.py"}
+    raised = set(re.findall(r'(?:BurilError|GateFailed)\(\s*"([A-Z]\d{3})"', "\n".join(texts.values())))
+    # ruff's rules look like our codes
+    named = "\n".join(text for path, text in texts.items() if path.parent.name != "scanners")
+    return raised | set(re.findall(r'"([CPSDTEW]\d{3})"', named))
 
 
 def test_every_message_is_raised_somewhere_and_every_raised_code_has_its_message() -> None:

@@ -90,7 +90,13 @@ def test_step(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", own("scanner"))
-def test_scanner(name: str) -> None:
+def test_scanner(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "semgrep":  # a program of its own
+        from tests.scanners.conftest import PROGRAM_VARIABLE, semgrep_program
+
+        if (program := semgrep_program()) is None:
+            pytest.skip("semgrep is not installed: scripts/semgrep-venv")
+        monkeypatch.setenv(PROGRAM_VARIABLE, program)
     testing.check_scanner(plugin("scanner", name))
 
 

@@ -27,13 +27,23 @@ class Verdict(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something a scanner saw. `line` counts from 1; `severity` is `low`, `medium` or `high`."""
+    """Something a scanner saw, or that it could not see (`rule` is then `inconclusive` or `partial`).
+
+    `line` and `end_line` count from 1 (`end_line` 0: the same line). `severity` is `low`, `medium` or `high`: how bad
+    it would be; `confidence` is on the same scale or "": how sure the scanner is. `cwe` is an identifier such as
+    `CWE-89`, `owasp` a category of its Top Ten such as `A03:2021`; both "" where none fits. `message` never holds a
+    secret.
+    """
 
     scanner: str
     rule: str
     line: int
     severity: str
     message: str = ""
+    cwe: str = ""
+    owasp: str = ""
+    confidence: str = ""
+    end_line: int = 0
 
 
 class Redaction(NamedTuple):
@@ -52,6 +62,10 @@ _FINDING = pa.struct(
         ("line", pa.int32()),
         ("severity", pa.string()),
         ("message", pa.string()),
+        ("cwe", pa.string()),
+        ("owasp", pa.string()),
+        ("confidence", pa.string()),
+        ("end_line", pa.int32()),
     ]
 )
 _REDACTION = pa.struct([("rule", pa.string()), ("line", pa.int32()), ("placeholder", pa.string())])

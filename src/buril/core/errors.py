@@ -294,6 +294,27 @@ MESSAGES: dict[str, Message] = {
         N_("`names` holds `{name}`: fewer than {number} letters, so that half of all variables would fit"),
         N_("give names of companies, customers or people, for example `names: [acme, juan perez]`"),
     ),
+    "D220": Message(
+        N_("the scanner `{name}` needs the program `{program}`, which was not found"),
+        N_("{suggestion}"),
+        EXIT_PREREQUISITE,
+    ),
+    "D221": Message(
+        N_("the scanner `{name}` does not see what is planted for it ({missed}), so its silence would prove nothing"),
+        N_("install another version of the program behind it, or take it out of `scan`"),
+        EXIT_PREREQUISITE,
+    ),
+    "D222": Message(
+        N_("the program behind the scanner `{name}` broke: {problem}"),
+        N_("run again: finished shards are kept; if it breaks again, install another version of it"),
+        EXIT_PREREQUISITE,
+    ),
+    "D223": Message(
+        N_("the rules in `{path}` can't be used: {problem}"),
+        N_(
+            "a file of semgrep rules is a mapping with a list `rules`; try it with `semgrep --validate --config {path}`"
+        ),
+    ),
     # --- data: explore, export, data sets (D32x)
     "D320": Message(
         N_("`{stage}` has no training, validation or test part to export"),

@@ -31,13 +31,14 @@ from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.core.workers import each
+from buril.data import _scan
 from buril.data._earlier import COLLECTED, Earlier, Index, index
 from buril.data.step import Numbers, Shared, Step
 from buril.data.steps.generated import Generated
 from buril.data.steps.quality import Quality
 from buril.data.steps.secrets import Secrets, digest
 from buril.data.steps.syntax import Syntax
-from buril.scanners import FAMILIES, PERSONAL, SECRETS, Family, Scanner
+from buril.scanners import FAMILIES, PERSONAL, SECRETS, Family
 
 BROKEN_ROW = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a step may raise on a row it was not made for (RecursionError is a RuntimeError): the row alone is refused."""
@@ -159,10 +160,11 @@ class Prepare(Stage):
         return {**found, **{f"language:{name}": facts.version for name, facts in languages().items()}}
 
     def observe(self) -> Any:
-        """Versions of the grammars, which decide what a tree looks like."""
+        """Versions of the grammars, which decide what a tree looks like, and of the programs that scan."""
         from importlib.metadata import version
 
-        return {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
+        grammars = {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
+        return {**grammars, **_scan.observed(self.settings.scan)}
 
     def assume(self, work: float) -> Estimate:
         """Some 4 MB/s of code a process, which is about 1 MB/s of what the store holds compressed."""
@@ -174,6 +176,8 @@ class Prepare(Stage):
         waiting = [job for job in jobs if not out.has(f"rows/{job.target.name}")]
         total = sum(_num_rows(job.shard) for job in jobs)
         left_out = sum(_num_rows(job.shard) for job in jobs) - sum(_num_rows(job.shard) for job in waiting)
+        if waiting:
+            _scan.check(self.settings.scan)
         waiting = _numbered(waiting, jobs, self.settings.workers)
         earlier = index(out.earlier, out.scratch / "earlier.npy") if waiting and out.earlier else None
         speeds = self._prepare([job._replace(earlier=earlier) for job in waiting], out, left_out, total)
@@ -250,11 +254,11 @@ def prepare_shard(job: Job, report: Callable[[int, dict[str, int]], None] | None
 
     `report` hears how many rows are done and how many were refused, by reason.
     """
-    began, size, reused = time.process_time(), 0, 0
+    began, size = time.process_time(), 0
     steps: list[Step] = [ref.make() for ref in job.steps]
-    scanners: list[Scanner] = [ref.make() for ref in job.scan]
     numbers = Numbers(job.fixed)
     files: list[CodeFile] = []
+    new: list[CodeFile] = []
     refused: Counter[str] = Counter()
     for table in _kept(job):
         earlier = Earlier(job.earlier, table["row_id"])
@@ -262,15 +266,18 @@ def prepare_shard(job: Job, report: Callable[[int, dict[str, int]], None] | None
             size += len(file.content)
             old = _taken(earlier, file, steps, numbers)
             if old is None:
-                _row(file, steps, scanners, numbers)
-            reused += old is not None
+                _row(file, steps, numbers)
+                new.append(file)
             files.append(old or file)
             refused.update(verdict.reason for verdict in files[-1].verdicts[:1])
             if report and len(files) % _REPORT_ROWS == 0:
                 report(len(files), dict(refused))
+    _scan.scan(new, job.scan)
     write_rows(job.target, files)
     seconds = round(time.process_time() - began, 3)
-    return Done(job.shard.name, len(files), round(size / 1e6, 3), seconds, reused, dict(sorted(refused.items())))
+    return Done(
+        job.shard.name, len(files), round(size / 1e6, 3), seconds, len(files) - len(new), dict(sorted(refused.items()))
+    )
 
 
 def _taken(earlier: Earlier, file: CodeFile, steps: Sequence[Step], numbers: Numbers) -> CodeFile | None:
@@ -285,7 +292,7 @@ def _taken(earlier: Earlier, file: CodeFile, steps: Sequence[Step], numbers: Num
     return None if stale else old
 
 
-def _row(file: CodeFile, steps: Sequence[Step], scanners: Sequence[Scanner], numbers: Numbers) -> None:
+def _row(file: CodeFile, steps: Sequence[Step], numbers: Numbers) -> None:
     """Do all steps on one row. One that a step can't take is refused, and still redacted."""
     shared = Shared(file, numbers)
     at = "read"
@@ -294,9 +301,6 @@ def _row(file: CodeFile, steps: Sequence[Step], scanners: Sequence[Scanner], num
             at = type(step).__name__.lower()
             step.apply(file, shared)
         shared.finish()
-        for scanner in scanners if not file.verdicts else ():
-            at = type(scanner).__name__.lower()
-            file.findings.extend(scanner.scan(file.content, file.language))
     except BROKEN_ROW as problem:
         # The message may hold text of the file, or an address: the kind of error is enough and always the same.
         file.verdicts.append(Verdict("prepare", _FAILED, f"{at}: {type(problem).__name__}"))

@@ -12,14 +12,14 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BeforeValidator, Field
 
-from buril.code.codefile import DROPPED_SCHEMA, SCHEMA, CodeFile, Verdict, from_table, write_table
+from buril.code.codefile import DROPPED_SCHEMA, SCHEMA, CodeFile, Finding, Verdict, from_table, write_table
 from buril.code.license import allowed
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError, nearest
@@ -27,6 +27,8 @@ from buril.core.estimate import Estimate
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
+from buril.data._pairs import Placed, write_pairs
+from buril.scanners import INCONCLUSIVE, PARTIAL
 
 PERMISSIVE = (
     "mit", "mit-0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "isc", "0bsd", "zlib", "unlicense", "cc0-1.0",
@@ -50,6 +52,8 @@ _SELECTED = pa.schema(
     ]
 )
 _REASONS_SHOWN = 5
+_SEVERITIES = ("high", "medium", "low")
+_PAIR = "_pair"
 
 
 def days(value: Any) -> Any:
@@ -63,29 +67,34 @@ def days(value: Any) -> Any:
 
 
 class Findings(BaseSettings):
-    """What becomes of a file in which a scanner found something, by severity."""
+    """What becomes of a file in which a scanner found something, by severity.
 
-    high: Literal["drop", "keep"] = "drop"
+    `pair` leaves the file out of what is learnt from and lists it in `pairs_candidates.parquet`, where training for
+    security looks for its fix.
+    """
+
+    high: Literal["drop", "pair", "keep"] = "drop"
     """A finding of high severity; dropped by default: a model writes what it has read."""
-    medium: Literal["drop", "keep"] = "keep"
+    medium: Literal["drop", "pair", "keep"] = "keep"
     """A finding of medium severity; kept by default: most are matters of style or context."""
-    low: Literal["drop", "keep"] = "keep"
+    low: Literal["drop", "pair", "keep"] = "keep"
     """A finding of low severity."""
+    inconclusive: Literal["drop", "keep"] = "drop"
+    """A file of which a scanner could read nothing; dropped by default: nobody knows what it holds."""
+    partial: Literal["drop", "keep"] = "keep"
+    """A file of which a scanner could not read some lines; kept by default: in C, macros make many such files."""
 
-
-class Placed(NamedTuple):
-    """A prepared file without its text, and where it stands."""
-
-    file: CodeFile
-    shard: int
-    place: int
+    def of(self, finding: Finding) -> str:
+        """`drop`, `pair` or `keep`."""
+        kind = finding.rule if finding.rule in (INCONCLUSIVE, PARTIAL) else finding.severity
+        return str(getattr(self, kind, "keep"))
 
 
 class Select(Stage):
     """Applies licences, languages, thresholds and the mixture; keeps a reason for every file left out."""
 
     name = "select"
-    version = 1
+    version = 2
     small: ClassVar[dict[str, Any]] = {"max_files": 400}
 
     class Settings(BaseSettings):
@@ -134,24 +143,29 @@ class Select(Stage):
         return Estimate(seconds=1 + work / 100e6, ram_mb=300 + work / 5e6, disk_mb=1 + work / 100e6)
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
-        """Write `selected.parquet`, `dropped.parquet` and `summary.json`."""
+        """Write `selected.parquet`, `dropped.parquet`, `pairs_candidates.parquet` and `summary.json`."""
         before = [_dropped_by_collect(inputs["collect"]), _dropped_by_dedup(inputs["collect"], inputs["dedup"])]
         prepared = list(_prepared(inputs["prepare"]))
         self._check_signals(prepared, out)
         kept: list[Placed] = []
+        pairs: list[Placed] = []
         dropped: list[dict[str, Any]] = []
         for item in prepared:
-            found = next(self._reasons(item.file), None)
+            # A pair is one only when nothing else speaks against the file.
+            found = next(self._reasons(item.file), None) or self._finding(item.file, "pair")
             if found is None:
                 kept.append(item)
-            else:
-                dropped.append(item.file.dropped(*found))
+                continue
+            dropped.append(item.file.dropped(*found))
+            if found[1].reason.endswith(_PAIR):
+                pairs.append(item)
         kept = self._drawn(kept, dropped)
         dropped_table = pa.concat_tables([*before, pa.Table.from_pylist(dropped, schema=DROPPED_SCHEMA)])
         summary = _summary(kept, dropped_table)
         if not kept:
             raise self._nothing_left(prepared, dropped_table)
         self._write(out, kept, dropped_table, summary)
+        write_pairs(out, pairs)
         self._warn_absent(kept, out)
         return {"files": len(kept), "mb": summary["selected"]["bytes"] / 1e6, "dropped": len(dropped_table)}
 
@@ -168,14 +182,22 @@ class Select(Stage):
                 yield "select", Verdict("licenses", "unknown_license")
         elif told.licenses is not None and not allowed(file.license, told.licenses):
             yield "select", Verdict("licenses", "license", file.license)
-        for finding in file.findings:
-            if getattr(told.findings, finding.severity, "keep") == "drop":
-                place = f"{finding.scanner} {finding.rule}, line {finding.line}"
-                yield "select", Verdict("findings", f"finding_{finding.severity}", place)
+        if found := self._finding(file, "drop"):
+            yield found
         for name, least in self._min().items():
             yield from self._threshold(file, name, least=least)
         for name, most in self._max().items():
             yield from self._threshold(file, name, most=most)
+
+    def _finding(self, file: CodeFile, action: str) -> tuple[str, Verdict] | None:
+        """The gravest finding to which an action applies, as a reason."""
+        found = [item for item in file.findings if self.settings.findings.of(item) == action]
+        if not found:
+            return None
+        finding = min(found, key=lambda item: (_SEVERITIES.index(item.severity), item.line))
+        kind = finding.rule if finding.rule in (INCONCLUSIVE, PARTIAL) else finding.severity
+        place = f"{finding.scanner} {finding.rule}{f' {finding.cwe}' if finding.cwe else ''}, line {finding.line}"
+        return "select", Verdict("findings", f"finding_{kind}{_PAIR if action == 'pair' else ''}", place)
 
     def _threshold(
         self, file: CodeFile, name: str, *, least: float = float("-inf"), most: float = float("inf")
@@ -269,6 +291,12 @@ class Select(Stage):
             "license": _("add the licences you may use to select.licenses; found: {found}").format(found=licenses),
             "unknown_license": _("if you may use this code, set select.unknown_license to keep"),
             "unknown_signal": _("set select.unknown to keep, or remove the threshold"),
+            "finding_inconclusive": _(
+                "set select.findings to {{inconclusive: keep}} to learn from what was not scanned"
+            ).format(),
+            "finding_high_pair": _(
+                "select.findings: {{high: pair}} keeps files with findings for pairs alone"
+            ).format(),
             "finding_high": _("set select.findings to {{high: keep}} to learn from code with findings").format(),
         }
         usual = _("loosen the threshold, or add the reason to select.ignore")

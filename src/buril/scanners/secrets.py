@@ -13,10 +13,13 @@ from typing import ClassVar
 
 from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
+from buril.scanners._cwe import owasp
 from buril.scanners._engine import engine
 from buril.scanners._families import Family, rules_of
 from buril.scanners._rules import PERSONAL, SECRETS
 from buril.scanners._scanner import Scanner, Span
+
+_CWE = {SECRETS: "CWE-798", PERSONAL: "CWE-359"}
 
 
 class Secrets(Scanner):
@@ -47,7 +50,8 @@ class Secrets(Scanner):
         line, seen = 1, 0
         for span in self.spans(source, language):
             line, seen = line + source.count(b"\n", seen, span.start), span.start
-            yield Finding("secrets", span.rule, line, span.severity)
+            cwe = _CWE[span.group]
+            yield Finding("secrets", span.rule, line, span.severity, cwe=cwe, owasp=owasp(cwe))
 
     def spans(self, source: bytes, language: str) -> list[Span]:
         """Where values stand in UTF-8 text, in order and without overlap."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,7 +14,7 @@ from buril.code.language import Language, languages
 from buril.data.prepare import BROKEN_ROW
 from buril.data.source import Dropped, Repository, SourceFile, gives_rows, made, read
 from buril.data.step import Shared
-from buril.scanners import Scanner
+from buril.scanners import Scanner, Text
 from buril.testing._common import check_plugin, class_of, expect, make, plain, same
 
 ODD_TEXTS: Mapping[str, str] = {
@@ -248,34 +248,48 @@ def check_scanner(scanner: Any, samples: Mapping[str, str] | None = None) -> Non
     scanner = make(scanner)
     missed = scanner.self_test()
     expect(missed == [], f"the scanner misses its own planted samples: {', '.join(map(str, missed))}")
-    for rule, text in (samples or {}).items():
-        found = {item.rule for item in _findings(scanner, text, "")}
+    given = samples or {}
+    for rule, findings in zip(given, _findings(scanner, [Text(text, "") for text in given.values()]), strict=True):
+        found = {item.rule for item in findings}
         expect(rule in found, f"the rule {rule} does not see its sample; seen: {sorted(found) or 'nothing'}")
-    expect(_findings(scanner, "", "python") == [], "the scanner finds something in an empty text")
-    texts = [*(samples or {}).values(), PLAIN_TEXT, *ODD_TEXTS.values()]
-    seen = [_findings(scanner, text, "python") for text in texts]
-    again = [_findings(scanner, text, "python") for text in reversed(texts)][::-1]
-    same(seen, again, "findings depend on the texts that were scanned before")
+    expect(_findings(scanner, [Text("", "python")]) == [[]], "the scanner finds something in an empty text")
+    texts = [*given.values(), PLAIN_TEXT, *ODD_TEXTS.values()]
+    asked = [Text(text, "python") for text in texts]
+    seen = _findings(scanner, asked)
+    same(seen, _findings(scanner, asked[::-1])[::-1], "findings depend on the texts that were scanned before")
+    place = max(range(len(texts)), key=lambda number: len(seen[number]))
+    same(list(scanner.scan(*asked[place])), seen[place], "scan() and scan_many() see different things in one text")
     for text in texts:
         _check_spans(scanner, text.encode())
 
 
-def _findings(scanner: Any, text: str, language: str) -> list[Finding]:
-    """What a scanner sees, each finding's form checked."""
+def _findings(scanner: Any, texts: Sequence[Text]) -> list[list[Finding]]:
+    """What a scanner sees in each text, each finding's form checked."""
     try:
-        found = list(_each(scanner.scan(text, language)))
+        found = [list(_each(each)) for each in scanner.scan_many(texts)]
     except BROKEN_ROW as problem:
-        raise AssertionError(f"the scanner raised {problem!r} on {text[:40]!r}") from problem
+        raise AssertionError(
+            f"the scanner raised {problem!r} on {[text.content[:40] for text in texts]!r}"
+        ) from problem
+    expect(len(found) == len(texts), f"scan_many() gave {len(found)} lists for {len(texts)} texts")
+    for text, each in zip(texts, found, strict=True):
+        _check_form(each, text.content)
+    return found
+
+
+def _check_form(found: Sequence[Finding], text: str) -> None:
     for item in found:
         expect(item.scanner and item.rule, f"a finding names no scanner or no rule: {item}")
         expect(item.severity in SEVERITIES, f"{item.severity!r} is no severity: {', '.join(SEVERITIES)}")
         expect(
             1 <= item.line <= text.count("\n") + 1, f"line {item.line} is outside of a text of {text.count(chr(10))}"
         )
-    return found
+        expect(item.confidence in ("", *SEVERITIES), f"{item.confidence!r} is no confidence: {', '.join(SEVERITIES)}")
+        known = not item.cwe or re.fullmatch(r"CWE-[1-9]\d*", item.cwe)
+        expect(known, f"{item.cwe!r} is no identifier of a weakness, such as CWE-89")
 
 
-def _each(found: Iterator[Any]) -> Iterator[Finding]:
+def _each(found: Iterable[Any]) -> Iterator[Finding]:
     for item in found:
         expect(isinstance(item, Finding), f"scan() gave {type(item).__name__}, not Finding")
         yield item

@@ -1,0 +1,126 @@
+"""ruff's S rules, a port of bandit's tests: Python, thousands of files a second.
+
+It sees calls by the names that a file imports, so a snippet without its imports hides some of what bandit reports, and
+of bandit's tests it lacks those of newer releases (B613 and later) and, outside of its preview, the imports (B4xx).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from buril.code.codefile import Finding
+from buril.core.settings import Settings as BaseSettings
+from buril.scanners._batch import call, failed, folder, halved, numbered
+from buril.scanners._python_rules import Seen, finding
+from buril.scanners._scanner import Scanner, Text, inconclusive
+
+PLANTED = "def f(x):\n    return eval(x)\n"
+"""Goes with every batch: a process that does not report it has not looked."""
+NOT_PYTHON = "not Python 3"
+_SAMPLES = {
+    "S102": "exec(x)\n", "S301": "import pickle\npickle.loads(x)\n", "S307": PLANTED,
+    "S324": "import hashlib\nhashlib.md5(x)\n", "S501": "import requests\nrequests.get(x, verify=False, timeout=9)\n",
+    "S506": "import yaml\nyaml.load(x)\n", "S602": "import subprocess\nsubprocess.run(x, shell=True)\n",
+    "S605": "import os\nos.system(x)\n", "S608": "q = 'SELECT a FROM b WHERE c = %s' % x\n",
+    "S701": "import jinja2\njinja2.Environment(autoescape=False)\n",
+}  # fmt: skip
+
+
+class Ruff(Scanner):
+    """ruff's security rules (S) for Python: the fast port of bandit."""
+
+    version: ClassVar[int] = 1
+    requires: ClassVar = ("ruff",)
+    languages: ClassVar[frozenset[str] | None] = frozenset({"python"})
+
+    class Settings(BaseSettings):
+        """Which rules."""
+
+        shorthand: ClassVar[str | None] = "ignore"
+
+        ignore: tuple[str, ...] = ("S101",)
+        """Rules to leave out. `assert` (S101) by default: it is no weakness to learn, and there are hundreds."""
+
+    settings: Settings
+
+    def scan(self, text: str, language: str) -> Iterator[Finding]:
+        """The findings in one text; one that is no Python 3 is inconclusive."""
+        return iter(self.scan_many([Text(text, language)])[0])
+
+    def scan_many(self, texts: Sequence[Text]) -> list[list[Finding]]:
+        """One process for all texts."""
+        return halved("ruff", texts, self._run)
+
+    def observe(self) -> dict[str, str]:
+        """The version of ruff."""
+        from importlib.metadata import version
+
+        return {"ruff": version("ruff")}
+
+    def self_test(self) -> list[str]:
+        """Rules whose sample it does not report."""
+        samples = {name: text for name, text in _SAMPLES.items() if name not in self.settings.ignore}
+        found = self.scan_many([Text(text, "python") for text in samples.values()])
+        return [
+            name for name, findings in zip(samples, found, strict=True) if name not in {item.rule for item in findings}
+        ]
+
+    def seen(self, texts: Sequence[Text]) -> list[list[Seen]]:
+        """What ruff reports, by text, in the order of the lines; for a text that it can't parse one item of rule "".
+
+        Raises:
+            BurilError: D222 when ruff broke, or did not see what was planted.
+        """
+        names = numbered("py")
+        contents = [*(text.content for text in texts), PLANTED]
+        with folder(contents, names) as place:
+            answer = call("ruff", self._command(), place, {"PATH": os.defpath, "HOME": str(place)})
+        if answer.code not in (0, 1):
+            raise failed("ruff", answer.error)
+        place_of = {names(number): number for number in range(len(contents))}
+        found: list[list[Seen]] = [[] for _ in contents]
+        for item in _rows(answer.out):
+            found[place_of[os.path.basename(item["filename"])]].append(_seen(item))  # noqa: PTH119  a name of ours
+        if not any(item.rule == "S307" for item in found.pop()):
+            raise failed("ruff", "it does not see what is planted")
+        return [_ordered(seen) for seen in found]
+
+    def _run(self, texts: Sequence[Text]) -> list[list[Finding]]:
+        ignored = set(self.settings.ignore)
+        return [
+            [finding("ruff", item.rule, item) if item.rule else inconclusive("ruff", NOT_PYTHON)
+             for item in seen if item.rule not in ignored]
+            for seen in self.seen(texts)
+        ]  # fmt: skip
+
+    def _command(self) -> list[str]:
+        """No settings but ours, no cache, and what the author wrote to silence a linter is not heard."""
+        import ruff  # type: ignore[import-untyped]  # it brings no types
+
+        return [
+            ruff.find_ruff_bin(), "check", "--isolated", "--no-cache", "--select", "S", "--ignore-noqa", "--exit-zero",
+            "--no-respect-gitignore", "--target-version", "py314", "--output-format", "json", "--quiet", ".",
+        ]  # fmt: skip
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = json.loads(text)
+    except ValueError as problem:
+        raise failed("ruff", str(problem)) from problem
+    return rows
+
+
+def _seen(item: dict[str, Any]) -> Seen:
+    code = str(item["code"] or "")
+    rule = code if code[:1] == "S" and code[1:].isdigit() else ""
+    return Seen(rule, item["location"]["row"], item["end_location"]["row"], item["message"] if rule else "")
+
+
+def _ordered(seen: list[Seen]) -> list[Seen]:
+    """Once each, by line; of several errors of syntax the first."""
+    errors = sorted(item for item in seen if not item.rule)
+    return errors[:1] + sorted({item for item in seen if item.rule}, key=lambda item: (item.line, item))
