@@ -21,11 +21,11 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from buril.core.artifact import (
     MANIFEST,
@@ -44,9 +44,11 @@ from buril.core.errors import BurilError
 from buril.core.estimate import Past
 from buril.core.events import EventLog
 from buril.core.stage import Output, Stage
+from buril.core.workers import Listed, engine
 
 KEY_CHARS = 12
 RESERVED = ("refs", "runs", "completions")
+_RETRY_S, _SHORT = 0.2, 10
 
 
 def identity_of(stage: Stage) -> dict[str, Any]:
@@ -136,20 +138,39 @@ class Store:
         key = key_of(identity, {name: artifact.digest for name, artifact in inputs.items()})
         if found := self.find(stage.name, key):
             return found, True
-        with _Guard(self.root, stage.name), self._lock(stage.name, key, events):
-            if found := self.find(stage.name, key):
-                return found, True
-            return self._run(stage, inputs, identity, key, events), False
+        with _Guard(self.root, stage.name):
+            return self._make(stage, inputs, identity, key, events)
+
+    def _make(
+        self, stage: Stage, inputs: Mapping[str, Artifact], identity: dict[str, Any], key: str, events: EventLog
+    ) -> tuple[Artifact, bool]:
+        """Run the stage alone; where the engine shares work, first help with what is listed, beside the others."""
+        shares = engine().shares
+        while True:
+            if shares:
+                with self._lock(stage.name, key, events, shared=True):
+                    if (partial := self._partial(stage.name, key)).exists():
+                        engine().help(Output(partial, events, stage.name, shared=True))
+            with self._lock(stage.name, key, events, wait=not shares) as alone:
+                if found := self.find(stage.name, key):
+                    return found, True
+                if alone:
+                    with suppress(Listed):
+                        return self._run(stage, inputs, identity, key, events), False
+
+    def _partial(self, stage: str, key: str) -> Path:
+        return self.root / stage / f".{key[:KEY_CHARS]}.partial"
 
     def _run(
         self, stage: Stage, inputs: Mapping[str, Artifact], identity: dict[str, Any], key: str, events: EventLog
     ) -> Artifact:
         final = self.folder(stage.name, key)
-        partial = final.with_name(f".{final.name}.partial")
+        partial = self._partial(stage.name, key)
         out = Output(partial, events, stage.name, resumed=partial.exists())
         (partial / MANIFEST).unlink(missing_ok=True)
         started, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
         work = stage.work(inputs)
+        engine().begin(out)
         metrics = stage.run(inputs, out)
         out.finish()
         files = _hash_files(partial, out.rows)
@@ -183,26 +204,34 @@ class Store:
             folder.rename(folder.with_name(f".{folder.name}.damaged.{time.time_ns()}"))
 
     @contextmanager
-    def _lock(self, stage: str, key: str, events: EventLog) -> Iterator[None]:
-        """Hold the lock of a key; while another process holds it, wait and say so once."""
+    def _lock(
+        self, stage: str, key: str, events: EventLog, *, shared: bool = False, wait: bool = True
+    ) -> Iterator[bool]:
+        """Hold the lock of a key, alone or beside others that share it; while it can't be had, wait and say so once.
+
+        Without `wait`, False is given instead of waiting for long. The lock is the system's (`flock`): it goes with
+        the process that held it, also over NFS; there is no lock file that a crash leaves locked.
+
+        Raises:
+            BurilError: S020 when the file system has no locks.
+        """
         path = self.root / stage / f".{key[:KEY_CHARS]}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+") as handle:
-            said = False
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not said:
-                        handle.seek(0)
-                        events.emit("stage_wait", stage, holder=handle.read().strip())
-                        said = True
-                    time.sleep(0.2)
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
+            held, tries = _flock(handle, shared=shared), 0
+            while not held and wait:
+                if tries == (_SHORT if shared else 0):  # parts of an array often wait for a moment
+                    handle.seek(0)
+                    events.emit("stage_wait", stage, holder=handle.read().strip())
+                time.sleep(_RETRY_S)
+                held, tries = _flock(handle, shared=shared), tries + 1
+            if held and not shared:
+                handle.truncate(0)
+                handle.write(str(os.getpid()))
+                handle.flush()
+            if not held:
+                time.sleep(_RETRY_S)
+            yield held
 
     # --- references
 
@@ -325,6 +354,18 @@ class Store:
         (path / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(path)
         return size
+
+
+def _flock(handle: IO[str], *, shared: bool) -> bool:
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as problem:
+        if problem.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise BurilError("S020", path=handle.name, problem=os.strerror(problem.errno)) from problem
+        raise
+    return True
 
 
 def _hash_files(folder: Path, rows: Mapping[str, int]) -> tuple[FileEntry, ...]:
