@@ -11,6 +11,7 @@ import os
 import platform
 import secrets
 import shutil
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray takes no less than 75 MiB; no data passes through it."""
-_MOST_PATHS = 500
+_MOST_PATHS, _MOST_CHARS, _KNOCK_S = 500, 200, 10.0
 _IN_FLIGHT = 2
 
 
@@ -140,12 +141,27 @@ class Ray(Engine):
             if _free_bytes(Path("/dev/shm")) < 2 * OBJECT_STORE_BYTES:  # noqa: S108  where Ray maps its store by default
                 options["_plasma_directory"] = tempfile.gettempdir()
         try:
+            _knock(address or "")
             ray.init(**options)
         except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as problem:
             told = str(problem).strip().split("\n")[0]
             raise BurilError("S023", address=address or "127.0.0.1", problem=told) from problem
         self._own = True
+        self._hear()
         return ray
+
+    def _hear(self) -> None:
+        """Let what Ray has to say become warnings of the run: by itself it prints to stdout, where data belongs."""
+        from ray._private import worker
+
+        def hear(data: Mapping[str, Any], **_options: object) -> None:
+            for line in data.get("lines", ()):
+                first = str(line).strip().split(". ")[0].split("\n")[0][:_MOST_CHARS]
+                if not first.startswith("Task _do failed"):  # said already by how its worker ended
+                    self.warn(f"Ray: {first}")
+
+        if hasattr(worker, "print_to_stdstream"):
+            worker.print_to_stdstream = hear  # type: ignore[assignment]  # Ray has no setting for it
 
     def _largest(self, ray: Any) -> float:
         return max(float(node["Resources"].get("CPU", 0.0)) for node in ray.nodes() if node["Alive"])
@@ -209,6 +225,13 @@ class _Task(NamedTuple):
 
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 """What makes a Ray of our own listen on the loopback address alone, and to none without a token of this user's."""
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nobody listens; Ray itself would go on trying for minutes."""
+    host, _colon, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def _do(work: Callable[[Any], Any], job: Any, told: Mapping[str, str]) -> bytes:
