@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,11 +20,11 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from buril.core.artifact import (
     MANIFEST,
@@ -43,12 +42,12 @@ from buril.core.artifact import (
 from buril.core.errors import BurilError
 from buril.core.estimate import Past
 from buril.core.events import EventLog
+from buril.core.lock import hold, is_held
 from buril.core.stage import Output, Stage
 from buril.core.workers import Listed, engine
 
 KEY_CHARS = 12
 RESERVED = ("refs", "runs", "completions")
-_RETRY_S, _SHORT = 0.2, 10
 
 
 def identity_of(stage: Stage) -> dict[str, Any]:
@@ -203,35 +202,14 @@ class Store:
         if folder.exists():
             folder.rename(folder.with_name(f".{folder.name}.damaged.{time.time_ns()}"))
 
-    @contextmanager
     def _lock(
         self, stage: str, key: str, events: EventLog, *, shared: bool = False, wait: bool = True
-    ) -> Iterator[bool]:
-        """Hold the lock of a key, alone or beside others that share it; while it can't be had, wait and say so once.
-
-        Without `wait`, False is given instead of waiting for long. The lock is the system's (`flock`): it goes with
-        the process that held it, also over NFS; there is no lock file that a crash leaves locked.
-
-        Raises:
-            BurilError: S020 when the file system has no locks.
-        """
+    ) -> AbstractContextManager[bool]:
+        """The lock of a key; see `buril.core.lock.hold`."""
         path = self.root / stage / f".{key[:KEY_CHARS]}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as handle:
-            held, tries = _flock(handle, shared=shared), 0
-            while not held and wait:
-                if tries == (_SHORT if shared else 0):  # parts of an array often wait for a moment
-                    handle.seek(0)
-                    events.emit("stage_wait", stage, holder=handle.read().strip())
-                time.sleep(_RETRY_S)
-                held, tries = _flock(handle, shared=shared), tries + 1
-            if held and not shared:
-                handle.truncate(0)
-                handle.write(str(os.getpid()))
-                handle.flush()
-            if not held:
-                time.sleep(_RETRY_S)
-            yield held
+        return hold(
+            path, shared=shared, wait=wait, waiting=lambda holder: events.emit("stage_wait", stage, holder=holder)
+        )
 
     # --- references
 
@@ -334,15 +312,7 @@ class Store:
             return problem.cause
 
     def _held(self, folder: Path) -> bool:
-        lock = folder.with_name(f".{folder.name.strip('.').split('.')[0]}.lock")
-        if not lock.exists():
-            return False
-        with lock.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_held(folder.with_name(f".{folder.name.strip('.').split('.')[0]}.lock"))
 
     def remove(self, path: Path) -> int:
         """Delete what `garbage` listed; gives the bytes freed. The manifest goes first: no half folder looks whole."""
@@ -354,18 +324,6 @@ class Store:
         (path / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(path)
         return size
-
-
-def _flock(handle: IO[str], *, shared: bool) -> bool:
-    try:
-        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as problem:
-        if problem.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise BurilError("S020", path=handle.name, problem=os.strerror(problem.errno)) from problem
-        raise
-    return True
 
 
 def _hash_files(folder: Path, rows: Mapping[str, int]) -> tuple[FileEntry, ...]:

@@ -10,16 +10,14 @@ Locks are the store's `flock`s, which go with their process: a dead part leaves 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from buril.core.errors import BurilError
+from buril.core.lock import hold
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Output
@@ -103,7 +101,8 @@ class Array(Engine):
             return
         assert self.part is not None
         self._processes.out = out
-        with _alone(lists.folder / f"part-{self.part.number}-{self.part.of}.lock"):
+        # A part that was started twice (a requeued task, a replaced pod) is done once.
+        with hold(lists.folder / f"part-{self.part.number}-{self.part.of}.lock"):
             done = lists.done()
             mine = [item for item in listed.items[self.part.number :: self.part.of] if item.name not in done]
             for _none in self._processes.each(do_item, mine, listed.workers, stage=out.stage):
@@ -159,11 +158,3 @@ _SLURM = (("MIN", "0"), ("STEP", "1"))
 
 def _num_done(items: Sequence[Item], done: Mapping[str, str]) -> int:
     return sum(item.name in done for item in items)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of a part: one that was started twice (a requeued task, a replaced pod) is done once."""
-    with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
