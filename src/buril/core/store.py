@@ -169,8 +169,8 @@ class Store:
         (partial / MANIFEST).unlink(missing_ok=True)
         started, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
         work = stage.work(inputs)
-        engine().begin(out)
-        metrics = stage.run(inputs, out)
+        with engine().at(out):
+            metrics = stage.run(inputs, out)
         out.finish()
         files = _hash_files(partial, out.rows)
         manifest = Manifest(

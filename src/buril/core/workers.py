@@ -57,6 +57,15 @@ class Engine(ABC):
         self.out = out
         shutil.rmtree(out.folder / LISTS, ignore_errors=True)
 
+    @contextmanager
+    def at(self, out: Output) -> Iterator[None]:
+        """Work for one stage within the block."""
+        self.begin(out)
+        try:
+            yield
+        finally:
+            self.out = None
+
     @abstractmethod
     def each(self, work: Callable[[Job], Result], jobs: Sequence[Job], workers: int, *, stage: str) -> Iterator[Result]:
         """Do `work` on every job, as `buril.core.workers.each` says."""
