@@ -151,7 +151,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "S028": Message(
         N_("the list of this array was written by other software: {difference}"),
-        N_("run all parts with the same buril; `--shard merge` begins anew with what is finished"),
+        N_("run all parts with the same buril, or finish in one process: `--shard merge`"),
         EXIT_PREREQUISITE,
     ),
     "S029": Message(
