@@ -140,6 +140,7 @@ NETWORK = {"socket", "ssl", "http", "urllib.request", "ftplib", "smtplib", "teln
 MAY_CONNECT = {
     "data/sources/_http.py": "the sources `github` and `gharchive` ask for it, through this client alone",
     "train/bases/hub.py": "a hub id asks for it",
+    "engines/ray.py": "the cluster that `engine: ray` names",
     "data/sources/_hub.py": "the source `huggingface` names a data set of the hub",
     "sandboxes/_worker.py": "a pair of local sockets to the jail, no address",
     "sandboxes/_launcher.py": "the jail's end of that pair",

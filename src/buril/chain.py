@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from buril import config
 from buril.core import plan as planning
+from buril.core import workers
 from buril.core.errors import BurilError, nearest
 from buril.core.estimate import Machine
-from buril.core.plugins import expand
-from buril.core.settings import Settings
+from buril.core.plugins import PluginKind, Ref, expand
+from buril.core.settings import Settings, runtime
 from buril.core.stage import Stage
 from buril.core.store import Store
 from buril.core.text import N_, _
@@ -49,6 +50,9 @@ class Top(Settings):
     """Price of a kilowatt hour in US dollars; only estimates of money use it."""
     price_per_hour: float = Field(0.0, ge=0, json_schema_extra={"runtime": True})
     """Rent of this machine in US dollars an hour; only estimates of money use it."""
+    engine: Annotated[Ref, PluginKind("engine")] = runtime("processes")
+    """Where the work on shards is done: `processes` of this machine, tasks on a `ray` cluster, or one part of an index
+    `array`. What comes out has the same bytes with each of them."""
 
 
 def stage_class(name: str) -> type[Stage]:
@@ -198,8 +202,10 @@ class Chain:
         return planning.plan(self.stages(until), store)
 
     def run(self, store: Store, until: str | None = None, **options: Any) -> planning.Run:
-        """Run the chain; see `buril.core.plan.run` for the options."""
-        return planning.run(self.stages(until), store, name=self.top.name, **options)
+        """Run the chain with its engine; see `buril.core.plan.run` for the options."""
+        top = self.top
+        with workers.using(top.engine.make()):
+            return planning.run(self.stages(until), store, name=top.name, **options)
 
 
 def _order(built: dict[str, Stage], until: str | None) -> list[str]:

@@ -115,6 +115,14 @@ def test_sandbox(name: str) -> None:
         made.close()
 
 
+@pytest.mark.parametrize("name", own("engine"))
+def test_engine(name: str) -> None:
+    if name == "ray":
+        pytest.skip("is checked where a cluster runs: tests/data/test_scale_ray.py")
+    found = plugin("engine", name)
+    testing.check_engine(found(found.Settings(**({"shard": "0/1"} if name == "array" else {}))))
+
+
 @pytest.mark.parametrize("name", own("suite"))
 def test_suite(name: str) -> None:
     """Two scores compare when the version of their suite is one; so what is asked may only change with it."""

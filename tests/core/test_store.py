@@ -290,7 +290,9 @@ def test_a_store_below_a_file_is_a_coded_error(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_recorded_and_resumes(tmp_path: Path) -> None:
     process = start(tmp_path / "store", 50, 0.1)
-    time.sleep(1.0)
+    while not list((tmp_path / "store").glob("count/.*.partial")):
+        time.sleep(0.05)
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     process.communicate()
     log = max((tmp_path / "store" / "runs").glob("*/events.jsonl"))

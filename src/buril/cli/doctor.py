@@ -220,7 +220,7 @@ def _hardware(scene: Scene) -> Iterator[Check]:
 
 
 def _memory(scene: Scene) -> Iterator[Check]:
-    from buril.cli.machine import memory_mb
+    from buril.core.machine import memory_mb
 
     total, free = memory_mb()
     if not total:

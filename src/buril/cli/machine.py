@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from buril.core.machine import cpus, memory_mb
 
 # what each flag of the kernel means for training and serving small models; the first of a line that is there is told
 FEATURES: tuple[tuple[str, str], ...] = (
@@ -44,33 +45,7 @@ class Hardware:
 def hardware() -> Hardware:
     """This machine, looked at now."""
     total, free = memory_mb()
-    return Hardware(cores(), total, free, features(), gpus())
-
-
-def cores() -> int:
-    """Cores this process may use: its affinity, within the container's share."""
-    affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quota, _space, period = _text(Path("/sys/fs/cgroup/cpu.max")).partition(" ")
-    if quota.isdigit() and period.strip().isdigit():
-        count = min(count, max(1, int(quota) // int(period)))
-    return count
-
-
-def memory_mb() -> tuple[float, float]:
-    """Memory in all and free now, in 10^6 bytes, within the container's limit; 0 where the system does not tell."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
-    except (ValueError, OSError):
-        return 0.0, 0.0
-    lines = (line.split() for line in _text(Path("/proc/meminfo")).splitlines())
-    free = next((int(line[1]) * 1024 / 1e6 for line in lines if line[:1] == ["MemAvailable:"]), total)
-    limit = _text(Path("/sys/fs/cgroup/memory.max")).strip()
-    if limit.isdigit():
-        used = _text(Path("/sys/fs/cgroup/memory.current")).strip()
-        total = min(total, int(limit) / 1e6)
-        free = min(free, total - (int(used) / 1e6 if used.isdigit() else 0.0))
-    return total, free
+    return Hardware(cpus(), total, free, features(), gpus())
 
 
 def features(cpuinfo: str | None = None) -> tuple[str, ...]:

@@ -11,9 +11,11 @@ import click
 
 from buril.cli import common
 from buril.core.errors import BurilError
+from buril.core.plugins import normal
 from buril.core.text import _
 
 if TYPE_CHECKING:
+    from buril.chain import Chain
     from buril.core.estimate import Machine
     from buril.core.plan import Run
     from buril.core.store import Store
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 @common.small_option
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
 @click.option("--no-report", is_flag=True, help="Write no report.")
+@click.option("--engine", metavar="NAME", help="Where shards are worked on: processes, ray or array.")
+@click.option(
+    "--shard", metavar="I/N", help="Be part I of N of an array: 0/8 … 7/8, auto for Slurm's or Kubernetes', or merge."
+)
 @common.json_option
 def command(
     stages: tuple[str, ...],
@@ -36,6 +42,8 @@ def command(
     small: bool,
     until: str | None,
     no_report: bool,
+    engine: str | None,
+    shard: str | None,
     as_json: bool,
 ) -> None:
     """Run the chain."""
@@ -44,16 +52,36 @@ def command(
     if len(stages) > 1 or (stages and until):
         raise BurilError("W102", stages=", ".join([*stages, *([until] if until else [])]))
     until = stages[0] if stages else until
-    chain = common.load_chain(config_path, changes, small=small)
+    chain = _with_engine(common.load_chain(config_path, changes, small=small), engine, shard)
     chain.stages(until)  # every mistake in the YAML is said before anything is touched
     store = common.open_store(config_path, store_path, make=True)
     done = chain.run(store, until, command=_command_line(), watch=watch)
-    report = None if no_report else _report(store, done, config_path, chain.machine)
+    # parts of an array end at the same time, and would write one report between them
+    report = None if no_report or done.unfinished or _part(chain) else _report(store, done, config_path, chain.machine)
     if as_json:
         common.put(_plain(done, report))
     else:
         _tell(done, report)
     _gates(done)
+
+
+def _with_engine(chain: Chain, engine: str | None, shard: str | None) -> Chain:
+    """The chain with the engine that the options name; its settings in the YAML hold where they are of that engine."""
+    if shard and engine not in (None, "array"):
+        raise BurilError("S029", engine=engine)
+    name = engine or ("array" if shard else None)
+    given = chain.top.engine
+    if name and normal(name) != given.name:
+        chain = chain.set("engine", name)
+    if shard:
+        kept = dict(given.settings) if given.name == "array" else {}
+        chain = chain.set("engine", {"array": {**kept, "shard": shard}})
+    return chain
+
+
+def _part(chain: Chain) -> bool:
+    engine = chain.top.engine
+    return engine.name == "array" and getattr(engine.settings, "shard", "") != "merge"
 
 
 def _command_line() -> str:
@@ -68,6 +96,12 @@ def _report(store: Store, done: Run, config_path: Path, machine: Machine) -> Pat
 
 
 def _tell(done: Run, report: Path | None) -> None:
+    if done.unfinished:
+        stage = done.unfinished.stage
+        text = _("this part of `{stage}` is done; {number} of its shards are left to other parts")
+        common.say(text.format(stage=stage, number=done.unfinished.num_left))
+        common.following(f"buril run {stage} --shard merge")
+        return
     total, reused = len(done.artifacts), len(done.reused)
     common.say(
         _("done in {time}: {total} stages, {reused} reused").format(
@@ -119,6 +153,7 @@ def _plain(done: Run, report: Path | None) -> dict[str, Any]:
         "run": done.identifier,
         "seconds": done.seconds,
         "report": report,
+        "unfinished": done.unfinished and {"stage": done.unfinished.stage, "shards_left": done.unfinished.num_left},
         "stages": {
             name: {
                 "key": artifact.key,

@@ -169,7 +169,7 @@ def json_schema() -> dict[str, Any]:
     for stage in (name for name in STAGES if name != "base"):  # told below `train:`
         properties[stage] = {"$ref": f"#/$defs/{stage}"}
         definitions[stage] = _stage(stage, definitions)
-    _plugins(definitions)
+    _plugins(definitions, properties)
     return {
         "$schema": DIALECT,
         "title": "buril.yaml",
@@ -228,9 +228,11 @@ def _settle(value: Any) -> Any:
     return {name: _settle(item) for name, item in value.items()}
 
 
-def _plugins(definitions: dict[str, Any]) -> None:
-    """Add the forms of all plugins that the definitions refer to, until they refer to nothing new."""
-    while missing := sorted({kind for kind in _kinds(definitions) if f"plugin.{kind}" not in definitions}):
+def _plugins(definitions: dict[str, Any], properties: dict[str, Any]) -> None:
+    """Add the forms of all plugins that the keys and definitions refer to, until they refer to nothing new."""
+    while missing := sorted(
+        {kind for kind in _kinds([properties, definitions]) if f"plugin.{kind}" not in definitions}
+    ):
         for kind in missing:
             definitions[f"plugin.{kind}"] = {}
             definitions[f"plugin.{kind}"] = _plugin(kind, definitions)

@@ -101,9 +101,10 @@ def final_line(event: Event) -> str:
         return f"  ..  {stage:<10} " + _("another run is making this; waiting for process {pid}").format(
             pid=event["holder"]
         )
-    if kind == "stage_failed":
-        return f"  xx  {stage:<10} " + _("stopped; what is finished is kept")
-    return ""
+    if kind == "stage_part":
+        told = _("this part is done; {number} shards are left to others").format(number=event["num_left"])
+        return f"  ..  {stage:<10} {told}"
+    return f"  xx  {stage:<10} " + _("stopped; what is finished is kept") if kind == "stage_failed" else ""
 
 
 class _Drawn:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -161,7 +162,7 @@ def atomic(path: Path) -> Iterator[Path]:
     The bytes are flushed to the disk before the rename, so after a power cut `path` is whole or absent.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")  # pids repeat between machines
     try:
         yield temporary
         with temporary.open("rb") as stream:

@@ -106,11 +106,57 @@ MESSAGES: dict[str, Message] = {
         EXIT_PREREQUISITE,
     ),
     "S009": Message(
-        N_("a worker of stage `{stage}` died (exit code {exit_code})"),
-        N_("run again: finished shards are kept; if it dies again, lower `workers`"),
+        N_("the workers of stage `{stage}` died {times} times on shard {shards} ({reason})"),
+        N_("what is finished is kept; give the machine more memory or make shards smaller, then run again"),
         EXIT_BUG,
     ),
     "S010": Message(N_("there is no store at `{path}` yet"), N_("make one: `buril run`"), EXIT_PREREQUISITE),
+    "S020": Message(
+        N_("the file system of `{path}` has no locks ({problem}), so several processes can't share this store"),
+        N_("mount it with locks (NFS 4, NFS 3 with lockd, Lustre with `-o flock`), or choose another with --store"),
+        EXIT_PREREQUISITE,
+    ),
+    "S021": Message(
+        N_("the Ray node {node} runs other software than this machine: {difference}"),
+        N_("install the same buril and packages on every node, for example as one container image"),
+        EXIT_PREREQUISITE,
+    ),
+    "S022": Message(
+        N_("the Ray node {node} does not see `{path}`"),
+        N_("put the store and the sources on a file system that every node mounts at the same path"),
+        EXIT_PREREQUISITE,
+    ),
+    "S023": Message(
+        N_("no Ray cluster at `{address}`: {problem}"),
+        N_("start one (`ray start --head`), or take `engine: processes`"),
+        EXIT_PREREQUISITE,
+    ),
+    "S024": Message(
+        N_("no node of the Ray cluster has {num_cpus} processors for one task"),
+        N_("lower `num_cpus` of `engine: {{ray: …}}`, or add a node"),
+        EXIT_PREREQUISITE,
+    ),
+    "S025": Message(
+        N_("`{text}` names no part of an array"),
+        N_("parts count from 0: `--shard 0/8` to `--shard 7/8`; `auto` inside an array; `merge` for what is left"),
+    ),
+    "S026": Message(
+        N_("this is no part of an array: {missing} is not set"),
+        N_("name the part: `--shard i/n`; on Kubernetes set BURIL_SHARDS to the number of completions"),
+        EXIT_PREREQUISITE,
+    ),
+    "S027": Message(
+        N_("the work of `{stage}` can't be shared by an array: it holds {problem}"),
+        N_("take `engine: processes` or `engine: ray` for it"),
+    ),
+    "S028": Message(
+        N_("the list of this array was written by other software: {difference}"),
+        N_("run all parts with the same buril, or finish in one process: `--shard merge`"),
+        EXIT_PREREQUISITE,
+    ),
+    "S029": Message(
+        N_("`--shard` is for the engine `array`, not for `{engine}`"), N_("leave out `--engine`, or `--shard`")
+    ),
     # --- data: collect (D0xx)
     "D001": Message(N_("the folder `{path}` does not exist"), N_("check `path` under `collect:`"), EXIT_PREREQUISITE),
     "D002": Message(N_("`{path}` is not a folder"), N_("name the folder it lies in, and the file in `include`")),

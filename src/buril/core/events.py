@@ -1,8 +1,8 @@
 """Events: one append-only `events.jsonl` a run. The terminal, the pages and every other display are readers of it.
 
 An event is one JSON object a line with at least `time` (seconds since the epoch), `kind` and, where it belongs to
-one, `stage`. Kinds: `run_start`, `stage_start`, `stage_reuse`, `stage_wait`, `progress`, `metric`, `note`, `warning`,
-`stage_end`, `stage_failed`, `run_end`.
+one, `stage`. Kinds: `run_start`, `stage_start`, `stage_reuse`, `stage_wait`, `stage_part`, `progress`, `metric`,
+`note`, `warning`, `stage_end`, `stage_failed`, `run_end`.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from buril.core.events import EventLog
 from buril.core.stage import Stage
 from buril.core.store import Store, identity_of, key_of
 from buril.core.text import _
+from buril.core.workers import Unfinished
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class Run:
     artifacts: dict[str, Artifact]
     reused: frozenset[str]
     seconds: float
+    unfinished: Unfinished | None = None
+    """Set when this was one part of an array and other parts have yet to be done: the stages end before that one."""
 
 
 def run(
@@ -134,7 +137,7 @@ def run(
     made: dict[str, Artifact] = {}
     reused: set[str] = set()
     clock = time.monotonic()
-    outcome = "failed"
+    outcome, unfinished = "failed", None
     try:
         for stage in stages:
             made[stage.name], there = _one(stage, store, made, events)
@@ -142,6 +145,8 @@ def run(
             store.set_ref(name, {stage_name: artifact.link for stage_name, artifact in made.items()}, identifier)
         store.set_ref(name, _links(made), identifier, finished=True)
         outcome = "ok"
+    except Unfinished as part:
+        outcome, unfinished = "part", part
     except KeyboardInterrupt:
         outcome = "interrupted"
         raise
@@ -151,7 +156,7 @@ def run(
         if display:
             display.close()
         events.close()
-    return Run(name, identifier, made, frozenset(reused), seconds)
+    return Run(name, identifier, made, frozenset(reused), seconds, unfinished)
 
 
 def _links(made: Mapping[str, Artifact]) -> dict[str, Link]:
@@ -165,6 +170,10 @@ def _one(stage: Stage, store: Store, made: Mapping[str, Artifact], events: Event
     try:
         artifact, there = store.make(stage, inputs, events)
         done = True
+    except Unfinished as part:
+        done = True
+        events.emit("stage_part", stage.name, num_left=part.num_left)
+        raise
     finally:
         if not done:
             events.emit("stage_failed", stage.name)

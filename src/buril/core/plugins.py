@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "scanner": "buril.scanners",
     "sandbox": "buril.sandboxes",
     "generator": "buril.generators",
+    "engine": "buril.engines",
     "base": "buril.train.bases",
     "method": "buril.train.methods",
     "objective": "buril.train.objectives",

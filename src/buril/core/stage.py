@@ -24,9 +24,12 @@ class Output:
     """The folder a stage writes into. Whatever an interrupted attempt left there is still there: that is the resume.
 
     `folder` becomes the artifact. `scratch` is for the stage's own resume state and never part of the artifact.
+    `shared`: other processes write into it now; what looks left over by a crash may be theirs.
     """
 
-    def __init__(self, folder: Path, events: EventLog, stage: str, *, resumed: bool = False) -> None:
+    def __init__(
+        self, folder: Path, events: EventLog, stage: str, *, resumed: bool = False, shared: bool = False
+    ) -> None:
         self.folder = folder
         self.stage = stage
         self.resumed = resumed
@@ -37,7 +40,7 @@ class Output:
         self._events = events
         self._shown = 0.0
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.rglob(".*.tmp"):  # what a crash cut in the middle of a write
+        for leftover in () if shared else folder.rglob(".*.tmp"):  # what a crash cut in the middle of a write
             leftover.unlink()
 
     @property

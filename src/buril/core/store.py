@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +42,9 @@ from buril.core.artifact import (
 from buril.core.errors import BurilError
 from buril.core.estimate import Past
 from buril.core.events import EventLog
+from buril.core.lock import hold, is_held
 from buril.core.stage import Output, Stage
+from buril.core.workers import Listed, engine
 
 KEY_CHARS = 12
 RESERVED = ("refs", "runs", "completions")
@@ -136,22 +137,41 @@ class Store:
         key = key_of(identity, {name: artifact.digest for name, artifact in inputs.items()})
         if found := self.find(stage.name, key):
             return found, True
-        with _Guard(self.root, stage.name), self._lock(stage.name, key, events):
-            if found := self.find(stage.name, key):
-                return found, True
-            return self._run(stage, inputs, identity, key, events), False
+        with _Guard(self.root, stage.name):
+            return self._make(stage, inputs, identity, key, events)
+
+    def _make(
+        self, stage: Stage, inputs: Mapping[str, Artifact], identity: dict[str, Any], key: str, events: EventLog
+    ) -> tuple[Artifact, bool]:
+        """Run the stage alone; where the engine shares work, first help with what is listed, beside the others."""
+        shares = engine().shares
+        while True:
+            if shares:
+                with self._lock(stage.name, key, events, shared=True):
+                    if (partial := self._partial(stage.name, key)).exists():
+                        engine().help(Output(partial, events, stage.name, shared=True))
+            with self._lock(stage.name, key, events, wait=not shares) as alone:
+                if found := self.find(stage.name, key):
+                    return found, True
+                if alone:
+                    with suppress(Listed):
+                        return self._run(stage, inputs, identity, key, events), False
+
+    def _partial(self, stage: str, key: str) -> Path:
+        return self.root / stage / f".{key[:KEY_CHARS]}.partial"
 
     def _run(
         self, stage: Stage, inputs: Mapping[str, Artifact], identity: dict[str, Any], key: str, events: EventLog
     ) -> Artifact:
         final = self.folder(stage.name, key)
-        partial = final.with_name(f".{final.name}.partial")
+        partial = self._partial(stage.name, key)
         out = Output(partial, events, stage.name, resumed=partial.exists())
         (partial / MANIFEST).unlink(missing_ok=True)
         out.earlier = tuple(self._like(stage.name, identity))
         started, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
         work = stage.work(inputs)
-        metrics = stage.run(inputs, out)
+        with engine().at(out):
+            metrics = stage.run(inputs, out)
         out.finish()
         files = _hash_files(partial, out.rows)
         manifest = Manifest(
@@ -190,27 +210,14 @@ class Store:
         if folder.exists():
             folder.rename(folder.with_name(f".{folder.name}.damaged.{time.time_ns()}"))
 
-    @contextmanager
-    def _lock(self, stage: str, key: str, events: EventLog) -> Iterator[None]:
-        """Hold the lock of a key; while another process holds it, wait and say so once."""
+    def _lock(
+        self, stage: str, key: str, events: EventLog, *, shared: bool = False, wait: bool = True
+    ) -> AbstractContextManager[bool]:
+        """The lock of a key; see `buril.core.lock.hold`."""
         path = self.root / stage / f".{key[:KEY_CHARS]}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as handle:
-            said = False
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not said:
-                        handle.seek(0)
-                        events.emit("stage_wait", stage, holder=handle.read().strip())
-                        said = True
-                    time.sleep(0.2)
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
+        return hold(
+            path, shared=shared, wait=wait, waiting=lambda holder: events.emit("stage_wait", stage, holder=holder)
+        )
 
     # --- references
 
@@ -313,15 +320,7 @@ class Store:
             return problem.cause
 
     def _held(self, folder: Path) -> bool:
-        lock = folder.with_name(f".{folder.name.strip('.').split('.')[0]}.lock")
-        if not lock.exists():
-            return False
-        with lock.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_held(folder.with_name(f".{folder.name.strip('.').split('.')[0]}.lock"))
 
     def remove(self, path: Path) -> int:
         """Delete what `garbage` listed; gives the bytes freed. The manifest goes first: no half folder looks whole."""

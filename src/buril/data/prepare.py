@@ -32,7 +32,7 @@ from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.core.workers import each
 from buril.data import _scan
-from buril.data._earlier import COLLECTED, Earlier, Index, index
+from buril.data._earlier import COLLECTED, Earlier, index
 from buril.data.step import Numbers, Shared, Step
 from buril.data.steps.generated import Generated
 from buril.data.steps.quality import Quality
@@ -69,7 +69,7 @@ class Job(NamedTuple):
     scan: tuple[Ref, ...]
     fixed: dict[Number, int]
     target: Path
-    earlier: Index | None = None
+    earlier: Path | None = None
 
 
 class Done(NamedTuple):
@@ -179,7 +179,7 @@ class Prepare(Stage):
         if waiting:
             _scan.check(self.settings.scan)
         waiting = _numbered(waiting, jobs, self.settings.workers)
-        earlier = index(out.earlier, out.scratch / "earlier.npy") if waiting and out.earlier else None
+        earlier = index(out.earlier, out.scratch / "earlier") if waiting and out.earlier else None
         speeds = self._prepare([job._replace(earlier=earlier) for job in waiting], out, left_out, total)
         out.text("logs/speed.jsonl", "".join(canonical(item._asdict()).decode() + "\n" for item in speeds))
         collected = _signal_names([job.shard for job in jobs])

@@ -13,7 +13,7 @@ from buril.code import license
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.data.sources._patience import Patience
-from buril.data.sources.folder import NOT_SOURCE
+from buril.data.sources._listing import NOT_SOURCE
 
 API = "https://api.github.com"
 CODECOV, COVERALLS = "https://codecov.io", "https://coveralls.io"
