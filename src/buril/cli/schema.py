@@ -189,7 +189,18 @@ def _stage(stage: str, definitions: dict[str, Any]) -> dict[str, Any]:
             for name, owner in owners_in_train().items()
         }
         found["properties"] = {**added, **found.get("properties", {})}
+    if settings.others:
+        _name_plugins(settings, found)
     return {"description": _(STAGES[stage][1]), **_forms(settings, found)}
+
+
+def _name_plugins(settings: type[Settings], found: dict[str, Any]) -> None:
+    """Let the keys of a stage name plugins, beside its own."""
+    kind = plugin_kind(settings.model_fields[settings.others or ""])
+    assert kind is not None
+    for name in names(kind):
+        form = _forms(settings_of(kind, name), _object(settings_of(kind, name), f"{kind}.{name}", {}))
+        found["properties"].update(dict.fromkeys(_spellings(name), form))
 
 
 def _forms(settings: type[Settings], found: dict[str, Any]) -> dict[str, Any]:

@@ -162,7 +162,7 @@ class _Unit:
     def _look(self, node: Node, kind: str, place: str, scope: _Scope) -> None:
         """A node that is looked up: a name where one is listed, else what is inside it."""
         rules = self.rules
-        if node.type in rules.closed_kinds:
+        if node.type in rules.closed_kinds or self._spells(node):
             self.shut.update(word.decode() for word in _WORD.findall(node.text or b""))
         elif node.type == "identifier" and self._at(rules.refs, kind, place):
             self.places.append(_Place(_text(node), (node.start_byte, node.end_byte), scope))
@@ -171,6 +171,10 @@ class _Unit:
         elif node.is_named and node.type not in rules.other_kinds and not self._at(rules.other, kind, place):
             if not _is_text(node.type):
                 self.shut.update(word.decode() for word in _WORD.findall(node.text or b""))
+
+    def _spells(self, node: Node) -> bool:
+        function = node.child_by_field_name("function") if node.type == "call_expression" else None
+        return function is not None and _text(function) in self.rules.spelling
 
     def _declare(self, node: Node, scope: _Scope, known_from: int) -> None:
         """A declaration: the names in it, through patterns; anything else in it is looked up."""

@@ -33,6 +33,7 @@ class Rules:
         dynamic: words that reach variables by another way; the file is refused.
         marks: kinds beside a declared name that let others see it (annotations, TypeScript's `private x`).
         small: whether only names without capitals are declared by a pattern (Rust's constants look like bindings).
+        spelling: functions of the preprocessor that put the text of their arguments into the program.
         macros: whether a call in capitals may use names it is not given; the unit is left alone.
     """
 
@@ -52,6 +53,7 @@ class Rules:
     marks: frozenset[str] = frozenset()
     small: bool = False
     macros: bool = False
+    spelling: frozenset[str] = frozenset()
 
 
 def _places(*lines: str) -> frozenset[str]:
@@ -143,6 +145,7 @@ _C = Rules(
     other_kinds=_set("field_identifier statement_identifier primitive_type"),
     closed_kinds=_set("type_descriptor"),
     macros=True,
+    spelling=_set("assert static_assert _Static_assert"),
 )  # fmt: skip
 
 _CPP = replace(
