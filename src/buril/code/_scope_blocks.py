@@ -77,7 +77,7 @@ def _spelt(root: Node, rules: Rules) -> set[str]:
         if node.child_count == 0 and (_is_text(node.type) or node.type in _PREPROCESSOR):
             if "comment" not in node.type:
                 found.update(word.decode() for word in _WORD.findall(node.text or b""))
-        elif (node.type == "with_statement" and rules.dynamic) or (node.child_count == 0 and _text(node) in rules.dynamic):
+        elif rules.dynamic and (node.type == "with_statement" or _text(node) in rules.dynamic):
             raise Refused("dynamic_names", _text(node)[:20])
         pending.extend(node.children)
     return found
@@ -168,9 +168,10 @@ class _Unit:
             self.places.append(_Place(_text(node), (node.start_byte, node.end_byte), scope))
         elif node.child_count:
             self._node(node, scope)
-        elif node.is_named and node.type not in rules.other_kinds and not self._at(rules.other, kind, place):
-            if not _is_text(node.type):
-                self.shut.update(word.decode() for word in _WORD.findall(node.text or b""))
+        elif node.is_named and not (
+            node.type in rules.other_kinds or self._at(rules.other, kind, place) or _is_text(node.type)
+        ):
+            self.shut.update(word.decode() for word in _WORD.findall(node.text or b""))
 
     def _spells(self, node: Node) -> bool:
         function = node.child_by_field_name("function") if node.type == "call_expression" else None

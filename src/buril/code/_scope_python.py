@@ -15,9 +15,8 @@ from tree_sitter import Node
 
 from buril.code.scope import Refused, Span, Unit
 
-_DYNAMIC = frozenset(
-    "eval exec execfile locals vars globals dir _getframe currentframe f_locals f_globals co_varnames".split()
-)
+_DYNAMIC_TEXT = "eval exec execfile locals vars globals dir _getframe currentframe f_locals f_globals co_varnames"
+_DYNAMIC = frozenset(_DYNAMIC_TEXT.split())
 """Words that reach variables by another way than their names."""
 _WORD = re.compile(rb"[^\W\d]\w*", re.ASCII)
 _COMPREHENSIONS = ("list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression")
@@ -178,7 +177,9 @@ class _Unit:
                 self.shut.add(place.name)
             found.setdefault(place.name, []).append(place.span)
         closed = {name: tuple(sorted(set(spans))) for name, spans in found.items() if self._may(name)}
-        words = {word.decode("utf-8", "replace") for word in _WORD.findall(self.source[node.start_byte : node.end_byte])}
+        words = {
+            word.decode("utf-8", "replace") for word in _WORD.findall(self.source[node.start_byte : node.end_byte])
+        }
         return Unit(node.start_byte, node.end_byte, closed, frozenset(words - closed.keys()))
 
     def _may(self, name: str) -> bool:

@@ -62,7 +62,7 @@ def units(language: str, source: bytes, tree: Tree) -> list[Unit]:
         tree: their tree.
 
     Raises:
-        Refused: `no_rules` for a language that is not in `SCOPED`, `parse_errors`, `dynamic_names` with the word that
+        Refused: `no_rules` for a language that is not in `SCOPED`, `parse_errors`, `too_deep`, `dynamic_names` with the word that
             reaches variables by another way.
     """
     if language not in _RULES:
@@ -71,7 +71,11 @@ def units(language: str, source: bytes, tree: Tree) -> list[Unit]:
         raise Refused("parse_errors")
     found: Callable[[str, bytes, Node], Iterable[Unit]]
     found = import_module(f"buril.code.{_RULES[language]}").units
-    return sorted((unit for unit in found(language, source, tree.root_node) if unit.closed), key=lambda unit: unit.start)
+    try:
+        closed = [unit for unit in found(language, source, tree.root_node) if unit.closed]
+    except RecursionError:
+        raise Refused("too_deep") from None
+    return sorted(closed, key=lambda unit: unit.start)
 
 
 def rename(source: bytes, unit: Unit, names: Mapping[str, str]) -> bytes:
@@ -82,7 +86,8 @@ def rename(source: bytes, unit: Unit, names: Mapping[str, str]) -> bytes:
     new = set(names.values())
     assert len(new) == len(names) and not new & unit.taken and not new & (unit.closed.keys() - names.keys())
     edits = sorted((start, end, names[name].encode()) for name in names for start, end in unit.closed[name])
-    parts, done = [], 0
+    parts: list[bytes] = []
+    done = 0
     for start, end, text in edits:
         parts += (source[done:start], text)
         done = end

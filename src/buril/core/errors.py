@@ -170,7 +170,8 @@ MESSAGES: dict[str, Message] = {
         N_("for example comments: {{share: 0.1, glossary: glossary.yaml}}"),
     ),
     "D303": Message(
-        N_("the glossary `{path}` can't be read: {problem}"), N_("write a YAML file with a line `word: palabra` for each")
+        N_("the glossary `{path}` can't be read: {problem}"),
+        N_("write a YAML file with a line `word: palabra` for each"),
     ),
     "D304": Message(N_("`augment` names no augmenter"), N_("for example augment: {{rename: 0.1, syntax_noise: 0.02}}")),
     "D305": Message(

@@ -200,7 +200,10 @@ def expand(wanted: type[Settings], given: Any) -> Any:
     if wanted.others and isinstance(given, Mapping) and not given.keys() <= wanted.model_fields.keys():
         named = {name: value for name, value in given.items() if name not in wanted.model_fields}
         listed = PluginKind.listed(given.get(wanted.others))
-        return {**{k: v for k, v in given.items() if k not in named}, wanted.others: [*listed, *PluginKind.listed(named)]}
+        return {
+            **{k: v for k, v in given.items() if k not in named},
+            wanted.others: [*listed, *PluginKind.listed(named)],
+        }
     if wanted.shorthand and not isinstance(given, Mapping):
         return {wanted.shorthand: given}
     return given

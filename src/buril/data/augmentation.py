@@ -190,7 +190,8 @@ def _augment(job: Job, augmenters: Sequence[Augmenter]) -> int:
         for ref, chosen, augmenter in zip(job.plugins, job.chosen, augmenters, strict=True):
             if file.row_id not in chosen:
                 continue
-            found = _made(augmenter, file, random.Random(draw(job.seed, f"{ref.name}\0text", file.row_id)))
+            number = draw(job.seed, f"{ref.name}\0text", file.row_id)
+            found = _made(augmenter, file, random.Random(number))  # noqa: S311  chance for a copy, not for a key
             if isinstance(found, Made):
                 new = derived(file, found.content, by=ref.name)
                 rows.append(new)

@@ -91,7 +91,7 @@ class Augmenter(ABC):
         """A fingerprint (plain JSON) of what it reads from outside the store, a glossary say."""
         return None
 
-    def open(self, inputs: Inputs) -> None:
+    def open(self, inputs: Inputs) -> None:  # noqa: B027  most have nothing to get ready
         """Get ready: load a model, read a file. Called once, in the process that works."""
 
     @abstractmethod

@@ -42,9 +42,7 @@ def same_but_for_locals(first: str, second: str) -> bool:
 
 def _shape(tree: ast.AST) -> list[object]:
     """The nodes and constants of a tree in order; the names are for the compiler to judge."""
-    return [
-        (type(node).__name__, node.value if isinstance(node, ast.Constant) else None) for node in ast.walk(tree)
-    ]
+    return [(type(node).__name__, node.value if isinstance(node, ast.Constant) else None) for node in ast.walk(tree)]
 
 
 def _same(first: CodeType, second: CodeType, outer: dict[str, str]) -> bool:
@@ -82,7 +80,9 @@ def _note(names: dict[str, str], old: str, new: str) -> bool:
 def _same_constants(first: CodeType, second: CodeType, names: dict[str, str]) -> bool:
     """Compare the code objects inside, in their order; other constants are compared where they are loaded."""
     inner = [[item for item in code.co_consts if isinstance(item, CodeType)] for code in (first, second)]
-    return len(inner[0]) == len(inner[1]) and all(_same(*pair, names) for pair in zip(*inner, strict=True))
+    return len(inner[0]) == len(inner[1]) and all(
+        _same(one, two, names) for one, two in zip(inner[0], inner[1], strict=True)
+    )
 
 
 def _uses(code: CodeType) -> Iterator[_Use]:

@@ -28,7 +28,9 @@ from buril.generators._generator import Request
 
 _PROSE = re.compile(r"^(\s*(?:#+|//+[!/]?|/\*+|\*+(?!/)|--+|;+|%+|\"\"\"|''')?\s*)(.*?)(\s*(?:\*+/|\"\"\"|''')?\s*)$")
 """A line of a comment: what opens it, its words, what closes it."""
-_DIRECTIVE = re.compile(r"noqa|type:\s*ignore|pylint|eslint|SPDX|copyright|-\*-|go:|region|fmt:|pragma|@\w+|https?:", re.I)
+_DIRECTIVE = re.compile(
+    r"noqa|type:\s*ignore|pylint|eslint|SPDX|copyright|-\*-|go:|region|fmt:|pragma|@\w+|https?:", re.I
+)
 _ASK = "Translate this comment of a program into {to}. Answer with the translation alone, on one line.\n\n{text}"
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 
@@ -128,9 +130,7 @@ class Comments(Augmenter):
         asked = [prompt_of(self._generator, _ASK.format(to=self.settings.to, text=text)) for text in texts]
         requests = [Request(prompt, max_tokens=self.settings.max_tokens) for prompt in asked]
         answers = [found[0].text.strip() for found in self._generator.complete(requests)]
-        return [
-            answer if answer and "\n" not in answer else text for text, answer in zip(texts, answers, strict=True)
-        ]
+        return [answer if answer and "\n" not in answer else text for text, answer in zip(texts, answers, strict=True)]
 
 
 def read_glossary(path: Path) -> dict[str, str]:

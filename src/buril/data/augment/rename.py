@@ -15,14 +15,15 @@ from buril.data.augment._alpha import same_but_for_locals
 from buril.data.augmenter import Augmenter, AugmenterSettings, Made, Refusal
 from buril.data.step import PARSE_LIMIT_BYTES
 
-_WORDS_OF_THE_LANGUAGE = frozenset(
-    """abs all any as async await bin bool break bytes case catch chr class const continue def default del dict dir do
+_WORDS_TEXT = """
+    abs all any as async await bin bool break bytes case catch chr class const continue def default del dict dir do
     else enum eval exec export extends false filter float for format from func function get global hash hex id if
     import in input int interface is iter len let list long map match max min native new next nil None none not null
     object of oct open or ord package pass pow print private protected public range ref repr return reversed round self
     set short slice sorted static str struct sum super switch this throw true True False try tuple type typeof undefined
-    union unsafe use using var vars void where while with yield zip""".split()
-)
+    union unsafe use using var vars void where while with yield zip
+"""
+_WORDS_OF_THE_LANGUAGE = frozenset(_WORDS_TEXT.split())
 """Words that a language may give a meaning of its own: no local takes one that it had not."""
 
 

@@ -72,7 +72,7 @@ class SyntaxNoise(Augmenter):
 
     def _piece(self, language: str, source: bytes, drawn: random.Random) -> bytes | None:
         """The whole file where it is short, else one of its functions, from the start of its line on."""
-        if 0 < len(source.strip()) and len(source) <= self.settings.max_bytes:
+        if len(source.strip()) > 0 and len(source) <= self.settings.max_bytes:
             return source
         found = []
         for function in functions(parse(language, source), language):
