@@ -139,6 +139,7 @@ NETWORK = {"socket", "ssl", "http", "urllib.request", "ftplib", "smtplib", "teln
            "urllib3", "websockets", "huggingface_hub"}  # fmt: skip
 MAY_CONNECT = {
     "train/bases/hub.py": "a hub id asks for it",
+    "generators/openai.py": "the user names the URL of a teacher",
     "sandboxes/_worker.py": "a pair of local sockets to the jail, no address",
     "sandboxes/_launcher.py": "the jail's end of that pair",
     "testing/_evaluate.py": "a port of this machine that a sandbox must not reach",

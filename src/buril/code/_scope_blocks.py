@@ -77,7 +77,7 @@ def _spelt(root: Node, rules: Rules) -> set[str]:
         if node.child_count == 0 and (_is_text(node.type) or node.type in _PREPROCESSOR):
             if "comment" not in node.type:
                 found.update(word.decode() for word in _WORD.findall(node.text or b""))
-        elif rules.dynamic and (node.type == "with_statement" or _text(node) in rules.dynamic):
+        elif node.type == "with_statement" or (node.child_count == 0 and _text(node) in rules.dynamic):
             raise Refused("dynamic_names", _text(node)[:20])
         pending.extend(node.children)
     return found
@@ -132,7 +132,9 @@ class _Unit:
             here = inner
         for number, child in enumerate(node.children):
             place = node.field_name_for_child(number) or ""
-            if f"{kind} {place}" in rules.outer:
+            if f"{kind} {place}" in rules.outer and scope.above is None:
+                self.shut.add(_text(child))  # the unit's own name is seen from outside
+            elif f"{kind} {place}" in rules.outer:
                 self._declare(child, scope, self._known_from(node, child))
             elif self._at(rules.binds, kind, place) and not _is_assignment(node):
                 self._declare(child, self._home(node, here), self._known_from(node, child))

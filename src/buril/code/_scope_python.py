@@ -248,7 +248,8 @@ class _Unit:
             inner.bound.add(_text(name))
             self._identifier(name, inner)
             by_position = positional and _text(name) not in self.facts.keywords
-            if not (starred or before_slash or by_position):
+            annotated = child.child_by_field_name("type") is not None  # then `__annotations__` tells its name
+            if annotated or not (starred or before_slash or by_position):
                 self.shut.add(_text(name))
             for part in (child.child_by_field_name("type"), child.child_by_field_name("value")):
                 if part is not None:

@@ -21,7 +21,7 @@ class Rules:
         functions: kinds that are a unit where no other is around them.
         scopes: kinds that end the life of what is declared in them, functions left out.
         binds: places that declare, as `kind field`; what stands there may be a pattern.
-        hoists: those of `binds` whose names live in the whole function (`var`).
+        hoists: kinds of two nodes, one in the other, whose names live in the whole function (`var`).
         outer: those of `binds` that are a function's own name, which lives around it.
         patterns: kinds that only group or mark what is declared in them, as `kind field`.
         refs: places where a name is looked up.
@@ -73,7 +73,7 @@ _ECMASCRIPT = Rules(
     binds=_places("variable_declarator: name; for_in_statement: left; catch_clause: parameter; formal_parameters",
                   "arrow_function: parameter; function_declaration: name; generator_function_declaration: name",
                   "required_parameter: pattern; optional_parameter: pattern"),
-    hoists=_places("variable_declaration variable_declarator"),
+    hoists=frozenset({"variable_declaration variable_declarator"}),
     outer=_places("function_declaration: name; generator_function_declaration: name"),
     patterns=_places("array_pattern; object_pattern; rest_pattern; assignment_pattern: left; pair_pattern: value",
                      "object_assignment_pattern: left; formal_parameters"),

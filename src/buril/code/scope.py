@@ -62,7 +62,8 @@ def units(language: str, source: bytes, tree: Tree) -> list[Unit]:
         tree: their tree.
 
     Raises:
-        Refused: `no_rules` for a language that is not in `SCOPED`, `parse_errors`, `too_deep`, `dynamic_names` with the word that
+        Refused: `no_rules` for a language that is not in `SCOPED`, `parse_errors`, `too_deep`, `dynamic_names`
+            with the word that
             reaches variables by another way.
     """
     if language not in _RULES:

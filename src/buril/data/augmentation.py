@@ -74,6 +74,7 @@ class Augment(Stage):
             if not self.plugins:
                 raise BurilError("D304")
             for ref in self.plugins:
+                ref.make()  # one that can't be made is refused with the rest of the settings
                 able = plugin("augment", ref.name).languages or tuple(languages())
                 for name in ref.settings.languages:  # type: ignore[attr-defined]  # AugmenterSettings has them
                     if name not in able:

@@ -1,8 +1,8 @@
 """Synthesise: pairs of instruction and code that a larger model writes about real functions, each proved before kept.
 
-A candidate is kept when its tests pass on its code and fail on a stub, both inside the sandbox with the expected values
-kept outside; when no scanner objects; when it copies neither its seed nor another row; and when it has nothing in common
-with the held-out parts. All others stand in `dropped.parquet` with the reason. Each answer is kept by the digest of
+A candidate is kept when its tests pass on its code and fail on a stub, inside the sandbox, the expected values
+kept outside; when no scanner objects; when it copies neither its seed nor another row; and when it shares nothing with
+the held-out parts. All others stand in `dropped.parquet` with the reason. Each answer is kept by the digest of
 what was asked, so a run that was interrupted pays for no answer twice.
 
 It does not judge whether a task is interesting, and its tests are the teacher's: they prove that the code does what the

@@ -1,7 +1,7 @@
 """OpenAI: any server that speaks the OpenAI HTTP API (vLLM, llama.cpp, Ollama, LM Studio, a provider), no SDK needed.
 
 Two forms are spoken: `chat` (`POST /chat/completions`) and `completions` (`POST /completions`), without streaming.
-What is passing (no connection, a time-out, 408, 409, 425, 429, 5xx, an answer that is no JSON of the API) is tried again
+What is passing (no connection, a time-out, 408, 409, 425, 429, 5xx, an answer that is not of the API) is tried again
 with a wait that doubles, or as long as `Retry-After` says; anything else ends with the server's own words.
 
 It can't score: the API gives no log-probabilities of a text that it is given, and those of an answer differ from server

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import yaml
-from pydantic import model_validator
 from tree_sitter import Node, Tree
 
 from buril.code.codefile import CodeFile
@@ -67,14 +66,10 @@ class Comments(Augmenter):
         max_tokens: int = 120
         """Tokens of one translated line, at most."""
 
-        @model_validator(mode="after")
-        def _one_of_two(self) -> Comments.Settings:
-            if (self.glossary is None) == (self.generator is None):
-                raise BurilError("D302")
-            return self
-
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
+        if (settings.glossary is None) == (settings.generator is None):
+            raise BurilError("D302")
         self.alone = settings.generator is not None  # type: ignore[misc]  # one with a glossary works in any process
         self._glossary: dict[str, str] | None = None
         self._generator: Any = None

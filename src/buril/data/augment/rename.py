@@ -48,8 +48,10 @@ class Rename(Augmenter):
         """Names that must change, else the copy would teach next to nothing new."""
 
     def make(self, file: CodeFile, drawn: random.Random) -> Made | Refusal:
-        """The file with its locals renamed; refuses `too_large`, `few_names`, `not_proved` and what scopes refuse."""
+        """The file with its locals renamed; refuses `too_large`, `few_names`, `not_proved`, and what scopes do."""
         source = file.content.encode("utf-8", "surrogatepass")
+        if file.language not in SCOPED:
+            return Refusal("no_rules", file.language)
         if len(source) > PARSE_LIMIT_BYTES:
             return Refusal("too_large", str(len(source)))
         tree = parse(file.language, source)
@@ -111,14 +113,14 @@ def _is_proved(
     again = parse(file.language, result)
     if not same_shape(tree, again):
         return False
+    if file.language == "python":
+        return same_but_for_locals(file.content, result.decode("utf-8", "surrogatepass"))
     try:
         after = units(file.language, result, again)
     except Refused:
         return False
     wanted = [_counts(unit, plan) for unit, plan in zip(found, plans, strict=True)]
-    if wanted != [_counts(unit, {}) for unit in after]:
-        return False
-    return file.language != "python" or same_but_for_locals(file.content, result.decode("utf-8", "surrogatepass"))
+    return wanted == [_counts(unit, {}) for unit in after]
 
 
 def _counts(unit: Unit, plan: dict[str, str]) -> dict[str, int]:

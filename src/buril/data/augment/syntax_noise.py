@@ -12,6 +12,7 @@ from tree_sitter import Tree
 from buril.code.codefile import CodeFile
 from buril.code.language import languages
 from buril.code.parse import functions, parse
+from buril.data._seeds import parsed
 from buril.data.augmenter import Augmenter, AugmenterSettings, Made, Refusal, pair
 from buril.data.step import PARSE_LIMIT_BYTES
 
@@ -56,11 +57,11 @@ class SyntaxNoise(Augmenter):
         if piece is None:
             return Refusal("no_piece")
         tree = parse(file.language, piece)
-        if tree.root_node.has_error:
+        if tree.root_node.has_error or _fails(file.language, piece):
             return Refusal("parse_errors")
         for slip in [drawn.choice(self.settings.slips) for _try in range(_TRIES)]:
             broken = _SLIPS[slip](piece, _tokens(tree), drawn)
-            if broken is None or broken == piece or not parse(file.language, broken).root_node.has_error:
+            if broken is None or broken == piece or not _fails(file.language, broken):
                 continue
             try:
                 task = INSTRUCTION.format(language=file.language) + "\n" + broken.decode("utf-8", "surrogatepass")
@@ -80,6 +81,13 @@ class SyntaxNoise(Augmenter):
             if not source[start : function.start_byte].strip() and function.end_byte - start <= self.settings.max_bytes:
                 found.append(_dedented(source[start : function.end_byte]))
         return drawn.choice(found) if found else None
+
+
+def _fails(language: str, text: bytes) -> bool:
+    """Whether a text does not parse; Python's own parser judges Python, as its grammar forgives indentation."""
+    if language == "python":
+        return parsed(text.decode("utf-8", "replace")) is None
+    return parse(language, text).root_node.has_error
 
 
 def _dedented(text: bytes) -> bytes:
