@@ -25,7 +25,7 @@ _GROUPS = ("pattern_list", "tuple_pattern", "list_pattern", "expression_list", "
 _KEYLESS = frozenset({b"sorted", b"min", b"max", b"map", b"filter", b"reduce", b"sort"})
 """Calls that hand their function arguments by position only."""
 _RECEIVERS = frozenset({"self", "cls", "mcs", "mcls"})
-_STUBBORN = ("type_alias_statement", "exec_statement", "print_statement", "type_parameter")
+_STUBBORN = ("type_alias_statement", "exec_statement", "print_statement")
 """Statements of Python 2, and what only the newest grammars scope: the file is refused."""
 
 
@@ -114,7 +114,7 @@ def _read(source: bytes, root: Node) -> _File:
         if node.type in ("string_content", "comment"):
             if node.type == "string_content" or b"type:" in (node.text or b""):
                 texts.update(word.decode() for word in _WORD.findall(node.text or b""))
-        elif node.type in _STUBBORN:
+        elif node.type in _STUBBORN or node.child_by_field_name("type_parameters") is not None:
             raise Refused("dynamic_names", node.type)
         elif node.type == "interpolation" and any(child.type == "=" for child in node.children):
             texts.update(word.decode() for word in _WORD.findall(node.text or b""))
