@@ -29,8 +29,9 @@ _ASK: dict[Kind, str] = {
     "one function `solve` that uses only the standard library. Then: " + _TESTS,
 }
 _BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
-_TASK = re.compile(r"^\W*task\W*:?\W*$|^\W*task\s*:\s*", re.IGNORECASE | re.MULTILINE)
-_END_OF_TASK = re.compile(r"^\W*(?:tests|solution)\b\W*:?\W*$|```", re.IGNORECASE | re.MULTILINE)
+_MARKS = r"[#*_: \t]{0,8}"
+_TASK = re.compile(rf"^{_MARKS}task(?:{_MARKS}$|[ \t]?:)", re.IGNORECASE | re.MULTILINE)
+_END_OF_TASK = re.compile(rf"^{_MARKS}(?:tests|solution){_MARKS}$|```", re.IGNORECASE | re.MULTILINE)
 MIN_TASK_CHARS = 30
 
 

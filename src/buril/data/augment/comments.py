@@ -25,8 +25,9 @@ from buril.data.step import PARSE_LIMIT_BYTES
 from buril.data.teacher import is_remote, open_generator, prompt_of
 from buril.generators._generator import Request
 
-_PROSE = re.compile(r"^(\s*(?:#+|//+[!/]?|/\*+|\*+(?!/)|--+|;+|%+|\"\"\"|''')?\s*)(.*?)(\s*(?:\*+/|\"\"\"|''')?\s*)$")
-"""A line of a comment: what opens it, its words, what closes it."""
+_OPENING = re.compile(r"""\s*(?:#+|//+[!/]?|/\*+|\*+(?!/)|--+|;+|%+|\"{3}|'{3})?[ \t]*""")
+"""What stands before the words of a line."""
+_CLOSINGS = ("*/", '"""', "'''", "-->")
 _DIRECTIVE = re.compile(
     r"noqa|type:\s*ignore|pylint|eslint|SPDX|copyright|-\*-|go:|region|fmt:|pragma|@\w+|https?:", re.I
 )
@@ -163,12 +164,22 @@ def _lines(tree: Tree, source: bytes, language: str) -> list[_Line]:
     for start, end in spans:
         at = start
         for line in source[start:end].split(b"\n"):
-            match = _PROSE.match(line.decode("utf-8", "replace"))
-            if match and _LETTERS.search(match[2]) and not _DIRECTIVE.search(line.decode("utf-8", "replace")):
-                first = at + len(match[1].encode())
-                found.append(_Line(first, first + len(match[2].encode()), match[2]))
+            words, before = _words(line.decode("utf-8", "replace"))
+            if _LETTERS.search(words) and not _DIRECTIVE.search(line.decode("utf-8", "replace")):
+                first = at + len(before.encode())
+                found.append(_Line(first, first + len(words.encode()), words))
             at += len(line) + 1
     return found if all(source[item.start : item.end].decode("utf-8", "replace") == item.text for item in found) else []
+
+
+def _words(line: str) -> tuple[str, str]:
+    """The words of a line of a comment, without what closes it, and what stands before them."""
+    opening = _OPENING.match(line)
+    before = opening[0] if opening else ""
+    words = line[len(before) :].rstrip()
+    for closing in _CLOSINGS:
+        words = words.removesuffix(closing)
+    return words.rstrip(" \t*"), before
 
 
 def _docstrings(tree: Tree) -> list[tuple[int, int]]:
