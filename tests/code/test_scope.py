@@ -155,7 +155,10 @@ def test_python_packages_mean_the_same_when_every_local_is_renamed() -> None:
             found = units("python", source, parse("python", source))
         except (UnicodeDecodeError, Refused):
             continue
-        new = rotated("python", source)
+        new = source
+        for unit in reversed(found):
+            old = sorted(unit.closed)
+            new = rename(new, unit, dict(zip(old, [*old[1:], old[0]], strict=True)) if old[1:] else {old[0]: "zz"})
         if new == source:
             continue
         assert same_but_for_locals(text, new.decode()), path
@@ -280,7 +283,7 @@ def test_java_compiles_to_the_same_bytes(tmp_path: Path) -> None:
     made = []
     for name, change in (("a", bytes), ("b", lambda source: rotated("java", source))):
         (tmp_path / name).mkdir()
-        for number, text in enumerate(tasks("java", 3)):
+        for number, text in enumerate(tasks("java", 2)):
             folder = tmp_path / name / str(number)
             folder.mkdir()
             (folder / "Main.java").write_bytes(change(text.encode()))

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from buril.audit import lineage
 from buril.audit.derived import derived_of, derived_rows, origin_of
 from buril.chain import Chain
 from buril.code.codefile import CodeFile, write_rows
@@ -207,6 +208,23 @@ def test_pack_reads_what_was_made() -> None:
     assert alone["pack"].needs() == ("split", "tokenizer")
     assert both["pack"].needs() == ("split", "tokenizer", "augment") and both["augment"].needs() == ("split",)
     assert [*both].index("augment") < [*both].index("pack")
+
+
+def test_made_rows_are_packed_with_the_training_part(tmp_path: Path, make_artifact: Callable[..., Artifact]) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    from buril.tokens.pack import Pack
+    from tests.train.small import write_tokenizer
+
+    given = {"split": split(tmp_path / "split", count=2), "tokenizer": write_tokenizer(tmp_path / "tokenizer")}
+    given["augment"] = make_artifact(stage(rename=1.0, workers=1), given)
+    packed = make_artifact(Pack(Pack.Settings(also=("augment",), workers=1)), given)
+    spans = [span for row in table(packed, "train.parquet") for span in row["spans"]]  # type: ignore[attr-defined]
+    read = {span["row_id"] for span in spans}
+    rows = {file.row_id for name in ("split", "augment") for file in contents(given[name], "train/*.parquet")}
+    assert read == rows and len(contents(given["augment"], "train/*.parquet")) > 3
+    assert not table(packed, "valid.parquet")
+    learnt = lineage.learnt_rows({**given, "pack": packed})
+    assert learnt is not None and set(learnt[0]["row_id"].to_pylist()) == rows and learnt[1] == "pack"
 
 
 # --- rename
