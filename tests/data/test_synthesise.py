@@ -353,7 +353,7 @@ def test_a_small_local_model_ends_well(tmp_path: Path, given: Artifact, make_art
 
     base = make_artifact(Base(Base.Settings.model_validate({"base": "smollm2-135m"})))
     tokenizer = make_artifact(Tokenizer(Tokenizer.Settings()), {"base": base, "split": given})
-    told = stage(None, generator="transformers", answer_tokens=60, kinds=["instruct", "invent"], max_questions=2)
+    told = stage(None, generator="transformers", answer_tokens=24, kinds=["instruct", "invent"], max_questions=2)
     artifact = make_artifact(told, {"split": given, "base": base, "tokenizer": tokenizer})
     summary = json.loads(artifact.path("summary.json").read_text())
     assert summary["questions"] == 2 and summary["tokens_out"] > 0 and summary["tokens_in"] > 100
