@@ -358,4 +358,4 @@ def test_a_small_local_model_ends_well(tmp_path: Path, given: Artifact, make_art
     summary = json.loads(artifact.path("summary.json").read_text())
     assert summary["questions"] == 2 and summary["tokens_out"] > 0 and summary["tokens_in"] > 100
     assert summary["rows"] + sum(summary["dropped"].values()) == 2
-    assert summary["teacher"] == "transformers:smollm2-135m"
+    assert summary["teacher"] == "transformers:SmolLM2-135M-Instruct"
