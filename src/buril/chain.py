@@ -27,6 +27,8 @@ STAGES: dict[str, tuple[str, str]] = {
     "select": ("buril.data.select:Select", N_("apply licences and thresholds; keep what was dropped with its reason")),
     "split": ("buril.data.split:Split", N_("train, validation and test parts that share nothing")),
     "dataset": ("buril.data.dataset:Dataset", N_("the split as a data set to publish: card, Croissant, mixture")),
+    "augment": ("buril.data.augmentation:Augment", N_("further training texts made of the training part")),
+    "synthesise": ("buril.data.synthesise:Synthesise", N_("pairs that a larger model writes, run and scanned")),
     "base": ("buril.train.base:Base", N_("the base model as a plain checkpoint")),
     "tokenizer": ("buril.tokens.tokenizer:Tokenizer", N_("the base's tokenizer, or one trained on this code")),
     "pack": ("buril.tokens.pack:Pack", N_("fill-in-the-middle and packing; every token keeps its file")),
@@ -34,6 +36,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
 }
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
+ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
 LENGTH = "max_length"  # the key of `train:` that `pack` follows, and the context of a model from scratch
 
 
@@ -187,8 +190,10 @@ class Chain:
             fields = stage_class("train").Settings.model_fields
             others = (*FROM_TRAIN, LENGTH)
             return {key: value for key, value in given.items() if key not in others or key in fields}, (name,)
-        if name == "pack" and LENGTH in train and (given is None or LENGTH not in given):
-            return {**(given or {}), LENGTH: train[LENGTH]}, (name,)
+        if name == "pack" and (given is None or isinstance(given, dict)):
+            also = [stage for stage in ALSO if stage in values]
+            told = {**({LENGTH: train[LENGTH]} if LENGTH in train else {}), **({"also": also} if also else {})}
+            return {**told, **(given or {})}, (name,)
         return given, (name,)
 
     def _base_path(self, value: Any) -> Any:

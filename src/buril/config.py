@@ -161,7 +161,7 @@ def validate(
     if isinstance(given, dict):
         given = {**(defaults or {}), **given}
         given = {
-            key: _field(wanted.model_fields.get(key), value, document, place if short else (*place, key))
+            key: _field(wanted.model_fields.get(key), value, document, _place(wanted, key, place, short=short))
             for key, value in given.items()
         }
     try:
@@ -171,6 +171,11 @@ def validate(
     except BurilError as problem:  # from a validator of the settings, which knows the value but not its place
         where = problem.where or document.where(place)
         raise BurilError(problem.code, where=where, **problem.values) from problem
+
+
+def _place(wanted: type[Settings], key: str, place: Place, *, short: bool) -> Place:
+    """Where a field's value stands: where the settings do, for a short form and for plugins named by keys of theirs."""
+    return place if short or key == wanted.others else (*place, key)
 
 
 def _field(info: FieldInfo | None, value: Any, document: Document, place: Place) -> Any:
@@ -207,6 +212,8 @@ def _plugin(kind: str, item: Any, document: Document, place: Place) -> Any:
     elif isinstance(item, dict) and len(item) == 1:
         ((name, given),) = item.items()
         inner = (*place, name)
+        if inner not in document.places and place and isinstance(place[-1], int):  # named by a key of the stage
+            inner = (*place[:-1], name)
     else:
         raise BurilError(
             "C002",

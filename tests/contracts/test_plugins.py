@@ -89,6 +89,18 @@ def test_step(name: str) -> None:
     testing.check_step(plugin("step", name))
 
 
+@pytest.mark.parametrize("name", own("augment"))
+def test_augment(name: str, tmp_path: Path) -> None:
+    found = plugin("augment", name)
+    if name == "comments":
+        (tmp_path / "glossary.yaml").write_text("sum: suma\nall: todos\nprices: precios\n")
+        made = found(found.Settings(glossary=tmp_path / "glossary.yaml"))
+    else:
+        made = found(found.Settings())
+    made.open({})
+    testing.check_augment(made)
+
+
 @pytest.mark.parametrize("name", own("scanner"))
 def test_scanner(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "semgrep":  # a program of its own
@@ -255,6 +267,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize("name", own("generator"))
 def test_generator(model: Path, name: str) -> None:
     found = plugin("generator", name)
+    if getattr(found, "remote", False):
+        from tests.generators.api import Api
+
+        with Api() as api:
+            testing.check_generator(found(found.Settings(url=api.url, model="canned")))
+        return
     made = found(found.Settings(device="cpu"))
     made.open(model / "base", model / "tokenizer")
     testing.check_generator(made)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from buril.audit.derived import derived_of, derived_rows, origin_of
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError, nearest
 from buril.core.store import Store
@@ -66,6 +67,7 @@ def stories(chain: Mapping[str, Artifact], file: str, limit: int = 20) -> list[F
     """
     if "collect" not in chain:
         raise BurilError("S007", stage="collect")
+    file = origin_of(chain, file) or file  # a row that was made of a file tells that file's story
     found = [row for table in _collected(chain["collect"]) for row in _matching(table, file)]
     if not found:
         paths = sorted({path for table in _collected(chain["collect"]) for path in table.column("path").to_pylist()})
@@ -109,8 +111,11 @@ def _story(chain: Mapping[str, Artifact], row: dict[str, Any]) -> FileStory:
     if "split" in chain and (assigned := _one(chain["split"], "assignment.parquet", row["row_id"])):
         part = assigned["part"]
         moments.append(Moment("split", "kept", part, assigned.get("unit") or ""))
+    made = derived_of(chain, row["row_id"])
+    moments += [Moment(item["stage"], "noted", f"{item['by']}: {item['row_id']}", item["detail"]) for item in made]
     if "pack" in chain and part:
-        tokens, sequences = _packed(chain["pack"], row["row_id"])
+        row_ids = [row["row_id"], *(item["row_id"] for item in made)]
+        tokens, sequences = _packed(chain["pack"], row_ids)
         moments.append(Moment("pack", "kept" if tokens else "noted", f"{tokens} tokens", f"{sequences} sequences"))
     return FileStory(**row, moments=tuple(moments), part=part, tokens=tokens)
 
@@ -159,13 +164,14 @@ def _select(chain: Mapping[str, Artifact], row_id: str) -> Iterator[Moment]:
         yield Moment("select", "dropped", f"{row['step']}: {row['reason']}", row["detail"])
 
 
-def _packed(pack: Artifact, row_id: str) -> tuple[int, int]:
+def _packed(pack: Artifact, row_ids: list[str]) -> tuple[int, int]:
+    """Tokens and sequences of a row and of what was made of it."""
     tokens = sequences = 0
     for name in ("train.parquet", "valid.parquet"):
         spans = pq.read_table(pack.path(name), columns=["spans"]).column("spans")
         flat = pc.list_flatten(spans)
         parents = pc.list_parent_indices(spans)
-        mask = pc.equal(pc.struct_field(flat, "row_id"), row_id)
+        mask = pc.is_in(pc.struct_field(flat, "row_id"), value_set=pa.array(row_ids, pa.string()))
         tokens += pc.sum(pc.struct_field(flat, "length").filter(mask)).as_py() or 0
         sequences += len(pc.unique(parents.filter(mask)))
     return tokens, sequences
@@ -226,6 +232,7 @@ def learnt_rows(chain: Mapping[str, Artifact]) -> tuple[pa.Table, str] | None:
         return None
     columns = ["row_id", "repo", "commit", "license", "bytes"]
     tables = [pq.read_table(path, columns=columns) for path in chain["split"].files("train/*.parquet")]
+    tables += derived_rows(chain, columns)
     if not tables:
         return None
     table = pa.concat_tables(tables)
@@ -261,11 +268,16 @@ def origin(chain: Mapping[str, Artifact]) -> Origin | None:
 
 
 def models_with(store: Store, row_id: str) -> list[tuple[Artifact, int]]:
-    """Every trained model in the store whose weights had read a row, with the number of its tokens, repeats counted."""
+    """Every trained model in the store whose weights had read a row or what was made of it, with the number of tokens.
+
+    Repeats are counted.
+    """
     found = []
     for train in store.artifacts("train"):
-        if row := _one(train, "seen.parquet", row_id):
-            found.append((train, int(row["tokens"])))
+        row_ids = [row_id, *(item["row_id"] for item in derived_of(ancestors(store, train), row_id))]
+        rows = [row for name in row_ids if (row := _one(train, "seen.parquet", name))]
+        if rows:
+            found.append((train, sum(int(row["tokens"]) for row in rows)))
     return found
 
 

@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from buril.chain import FROM_TRAIN, LENGTH, STAGES, Top, stage_class
 from buril.core.errors import BurilError
-from buril.core.plugins import PluginKind, Ref, names, settings_of
+from buril.core.plugins import PluginKind, Ref, names, plugin, settings_of
 from buril.core.settings import Settings
 from buril.core.text import _
 
@@ -189,7 +189,20 @@ def _stage(stage: str, definitions: dict[str, Any]) -> dict[str, Any]:
             for name, owner in owners_in_train().items()
         }
         found["properties"] = {**added, **found.get("properties", {})}
+    if settings.others:
+        _name_plugins(settings, found, definitions)
     return {"description": _(STAGES[stage][1]), **_forms(settings, found)}
+
+
+def _name_plugins(settings: type[Settings], found: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Let the keys of a stage name plugins, beside its own."""
+    kind = plugin_kind(settings.model_fields[settings.others or ""])
+    assert kind is not None
+    for name in names(kind):
+        told = settings_of(kind, name)
+        about = (plugin(kind, name).__doc__ or "").strip().split("\n")[0]
+        form = {"description": about, **_forms(told, _object(told, f"{kind}.{name}", definitions))}
+        found["properties"].update(dict.fromkeys(_spellings(name), form))
 
 
 def _forms(settings: type[Settings], found: dict[str, Any]) -> dict[str, Any]:

@@ -361,6 +361,38 @@ MESSAGES: dict[str, Message] = {
             "a file of semgrep rules is a mapping with a list `rules`; try it with `semgrep --validate --config {path}`"
         ),
     ),
+    # --- data: augment, synthesise, remote generators (D3xx)
+    "D301": Message(N_("the augmenter `{plugin}` can't do the language `{language}`"), N_("{suggestion}")),
+    "D302": Message(
+        N_("`augment.comments` needs a `glossary` or a `generator`, and only one of them"),
+        N_("for example comments: {{share: 0.1, glossary: glossary.yaml}}"),
+    ),
+    "D303": Message(
+        N_("the glossary `{path}` can't be read: {problem}"),
+        N_("write a YAML file with a line `word: palabra` for each"),
+    ),
+    "D304": Message(N_("`augment` names no augmenter"), N_("for example augment: {{rename: 0.1, syntax_noise: 0.02}}")),
+    "D305": Message(
+        N_("`synthesise.max_usd` is set, but neither price of a token is"),
+        N_("set `usd_per_million_in` and `usd_per_million_out` to what the teacher's provider asks"),
+    ),
+    "D310": Message(
+        N_("`key` of the generator `openai` must name a variable: {problem}"),
+        N_("write `key: env:NAME` and export NAME=…; a key never stands in a YAML"),
+    ),
+    "D311": Message(
+        N_("the server `{url}` gave no answer after {tries} tries: {problem}"),
+        N_("check `url`, or run again later: answers that came are kept"),
+        EXIT_PREREQUISITE,
+    ),
+    "D312": Message(
+        N_("the server `{url}` refused the request ({status}): {problem}"),
+        N_("check `model`, `key` and `api` of the generator `openai`"),
+        EXIT_PREREQUISITE,
+    ),
+    "D313": Message(
+        N_("the generator `openai` can't do this: {what}"), N_("use an engine of this machine, such as `transformers`")
+    ),
     # --- data: explore, export, data sets (D32x)
     "D320": Message(
         N_("`{stage}` has no training, validation or test part to export"),

@@ -24,6 +24,7 @@ from buril.core.settings import Settings
 KINDS: dict[str, str] = {
     "source": "buril.data.sources",
     "step": "buril.data.steps",
+    "augment": "buril.data.augment",
     "language": "buril.code.languages",
     "scanner": "buril.scanners",
     "sandbox": "buril.sandboxes",
@@ -173,6 +174,13 @@ class PluginKind:
             return tuple(self._one({name: item}) for name, item in value.items())
         return self._one(value)
 
+    @staticmethod
+    def listed(value: Any) -> list[Any]:
+        """What names plugins as a list of items; a mapping of several names is several items."""
+        if isinstance(value, Mapping):
+            return [{name: item} for name, item in value.items()]
+        return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+
     def _one(self, item: Any) -> Any:
         if isinstance(item, str):
             return Ref(kind=self.kind, name=normal(item), settings=settings_of(self.kind, item)())
@@ -184,9 +192,19 @@ class PluginKind:
 
 
 def expand(wanted: type[Settings], given: Any) -> Any:
-    """The mapping that a short value stands for: nothing → {}, a bare list or value → `{shorthand: value}`."""
+    """The mapping that a short value stands for: nothing → {}, a bare list or value → `{shorthand: value}`.
+
+    Keys that name plugins (`others`) are gathered: `{rename: 0.1, seed: 3}` → `{plugins: {rename: 0.1}, seed: 3}`.
+    """
     if given is None:
         return {}
+    if wanted.others and isinstance(given, Mapping) and not given.keys() <= wanted.model_fields.keys():
+        named = {name: value for name, value in given.items() if name not in wanted.model_fields}
+        listed = PluginKind.listed(given.get(wanted.others))
+        return {
+            **{k: v for k, v in given.items() if k not in named},
+            wanted.others: [*listed, *PluginKind.listed(named)],
+        }
     if wanted.shorthand and not isinstance(given, Mapping):
         return {wanted.shorthand: given}
     return given

@@ -31,6 +31,8 @@ class Settings(BaseModel):
 
     shorthand: ClassVar[str | None] = None
     """The field that a bare list or a bare value stands for in the YAML (`collect: [...]`)."""
+    others: ClassVar[str | None] = None
+    """The field of plugins that keys which are no field are names of (`augment: {rename: 0.1}`)."""
 
     def identity(self) -> dict[str, Any]:
         """The fields that bear identity, as plain JSON with sorted keys; nested settings drop their runtime too."""

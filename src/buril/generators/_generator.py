@@ -37,13 +37,15 @@ class Completion:
     """What was written. `tokens` are the ids as sampled, what was cut at a stop string included, the end token not.
 
     `finish_reason`: `eos` the model ended it, `stop` a stop string was met, `length` the limit was.
-    `logprob` is the sum of the natural log-probabilities of `tokens` and of the end token, at temperature 1.
+    `logprob` is the sum of the natural log-probabilities of `tokens` and of the end token, at temperature 1; NaN from
+    an engine that does not know it. `usage` are the tokens of the prompt and of the answer as a server counted them.
     """
 
     text: str
     tokens: tuple[int, ...]
     finish_reason: Literal["eos", "stop", "length"]
     logprob: float
+    usage: tuple[int, int] | None = None
 
 
 class Generator(Protocol):

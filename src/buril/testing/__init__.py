@@ -11,6 +11,7 @@ Example:
 They are no substitute for tests of what a plugin computes: a scanner that finds the wrong thing passes.
 """
 
+from buril.testing._augment import check_augment
 from buril.testing._common import check_imports, check_plugin
 from buril.testing._data import check_language, check_scanner, check_source, check_step
 from buril.testing._engine import check_engine
@@ -18,6 +19,7 @@ from buril.testing._evaluate import check_generator, check_metric, check_sandbox
 from buril.testing._train import check_base, check_method, check_objective, tiny_model
 
 __all__ = [
+    "check_augment",
     "check_base",
     "check_engine",
     "check_generator",

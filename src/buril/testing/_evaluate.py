@@ -233,12 +233,17 @@ _JAVASCRIPT = """function total(items) {
 def check_generator(generator: Any) -> None:
     """An open generator answers in order and in number, keeps to limits, and gives the same for the same seed.
 
+    One that answers from elsewhere (`remote`) may refuse what is about token ids and scores, by an error of buril.
+
     Args:
         generator: a generator whose model is open, or the class of one that needs none; what it writes does not matter.
             Filling in the middle and chats are left out: not every model can do them.
     """
     check_plugin("generator", generator)
     generator = make(generator)
+    if getattr(class_of(generator), "remote", False):
+        _check_remote(generator)
+        return
     ids = generator.encode("def add(a, b):\n    return a + b\n")
     expect(ids and all(isinstance(item, int) and item >= 0 for item in ids), f"encode() gave no ids: {ids[:5]}")
     same(ids, generator.encode("def add(a, b):\n    return a + b\n"), "encode() gives two answers")
@@ -255,6 +260,25 @@ def check_generator(generator: Any) -> None:
             _check_completion(request, item)
     same(list(generator.complete([])), [], "complete() of nothing gives something")
     _check_scores(generator, ids)
+
+
+def _check_remote(generator: Any) -> None:
+    """What holds for a generator without token ids of its own."""
+    requests = [
+        Request("def add(a, b):", max_tokens=6),
+        Request("x = ", max_tokens=3, temperature=0.8, num_samples=3, seed=5),
+        Request("y = ", max_tokens=4, stop=("\n", "return")),
+    ]
+    found = list(generator.complete(requests))
+    same([len(item) for item in found], [1, 3, 1], "complete() gives other numbers of samples than asked")
+    for request, completions in zip(requests, found, strict=True):
+        for item in completions:
+            expect(not any(stop in item.text for stop in request.stop), f"a stop string is in the text: {item.text!r}")
+            expect(item.finish_reason in ("eos", "stop", "length"), f"{item.finish_reason!r} is no reason to finish")
+    same(list(generator.complete([])), [], "complete() of nothing gives something")
+    for what, act in (("encode", generator.encode), ("score", generator.score)):
+        with contextlib.suppress(BurilError):
+            expect(act("x = 1") is not None, f"{what}() gives nothing and does not refuse")
 
 
 def _check_completion(request: Request, item: Completion) -> None:

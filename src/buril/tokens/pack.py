@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from buril.code.codefile import read_rows
-from buril.core.artifact import Artifact, atomic
+from buril.core.artifact import atomic
 from buril.core.errors import BurilError
 from buril.core.estimate import Estimate
 from buril.core.settings import Settings as BaseSettings
@@ -119,6 +119,8 @@ class Pack(Stage):
         free of cost for left-to-right writing; 0.5 is what the StarCoder models were trained with."""
         spm_rate: float = Field(0.5, ge=0, le=1)
         """Share of the transformed pieces in SPM order, the others in PSM; equal shares teach both (same paper)."""
+        also: tuple[Literal["augment", "synthesise"], ...] = ()
+        """Stages whose rows are packed with the training part; the chain names those that the YAML has."""
         seed: int = 0
         """Seed of the transformation."""
         workers: int = runtime(0, ge=0)
@@ -126,11 +128,12 @@ class Pack(Stage):
 
     def needs(self) -> tuple[str, ...]:
         """Rows and tokens."""
-        return ("split", "tokenizer")
+        return ("split", "tokenizer", *self.settings.also)
 
     def work(self, inputs: Inputs) -> float:
         """Bytes of the rows' files."""
-        return float(sum(entry.bytes for entry in inputs["split"].manifest.files))
+        rows = [inputs[name] for name in ("split", *self.settings.also)]
+        return float(sum(entry.bytes for artifact in rows for entry in artifact.manifest.files))
 
     def assume(self, work: float) -> Estimate:
         """Encoding one core's worth: about 0.4 MB of zstd Parquet a second."""
@@ -144,14 +147,14 @@ class Pack(Stage):
                 nothing to train on, S009 when a worker dies.
         """
         jobs = [
-            Job(shard, out.scratch / f"{part}-{shard.stem}.parquet", inputs["tokenizer"].folder, self._cutting(part))
+            Job(shard, target, inputs["tokenizer"].folder, self._cutting(part))
             for part in PARTS
             if not out.has(f"{part}.parquet")
-            for shard in inputs["split"].files(f"{part}/*.parquet")
+            for shard, target in self._shards(part, inputs, out)
         ]
         sentinels_of(inputs["tokenizer"].folder, needed=self.settings.fim_rate > 0)
         encode_shards(jobs, workers=self.settings.workers, out=out)
-        found = {part: self._pack(part, inputs["split"], out) for part in PARTS}
+        found = {part: self._pack(part, inputs, out) for part in PARTS}
         if not found["train"]["tokens"]:
             raise BurilError("T102")
         summary = {"max_length": self.settings.max_length, **found["train"], "valid": found["valid"]}
@@ -162,9 +165,16 @@ class Pack(Stage):
         told = self.settings
         return Cutting(told.max_length, told.fim_rate if part == "train" else 0.0, told.spm_rate, told.seed)
 
-    def _pack(self, part: str, split: Artifact, out: Output) -> dict[str, Any]:
+    def _shards(self, part: str, inputs: Inputs, out: Output) -> list[tuple[Path, Path]]:
+        """The shards of a part and where each is encoded to; what was made of the training part comes after it."""
+        found = [(shard, f"{part}-{shard.stem}") for shard in inputs["split"].files(f"{part}/*.parquet")]
+        for name in self.settings.also if part == "train" else ():
+            found += [(shard, f"{part}-{name}-{shard.stem}") for shard in inputs[name].files("train/*.parquet")]
+        return [(shard, out.scratch / f"{name}.parquet") for shard, name in found]
+
+    def _pack(self, part: str, inputs: Inputs, out: Output) -> dict[str, Any]:
         if not out.has(f"{part}.parquet"):
-            shards = [out.scratch / f"{part}-{shard.stem}.parquet" for shard in split.files(f"{part}/*.parquet")]
+            shards = [target for _shard, target in self._shards(part, inputs, out)]
             bins = pack((piece for shard in shards for piece in read_pieces(shard)), self.settings.max_length)
             with out.write(f"{part}.parquet") as path:
                 write_bins(path, bins)

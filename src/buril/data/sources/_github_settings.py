@@ -12,8 +12,8 @@ from pydantic import Field, field_validator
 from buril.code import license
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
-from buril.data.sources._patience import Patience
 from buril.data.sources._listing import NOT_SOURCE
+from buril.data.sources._patience import Patience
 
 API = "https://api.github.com"
 CODECOV, COVERALLS = "https://codecov.io", "https://coveralls.io"

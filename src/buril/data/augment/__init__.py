@@ -1,0 +1,1 @@
+"""Augmenters: what makes another training text of a file. One file each; `buril.data.augmenter` is their protocol."""
