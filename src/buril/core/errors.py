@@ -153,6 +153,10 @@ MESSAGES: dict[str, Message] = {
         N_("{files} files make {units} groups that must stay together: too few for {parts} parts"),
         N_("collect more repositories, or set split.valid or split.test to 0"),
     ),
+    "D110": Message(
+        N_("`dedup.renamed` needs `method: minhash`: with `exact` no two files that differ are compared"),
+        N_("leave `method` out, or set renamed: false"),
+    ),
     # --- data: prepare, steps, scanners (D2xx)
     "D201": Message(N_("`redact` does not know `{name}`"), N_("{suggestion}")),
     "D202": Message(

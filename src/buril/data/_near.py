@@ -40,7 +40,8 @@ class Plan(NamedTuple):
 
     jobs: Sequence[Sketch]
     scratch: Path
-    threshold: float
+    rule: tuple[float, float, float]
+    """A `_pairs.Rule`: threshold, and the estimates between which signatures don't decide."""
     workers: int
     memory: int
     """Bytes, for all processes together."""
@@ -76,12 +77,8 @@ def find_copies(plan: Plan, kind: Kind, texts: Texts, choice: Choice, out: Outpu
         some = np.arange(start, min(start + _AT_ONCE, len(wanted)))
         wanted[some] = (choice.kept[some] == some) & (signatures[texts.row[some], 0] != minhash.EMPTY)
     save(folder / "wanted.npy", wanted)
-    margin = minhash.margin(plan.threshold, signatures.shape[1])
     share = plan.memory // max(1, plan.workers)
-    bands = [
-        Band(folder, plan.scratch / "texts", number, plan.threshold, margin, share)
-        for number in range(plan.jobs[0].bands)
-    ]
+    bands = [Band(folder, plan.scratch / "texts", number, plan.rule, share) for number in range(plan.jobs[0].bands)]
     run_jobs(pair_band, bands, plan.workers, out, unit="bands")
     for band in bands:
         _unite(choice.parent, pairs_of(band.target))
@@ -89,13 +86,12 @@ def find_copies(plan: Plan, kind: Kind, texts: Texts, choice: Choice, out: Outpu
     doubts = sort_table(_doubts(bands, choice.parent), folder / "doubts.npy", width=2, memory=plan.memory, unique=True)
     sets = _sets(plan, kind, doubts, choice.parent, wanted, out)
     for start in range(0, len(doubts), _AT_ONCE):
-        _pairs.decide(choice.parent, doubts[start : start + _AT_ONCE], sets, plan.threshold)
+        _pairs.decide(choice.parent, doubts[start : start + _AT_ONCE], sets, plan.rule[0])
         out.progress(min(start + _AT_ONCE, len(doubts)), len(doubts), "pairs")
     _pairs.flatten(choice.parent)
     table = members(texts, choice.parent, wanted, folder / "members.npy", memory=plan.memory)
     signed = _pairs.Signed(signatures, texts.row)
-    rule = _pairs.Rule(plan.threshold, margin)
-    _pairs.choose_all(table, signed, sets, rule, (choice.kept, choice.similarity))
+    _pairs.choose_all(table, signed, sets, _pairs.Rule(*plan.rule), (choice.kept, choice.similarity))
 
 
 def _joined(plan: Plan, folder: Path) -> minhash.U32:

@@ -30,17 +30,18 @@ class Signed(NamedTuple):
 
 
 class Sets(NamedTuple):
-    """Sorted shingle sets: that of a text is `hashes[start_N2[text, 0] : start_N2[text, 1]]`."""
+    """Sorted sets or multisets of shingles: that of a text is `hashes[start_N2[text, 0] : start_N2[text, 1]]`."""
 
     hashes: U32
     start_N2: I64
 
 
 class Rule(NamedTuple):
-    """From which similarity texts are copies, and how far from it a signature's estimate decides alone."""
+    """From which similarity texts are copies, and between which estimates of it the signatures don't decide alone."""
 
     threshold: float
-    margin: float
+    least: float
+    sure: float
 
 
 @compiled
@@ -131,7 +132,7 @@ def estimate(signed: Signed, left: int, right: int) -> float:
 
 @compiled
 def jaccard(sets: Sets, left: int, right: int) -> float:
-    """Exact Jaccard similarity of the sets of two texts; 0 where both are empty."""
+    """Exact Jaccard similarity of the sets (or multisets) of two texts; 0 where both are empty."""
     one, one_end = sets.start_N2[left, 0], sets.start_N2[left, 1]
     other, other_end = sets.start_N2[right, 0], sets.start_N2[right, 1]
     total, common = one_end - one + other_end - other, 0
@@ -167,8 +168,8 @@ def bucket_pairs(records_M2: U64, signed: Signed, rule: Rule, found_M3: U64) -> 
                 continue
             other = np.int64(records_M2[beside, 1])
             similar = estimate(signed, text, other)
-            if similar >= rule.threshold - rule.margin:
-                sure = similar >= rule.threshold + rule.margin
+            if similar >= rule.least:
+                sure = similar >= rule.sure
                 found_M3[filled, 0], found_M3[filled, 1] = np.uint64(min(text, other)), np.uint64(max(text, other))
                 found_M3[filled, 2] = np.uint64(sure)
                 filled += 1
@@ -203,7 +204,7 @@ def choose(members: I64, signed: Signed, sets: Sets, rule: Rule, chosen: tuple[I
     num_kept = 0
     for text in members:
         for place in range(num_kept):
-            if estimate(signed, text, kept[place]) < rule.threshold - rule.margin:
+            if estimate(signed, text, kept[place]) < rule.least:
                 continue
             similar = jaccard(sets, text, kept[place])
             if similar >= rule.threshold:

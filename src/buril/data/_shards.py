@@ -64,8 +64,8 @@ class Band(NamedTuple):
     """Folder of the kind: `signatures.npy`, `wanted.npy`, and the keys of each shard."""
     texts: Path
     number: int
-    threshold: float
-    margin: float
+    rule: tuple[float, float, float]
+    """A `_pairs.Rule`."""
     memory: int
 
     @property
@@ -137,17 +137,23 @@ def write_sets(job: Asked) -> int:
         texts = texts_of(some["content"])
         for start, end in texts.blocks():
             part = texts.take(start, end)
-            if job.kind == "near":
-                found = minhash.shingles(part, job.sketch.shingle)
-            else:
-                found = blind.shingles(part, blind.families(some["language"])[start:end])
-            sets += [found.unique(index) for index in range(end - start)]
+            sets += _sets(job, part, some["language"][start:end])
         lengths = [len(item) for item in sets[len(sets) - len(rows) :]] if len(rows) else []
         told.append(np.stack([text[rows], np.array(lengths, dtype=np.int64)], axis=1))
         first += len(batch)
     save(job.target.with_suffix(".texts.npy"), np.concatenate(told))
     save(last, np.concatenate(sets))
     return 1
+
+
+def _sets(job: Asked, texts: minhash.Texts, languages: pa.Array) -> list[U32]:
+    """Sets of the words' shingles; multisets of the blind ones, so that long lists of one form differ in length."""
+    count = len(texts.offsets) - 1
+    if job.kind == "near":
+        found = minhash.shingles(texts, job.sketch.shingle)
+        return [found.unique(index) for index in range(count)]
+    found = blind.shingles(texts, blind.families(languages))
+    return [np.sort(found.of(index)) for index in range(count)]
 
 
 def _texts(folder: Path, marks: Path) -> tuple[I64, I64, Flags]:
@@ -162,7 +168,7 @@ def pair_band(job: Band) -> int:
         return 0
     records_M2 = sort_table(_records(job), job.target.with_suffix(".sorted.npy"), width=2, memory=job.memory)
     signed = _pairs.Signed(mapped(job.folder / "signatures.npy"), mapped(job.texts / "row.npy"))
-    rule = _pairs.Rule(job.threshold, job.margin)
+    rule = _pairs.Rule(*job.rule)
     found, start = np.empty((_PAIRS_AT_ONCE, 3), dtype=np.uint64), 0
     records_at_once = max(4 * _pairs.NEIGHBOURS, job.memory // 64)
     with atomic(job.target) as temporary, temporary.open("wb") as stream:

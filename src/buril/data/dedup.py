@@ -130,8 +130,11 @@ class Dedup(Stage):
         choice = Choice.none(len(texts.row), out.scratch / "texts")
         kinds_N = np.zeros(len(texts.row), dtype=np.int64)
         for kind in self._kinds() if len(texts.row) else ():
-            threshold = told.threshold if kind == "near" else blind.THRESHOLD
-            plan = Plan(jobs, out.scratch, threshold, told.workers, told.memory_mb * 1_000_000)
+            width = minhash.margin(told.threshold, told.num_perm)
+            rule = (told.threshold, told.threshold - width, told.threshold + width)
+            if kind == "renamed":  # signatures see sets, not how often each window occurs: they propose, no more
+                rule = (blind.THRESHOLD, blind.CANDIDATE, 2.0)
+            plan = Plan(jobs, out.scratch, rule, told.workers, told.memory_mb * 1_000_000)
             find_copies(plan, kind, texts, choice, out)
             for start in range(0, len(kinds_N), _AT_ONCE):
                 text = np.arange(start, min(start + _AT_ONCE, len(kinds_N)))
