@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError
-from buril.data.minhash import I64, U8, U64, Flags, Texts, shingles
+from buril.data.minhash import I64, Flags, Texts, shingles
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 COLUMNS = (
@@ -33,13 +33,13 @@ GPT-3 (Brown et al. 2020, appendix C); and 5 for texts of 5 to 9 words, all of w
 
 
 class Tasks(NamedTuple):
-    """What is known of the texts (X): the task each belongs to, how many different n-grams it has, whether it is brief."""
+    """What is known of the texts (X): the task of each, how many different n-grams it has, whether it is brief."""
 
     task: tuple[str, ...]
     grams: I64
     brief: Flags
-    index: tuple[U8, U64, I64, I64, I64]
-    """A `_contamination_kernel.Index`."""
+    ngrams: Any
+    """A `_contamination_kernel.Index`, whose module imports numba."""
 
 
 def files_of(against: Sequence[str]) -> list[Path]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-import numba  # type: ignore[import-untyped]  numba ships no types
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -51,7 +51,8 @@ def mixed(value: np.uint64) -> np.uint64:
     """Every bit of a value spread over the others (multiply and fold, as in splitmix64)."""
     value = (value ^ (value >> _32)) * MIX
     value = (value ^ (value >> _29)) * SALT
-    return value ^ (value >> _32)
+    value ^= value >> _32
+    return value
 
 
 @compiled
@@ -80,7 +81,7 @@ def drop(hashed: np.uint64, signature_P: U32) -> None:
     """Put a shingle into its bin: the upper half of the hash chooses it, the lower half is the value."""
     place = np.int64(((hashed >> _32) * np.uint64(len(signature_P))) >> _32)
     value = min(np.uint32(hashed & np.uint64(0xFFFFFFFF)), np.uint32(0xFFFFFFFE))
-    if value < signature_P[place]:  # seldom true, so cheaper than always writing
+    if value < signature_P[place]:  # noqa: PLR1730  seldom true, so cheaper than always writing
         signature_P[place] = value
 
 
@@ -182,7 +183,7 @@ def digests(data: U8, offsets_N1: I64, room_8: U8, digests_N2: U64) -> None:
 
 @compiled
 def band_keys(signatures_NP: U32, keys_BN: U64) -> None:
-    """One key per band and text; band b holds the bins b, b + B, b + 2B, …"""
+    """One key per band and text; band b holds the bins b, b + B, b + 2B and so on."""
     bands = len(keys_BN)
     for text in range(len(signatures_NP)):
         for band in range(bands):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,8 +58,7 @@ class Choice(NamedTuple):
     def none(cls, num_texts: int, folder: Path) -> Choice:
         """Nothing is a copy of anything yet."""
         found = cls(*(scratch_array(folder / f"{name}.npy", (num_texts,), kind) for name, kind in _COLUMNS.items()))
-        for column, value in zip(found, ("own", 1.0, "own"), strict=True):
-            column[:] = np.arange(num_texts) if value == "own" else value
+        found.kept[:], found.similarity[:], found.parent[:] = np.arange(num_texts), 1.0, np.arange(num_texts)
         return found
 
 
@@ -84,7 +83,7 @@ def find_copies(plan: Plan, kind: Kind, texts: Texts, choice: Choice, out: Outpu
         _unite(choice.parent, pairs_of(band.target))
     _pairs.flatten(choice.parent)
     doubts = sort_table(_doubts(bands, choice.parent), folder / "doubts.npy", width=2, memory=plan.memory, unique=True)
-    sets = _sets(plan, kind, doubts, choice.parent, wanted, out)
+    sets = _sets(plan, kind, doubts, _asked(doubts, choice.parent) & wanted, out)
     for start in range(0, len(doubts), _AT_ONCE):
         _pairs.decide(choice.parent, doubts[start : start + _AT_ONCE], sets, plan.rule[0])
         out.progress(min(start + _AT_ONCE, len(doubts)), len(doubts), "pairs")
@@ -131,18 +130,23 @@ def _doubts(bands: Sequence[Band], parent_N: I64) -> Iterator[U64]:
             yield some[apart, :2]
 
 
-def _sets(plan: Plan, kind: Kind, doubts: U64, parent_N: I64, wanted: Flags, out: Output) -> object:
-    """The shingle sets of the texts in doubt or in a cluster, in one file, and where each begins and ends."""
-    from buril.data import _pairs
-
-    folder = plan.scratch / kind
+def _asked(doubts: U64, parent_N: I64) -> Flags:
+    """Which texts are in doubt or in a cluster."""
     joined = clustered(parent_N)
     asked = np.zeros(len(parent_N), dtype=np.bool_)
     for start in range(0, len(asked), _AT_ONCE):
         asked[start : start + _AT_ONCE] = joined[parent_N[start : start + _AT_ONCE]]
     for start in range(0, len(doubts), _AT_ONCE):
         asked[doubts[start : start + _AT_ONCE].reshape(-1).astype(np.int64)] = True
-    save(folder / "asked.npy", asked & wanted)
+    return asked
+
+
+def _sets(plan: Plan, kind: Kind, doubts: U64, asked: Flags, out: Output) -> Any:
+    """The shingle sets of the texts asked for, in one file, and where each begins and ends (`_pairs.Sets`)."""
+    from buril.data import _pairs
+
+    folder = plan.scratch / kind
+    save(folder / "asked.npy", asked)
     jobs, first = [], 0
     for sketch in plan.jobs:
         jobs.append(Asked(sketch, first, plan.scratch / "texts", kind))
@@ -151,7 +155,7 @@ def _sets(plan: Plan, kind: Kind, doubts: U64, parent_N: I64, wanted: Flags, out
     parts = [job.target.with_suffix(".hashes.npy") for job in jobs]
     total = sum(len(mapped(part)) for part in parts)
     hashes = scratch_array(folder / "sets.npy", (total,), np.uint32)
-    starts = scratch_array(folder / "starts.npy", (len(parent_N), 2), np.int64)
+    starts = scratch_array(folder / "starts.npy", (len(asked), 2), np.int64)
     end = 0
     for part, job in zip(parts, jobs, strict=True):
         told = mapped(job.target.with_suffix(".texts.npy"))

@@ -49,7 +49,7 @@ def _before(table: U64, left: int, right: int) -> bool:
     """Whether one row of a table comes before another; of equal ones the first."""
     for column in range(table.shape[1]):
         if table[left, column] != table[right, column]:
-            return table[left, column] < table[right, column]
+            return bool(table[left, column] < table[right, column])
     return left < right
 
 
@@ -181,7 +181,7 @@ def bucket_pairs(records_M2: U64, signed: Signed, rule: Rule, found_M3: U64) -> 
 
 @compiled
 def decide(parent_N: I64, pairs_M2: U64, sets: Sets, least: float) -> int:
-    """Join the pairs whose sets are similar enough and that are not in one cluster yet; gives how many were compared."""
+    """Join the pairs whose sets are similar enough and that no cluster holds yet; gives how many were compared."""
     compared = 0
     for pair in range(len(pairs_M2)):
         left, right = np.int64(pairs_M2[pair, 0]), np.int64(pairs_M2[pair, 1])
@@ -195,7 +195,7 @@ def decide(parent_N: I64, pairs_M2: U64, sets: Sets, least: float) -> int:
 
 @compiled
 def choose(members: I64, signed: Signed, sets: Sets, rule: Rule, chosen: tuple[I64, F64]) -> None:
-    """In one cluster (texts in order of preference) keep what resembles nothing kept so far; the rest is a copy of that.
+    """In one cluster (texts in order of preference) keep what resembles nothing kept so far; the rest are copies.
 
     `chosen` receives, by text, the one kept in its stead and how similar they are.
     """

@@ -124,7 +124,7 @@ def texts_of(column: pa.Array) -> minhash.Texts:
 
 
 def write_sets(job: Asked) -> int:
-    """Write shingle sets, sorted, back to back (`.hashes.npy`), and of which text each is and its length (`.texts.npy`)."""
+    """Write shingle sets, sorted, back to back (`.hashes.npy`); of which text each is and its length (`.texts.npy`)."""
     last = job.target.with_suffix(".hashes.npy")
     if last.exists():
         return 0

@@ -10,7 +10,7 @@ import numpy as np
 
 from buril.data._shards import DIGESTS, PREFERENCE, Sketch
 from buril.data._sorted import mapped, scratch_array, sort_table
-from buril.data.minhash import I64, U64
+from buril.data.minhash import I64, U64, Flags
 
 _ROWS_AT_ONCE = 1 << 16
 
@@ -60,24 +60,24 @@ def _records(jobs: Sequence[Sketch], ranks: I64 | None) -> Iterator[U64]:
         first += len(digests)
 
 
-def members(texts: Texts, parent_N: I64, marks: I64 | None, target: Path, *, memory: int) -> U64:
+def members(texts: Texts, parent_N: I64, marks: Flags | None, target: Path, *, memory: int) -> U64:
     """The texts of all clusters of two or more, sorted (root, preference…, text); with `marks`, only marked texts."""
     target.unlink(missing_ok=True)
     width = texts.preference.shape[1] + 2
     return sort_table(_members(texts, parent_N, marks), target, width=width, memory=memory)
 
 
-def _members(texts: Texts, parent_N: I64, marks: I64 | None) -> Iterator[U64]:
+def _members(texts: Texts, parent_N: I64, marks: Flags | None) -> Iterator[U64]:
     joined = clustered(parent_N)
     for start in range(0, len(parent_N), _ROWS_AT_ONCE):
         root = parent_N[start : start + _ROWS_AT_ONCE]
         text = np.arange(start, start + len(root))
-        taken = joined[root] if marks is None else joined[root] & (marks[start : start + len(root)] != 0)
+        taken = joined[root] if marks is None else joined[root] & marks[start : start + len(root)]
         columns = [root[taken, None], texts.preference[start : start + len(root)][taken], text[taken, None]]
         yield np.concatenate([column.astype(np.uint64) for column in columns], axis=1)
 
 
-def clustered(parent_N: I64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def clustered(parent_N: I64) -> Flags:
     """Which roots have more than themselves (all texts point at their root)."""
     found = np.zeros(len(parent_N), dtype=np.bool_)
     for start in range(0, len(parent_N), _ROWS_AT_ONCE):

@@ -61,7 +61,8 @@ class Dedup(Stage):
         bands: int = Field(32, ge=1)
         """Bands of the signature: more find more candidates; 32 of 4 finds 99.9 % of the pairs at 0.7."""
         renamed: bool = False
-        """Find copies with other identifiers too: a second pass over what is left, by structure (230 MB/s become 80)."""
+        """Find copies with other identifiers too, by their structure: a second pass over what the first left, which
+        takes about as long again."""
         workers: int = runtime(2, ge=1)
         """Processes that read shards and sort bands at the same time; each needs about 300 MB and its share of
         `memory_mb`."""

@@ -112,7 +112,7 @@ def sketch(texts: Texts, *, size: int = SHINGLE, num_perm: int = NUM_PERM) -> U3
 
 
 def digests(texts: Texts) -> U64:
-    """128-bit digests (N, 2) of texts once all ASCII white space is removed; good against chance, not against malice."""
+    """128-bit digests (N, 2) of texts once all ASCII white space is removed: good against chance, not malice."""
     from buril.data import _kernel
 
     longest = int(np.diff(texts.offsets).max(initial=0))

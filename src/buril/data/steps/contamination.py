@@ -44,7 +44,7 @@ class Contamination(Step):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._tasks = tasks_of(settings.against, digests(settings.against))
-        slots = len(self._tasks.index[1])
+        slots = len(self._tasks.ngrams.hash_K)
         self._room = (np.zeros(slots, dtype=np.bool_), np.zeros(slots, dtype=np.int64))
 
     def apply(self, file: CodeFile, shared: Shared) -> None:
@@ -53,7 +53,7 @@ class Contamination(Step):
 
         data, count_X = np.frombuffer(shared.source, dtype=np.uint8), np.zeros(len(self._tasks.task), dtype=np.int64)
         share, task = 0.0, ""
-        if kernel.count(data, (LONG, BRIEF), self._tasks.index, kernel.Room(*self._room), count_X):
+        if kernel.count(data, (LONG, BRIEF), self._tasks.ngrams, kernel.Room(*self._room), count_X):
             share_X = count_X / self._tasks.grams
             share_X[self._tasks.brief & (share_X < 1)] = 0
             place = int(np.argmax(share_X))
