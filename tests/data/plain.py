@@ -52,3 +52,20 @@ def digest(text: bytes) -> tuple[int, int]:
         left, right = (left ^ piece) * MIX & ALL, (right ^ piece) * NAME & ALL
         left, right = left ^ (left >> 32), right ^ (right >> 29)
     return mixed(left + len(black) & ALL), mixed(right + len(black) & ALL)
+
+
+def blind(text: str, size: int) -> list[tuple[str, ...]]:
+    """The windows of Python without comments, strings and numbers: names by how many tokens ago they last stood."""
+    tokens = re.findall(r"\w+|[^\w\s]", text)
+    found = []
+    for start in range(len(tokens) - size + 1):
+        last: dict[str, int] = {}
+        window = []
+        for place, value in enumerate(tokens[start : start + size]):
+            if not re.match(r"[a-z_]\w*$", value) or value in ("def", "return", "if", "for", "in", "else"):
+                window.append(value)
+            else:
+                window.append(f"name {place - last[value]}" if value in last else "name")
+                last[value] = place
+        found.append(tuple(window))
+    return found

@@ -44,7 +44,8 @@ def slot_of(hash_K: U64, hashed: np.uint64) -> int:
     slot = hashed & mask
     while hash_K[np.int64(slot)] != _0 and hash_K[np.int64(slot)] != hashed:
         slot = (slot + _1) & mask
-    return int(slot)
+    place: int = np.int64(slot)
+    return place
 
 
 @compiled

@@ -74,18 +74,20 @@ def tasks_of(against: tuple[str, ...], digest: tuple[str, ...]) -> Tasks:
     """
     del digest  # it is there so that files that change are read again
     named: dict[str, str] = {}
+    whole: set[str] = set()
     for path in files_of(against):
         for number, record in enumerate(_records(path)):
             task = str(record.get("task_id") or record.get("name") or record.get("id") or number)
-            for text in _texts(record):
+            for text, is_whole in _texts(record):
                 named.setdefault(text, f"{path.name.split('.')[0]}:{task}")
+                whole.update([text] if is_whole else [])
     texts = sorted(named)
-    words_X = np.diff(shingles(_laid(texts), 1).offsets)
-    texts = [text for text, words in zip(texts, words_X.tolist(), strict=True) if words >= BRIEF]
-    words_X = words_X[words_X >= BRIEF]
+    words = dict(zip(texts, np.diff(shingles(_laid(texts), 1).offsets).tolist(), strict=True))
+    texts = [text for text in texts if words[text] >= (BRIEF if text in whole else LONG)]
     if not texts:
         raise BurilError("D113", path=", ".join(against), columns=", ".join(COLUMNS), words=BRIEF)
-    return _indexed(texts, tuple(named[text] for text in texts), words_X < LONG)
+    brief_X = np.array([words[text] < LONG for text in texts], dtype=np.bool_)
+    return _indexed(texts, tuple(named[text] for text in texts), brief_X)
 
 
 def _laid(texts: Sequence[str]) -> Texts:
@@ -116,13 +118,15 @@ def _indexed(texts: Sequence[str], names: tuple[str, ...], brief_X: Flags) -> Ta
     return Tasks(names, grams, brief_X, index)
 
 
-def _texts(record: Mapping[str, Any]) -> Iterator[str]:
-    """The texts of one task."""
-    for name in COLUMNS:
-        yield from _strings(record.get(name))
+def _texts(record: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """The texts of one task, and whether each is a whole one rather than a part that means little alone."""
     prompt, solution = record.get("prompt"), record.get("canonical_solution") or record.get("solution")
+    joined = isinstance(prompt, str) and isinstance(solution, str)
+    for name in COLUMNS:
+        for text in _strings(record.get(name)):
+            yield text, not joined
     if isinstance(prompt, str) and isinstance(solution, str):
-        yield prompt + solution
+        yield prompt + solution, True
 
 
 def _strings(value: Any) -> Iterable[str]:

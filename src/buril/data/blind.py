@@ -30,10 +30,10 @@ NAMELESS = frozenset({"css", "html"})
 
 def families(languages: pa.Array) -> I64:
     """The number of each file's family of languages; 0 for unknown ones, -1 for those without names."""
-    found = languages.dictionary_encode()
-    names = [name or "" for name in found.dictionary.to_pylist()]
+    found = languages.fill_null("").dictionary_encode()
+    names = found.dictionary.to_pylist()
     of_name = np.array([-1 if name in NAMELESS else _family_of().get(name, 0) for name in names] or [0], dtype=np.int64)
-    family_N: I64 = of_name[found.indices.fill_null(0).to_numpy(zero_copy_only=False)]
+    family_N: I64 = of_name[found.indices.to_numpy(zero_copy_only=False)]
     return family_N
 
 

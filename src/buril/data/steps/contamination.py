@@ -17,10 +17,10 @@ class Contamination(Step):
     """Refuses files in which an evaluation task stands, whole or in large part, wherever in the file.
 
     Compared are word n-grams (tokens as in dedup): a text counts as contained by the share of its different 10-grams
-    that stand in the file (`buril.data._evaluation` says where the 10 is from). A text of 5 to 9 words counts when all
-    its 5-grams do; shorter ones say nothing and are found with their prompt. A file twenty times as long as the task
-    is found all the same, which similarity of whole files can't do; a task with some lines changed is found down to
-    the threshold. What it does not do: see through renamed identifiers or other languages.
+    that stand in the file (`buril.data._evaluation` says where the 10 is from). A whole function of 5 to 9 words counts
+    when all its 5-grams do; shorter ones, and short bodies, are found with their prompt. A file twenty times as long as
+    the task is found all the same, which similarity of whole files can't do; a task with some lines changed is found
+    down to the threshold. What it does not do: see through renamed identifiers or other languages.
     """
 
     version: ClassVar[int] = 1
