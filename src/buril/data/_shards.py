@@ -19,7 +19,7 @@ from buril.core.stage import Output
 from buril.core.workers import each
 from buril.data import blind, minhash
 from buril.data._rows import batches, preference
-from buril.data._sorted import mapped, save, sort_table
+from buril.data._sorted import mapped, save, sort_once
 from buril.data.minhash import I64, U32, U64, Flags
 
 Kind = Literal["near", "renamed"]
@@ -166,7 +166,8 @@ def pair_band(job: Band) -> int:
 
     if job.target.exists():
         return 0
-    records_M2 = sort_table(_records(job), job.target.with_suffix(".sorted.npy"), width=2, memory=job.memory)
+    place = job.target.with_suffix(".sorted.npy")
+    records_M2 = sort_once(_records(job), place, width=2, memory=job.memory)
     signed = _pairs.Signed(mapped(job.folder / "signatures.npy"), mapped(job.texts / "row.npy"))
     rule = _pairs.Rule(*job.rule)
     found, start = np.empty((_PAIRS_AT_ONCE, 3), dtype=np.uint64), 0
@@ -177,7 +178,7 @@ def pair_band(job: Band) -> int:
             filled, done = _pairs.bucket_pairs(records_M2[first : first + records_at_once], signed, rule, found)
             stream.write(found[:filled].tobytes())
             start = first + done
-    job.target.with_suffix(".sorted.npy").unlink()
+    place.unlink(missing_ok=True)
     return 1
 
 

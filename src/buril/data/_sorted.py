@@ -29,16 +29,10 @@ def save(path: Path, array: npt.NDArray[Any]) -> None:
 
 def mapped(path: Path) -> npt.NDArray[Any]:
     """An array on disk, read as it is used; one without rows is simply loaded."""
-    found = np.load(path, mmap_mode="r", allow_pickle=False) if path.stat().st_size > _header(path) else np.load(path)
-    return np.asarray(found)
-
-
-def _header(path: Path) -> int:
-    with path.open("rb") as stream:
-        version = np.lib.format.read_magic(stream)
-        assert version == (1, 0)
-        np.lib.format.read_array_header_1_0(stream)
-        return stream.tell()
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except ValueError:  # nothing to map
+        return np.asarray(np.load(path, allow_pickle=False))
 
 
 def scratch_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -67,21 +61,45 @@ def sort_table(chunks: Iterable[U64], target: Path, *, width: int, memory: int, 
         unique: keep one of equal rows.
     """
     if not target.exists():
-        runs: list[Path] = []
-        for number, run in enumerate(_runs(chunks, width, max(1, memory // (8 * width * _COPIES)))):
-            ordered = run[np.lexsort(run.T[::-1])]
-            if unique and len(ordered):
-                ordered = ordered[np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])]
-            runs.append(target.with_suffix(f".run{number}"))
-            save(runs[-1], ordered)
-        if len(runs) == 1:
-            runs[0].rename(target)
+        runs = list(_write_runs(chunks, target, width=width, memory=memory, unique=unique))
+        if isinstance(runs[0], Path):
+            _merge([run for run in runs if isinstance(run, Path)], target, width, unique=unique)
         else:
-            _merge(runs, target, width, unique=unique)
-        for run_path in target.parent.glob(f"{target.stem}.run*"):
-            run_path.unlink()
+            save(target, runs[0])
+        for left in target.parent.glob(f"{target.stem}.run*"):
+            left.unlink()
     found: U64 = mapped(target)
     return found
+
+
+def sort_once(chunks: Iterable[U64], target: Path, *, width: int, memory: int) -> U64:
+    """The same for a table that is read once: one that fits in memory is not written; any file is left to the caller."""
+    runs = list(_write_runs(chunks, target, width=width, memory=memory, unique=False))
+    if not isinstance(runs[0], Path):
+        return runs[0]
+    _merge([run for run in runs if isinstance(run, Path)], target, width, unique=False)
+    found: U64 = mapped(target)
+    return found
+
+
+def _write_runs(chunks: Iterable[U64], target: Path, *, width: int, memory: int, unique: bool) -> Iterator[Path | U64]:
+    """Sorted runs as files, or, where one is all there is, that run itself."""
+    last: U64 | None = None
+    number = 0
+    for run in _runs(chunks, width, max(1, memory // (8 * width * _COPIES))):
+        if last is not None:
+            yield _written(last, target.with_suffix(f".run{number}"))
+            number += 1
+        last = run[np.lexsort(run.T[::-1])]
+        if unique and len(last):
+            last = last[np.concatenate([[True], (last[1:] != last[:-1]).any(axis=1)])]
+    assert last is not None, "there is always a run, if an empty one"
+    yield _written(last, target.with_suffix(f".run{number}")) if number else last
+
+
+def _written(run: U64, path: Path) -> Path:
+    save(path, run)
+    return path
 
 
 def _runs(chunks: Iterable[U64], width: int, most: int) -> Iterator[U64]:

@@ -1,8 +1,16 @@
 """Shingles that do not see how things are called: MinHash for copies in which identifiers were renamed.
 
-A token is a sign, a number, a keyword of the language's family, or a name, and of a name counts only how many tokens
-ago it last stood in the window (Baker 1993). So a shingle stays the same under every consistent renaming, of two names
-or of all.
+A token is a sign, a number, a keyword of the language's family, a word in a string, or a name; and of a name counts
+only how many tokens ago it last stood in the window (parameterised matching, Baker 1993). So a window of 20 tokens stays
+the same under every consistent renaming, of two names or of all, and changes when two names become one.
+
+What keeps apart files that only have the same form: words in strings count as they are (translations, dispatch tables,
+lists of imports); files of up to 160 tokens must agree in their comments too; fewer than 24 windows say nothing; windows
+are compared as multisets, so that lists of other lengths differ; CSS and HTML have no names; languages of different
+families never meet. Signatures propose here and never decide: every pair is compared exactly.
+
+What it does not do: see through a renaming that reaches into strings, or through reordered code. Files that a generator
+made from one template with other names are renamed copies to it.
 """
 
 from __future__ import annotations
@@ -20,7 +28,7 @@ VERSION = 1
 """Goes up when the same text gives other shingles or another signature."""
 WINDOW = 20
 """Tokens in a window."""
-THRESHOLD = 0.75
+THRESHOLD = 0.8
 """Similarity (Jaccard of multisets of windows) from which two files are renamed copies."""
 CANDIDATE = 0.45
 """Estimated similarity of the sets from which the multisets are compared."""
