@@ -146,9 +146,8 @@ def limited(folder: Path, count: int) -> Found:
     work = sum(path.stat().st_size for path in (folder / "many.limited").rglob("*") if path.is_file()) / 1e6
     mb = sum(map(len, texts)) / 1e6
     print(f"limit: {count} files, {mb:.0f} MB, working files {work:.0f} MB, {LIMIT_MB} MB allowed for allocations,")
-    print(
-        f"  {'the same bytes' if same else 'OTHER BYTES'} as without a limit, {held['cpu_s'] / free['cpu_s']:.2f} x the time"
-    )
+    told = "the same bytes" if same else "OTHER BYTES"
+    print(f"  {told} as without a limit, {held['cpu_s'] / free['cpu_s']:.2f} x the time")
     ok = same and work > 2 * LIMIT_MB
     return line("dedup: working files over memory allowed", work, LIMIT_MB, ("memory limit", "MB", 2), met=ok)
 

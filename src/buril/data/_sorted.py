@@ -73,7 +73,7 @@ def sort_table(chunks: Iterable[U64], target: Path, *, width: int, memory: int, 
 
 
 def sort_once(chunks: Iterable[U64], target: Path, *, width: int, memory: int) -> U64:
-    """The same for a table that is read once: one that fits in memory is not written; any file is left to the caller."""
+    """The same for a table that is read once: one that fits in memory is not written; a file is left to the caller."""
     runs = list(_write_runs(chunks, target, width=width, memory=memory, unique=False))
     if not isinstance(runs[0], Path):
         return runs[0]

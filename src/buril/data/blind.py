@@ -1,13 +1,14 @@
 """Shingles that do not see how things are called: MinHash for copies in which identifiers were renamed.
 
 A token is a sign, a number, a keyword of the language's family, a word in a string, or a name; and of a name counts
-only how many tokens ago it last stood in the window (parameterised matching, Baker 1993). So a window of 20 tokens stays
-the same under every consistent renaming, of two names or of all, and changes when two names become one.
+only how many tokens ago it last stood in the window (parameterised matching, Baker 1993). So a window of 20 tokens
+stays the same under every consistent renaming, of two names or of all, and changes when two names become one.
 
-What keeps apart files that only have the same form: words in strings count as they are (translations, dispatch tables,
-lists of imports); files of up to 160 tokens must agree in their comments too; fewer than 24 windows say nothing; windows
-are compared as multisets, so that lists of other lengths differ; CSS and HTML have no names; languages of different
-families never meet. Signatures propose here and never decide: every pair is compared exactly.
+What keeps apart files that only have the same form: words in strings count as they are (translations, dispatch
+tables, lists of imports); files of up to 160 tokens must agree in their comments too; fewer than 24 windows say
+nothing; windows are compared as multisets, so that lists of other lengths differ; CSS and HTML have no names;
+languages of different families never meet.
+Signatures propose here and never decide: every pair is compared exactly.
 
 What it does not do: see through a renaming that reaches into strings, or through reordered code. Files that a generator
 made from one template with other names are renamed copies to it.
