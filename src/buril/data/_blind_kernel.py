@@ -131,7 +131,8 @@ def tokens(data: U8, span: tuple[int, int], keywords_K: U64, style: int, room: R
             at += 1
         else:
             is_number = DIGIT[byte]
-            at, hashed = word(data, at, end)
+            after_word, hashed = word(data, np.uint64(at), np.uint64(end))
+            at = np.int64(after_word)
             code[count], back[count] = mixed(hashed), -1
             if not (is_number or at <= string_end or is_keyword(keywords_K, hashed)):
                 slot = np.int64(code[count] & np.uint64(SLOTS - 1))

@@ -70,10 +70,10 @@ def count(data: U8, sizes: tuple[int, int], index: Index, room: Room, count_X: I
         high_long *= FACTOR
         high_brief *= FACTOR if place < brief_size else _1
     ring = np.zeros(RING, dtype=np.uint64)
-    long, brief, found, words, at, end = _0, _0, 0, 0, 0, len(data)
+    long, brief, found, words, at, end = _0, _0, 0, 0, _0, np.uint64(len(data))
     while True:
         while at < end and not WORD[data[at]]:
-            at += 1
+            at += _1
         if at >= end:
             break
         at, hashed = word(data, at, end)

@@ -56,8 +56,11 @@ def mixed(value: np.uint64) -> np.uint64:
 
 
 @compiled
-def word(data: U8, at: int, end: int) -> tuple[int, np.uint64]:
-    """Where the word that begins at `at` ends, and its hash: its bytes, eight at a time, multiplied and folded."""
+def word(data: U8, at: np.uint64, end: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """Where the word that begins at `at` ends, and its hash: its bytes, eight at a time, multiplied and folded.
+
+    Places are unsigned here: for numba that spares the question whether one counts from the end, a tenth of the time.
+    """
     hashed, piece, shift = _0, _0, _0
     while at < end:
         byte = data[at]
@@ -65,7 +68,7 @@ def word(data: U8, at: int, end: int) -> tuple[int, np.uint64]:
             break
         piece |= np.uint64(byte) << shift
         shift += _8
-        at += 1
+        at += _1
         if shift == _64:
             hashed = (hashed ^ piece) * MIX
             hashed ^= hashed >> _32
@@ -90,10 +93,10 @@ def densify(signature_P: U32, order_PP: I64, before_P: U32) -> None:
     """Fill the empty bins of one signature; bin p takes the first full one in the order `order_PP[p]`."""
     num_full = 0
     for place in range(len(signature_P)):
-        before_P[place] = signature_P[place]
         num_full += signature_P[place] != EMPTY
     if num_full in (0, len(signature_P)):
         return
+    before_P[:] = signature_P
     for place in range(len(signature_P)):
         attempt = 0
         while signature_P[place] == EMPTY:
@@ -109,12 +112,12 @@ def sketch(data: U8, offsets_N1: I64, size: int, order_PP: I64, signatures_NP: U
     for _place in range(size):
         highest *= FACTOR
     for text in range(len(offsets_N1) - 1):
-        at, end = offsets_N1[text], offsets_N1[text + 1]
+        at, end = np.uint64(offsets_N1[text]), np.uint64(offsets_N1[text + 1])
         total, count, oldest = _0, 0, 0
         ring[:] = _0
         while True:
             while at < end and not WORD[data[at]]:
-                at += 1
+                at += _1
             if at >= end:
                 break
             at, hashed = word(data, at, end)
@@ -137,12 +140,12 @@ def shingles(data: U8, offsets_N1: I64, size: int, hashes: U64, ends_N: I64) -> 
     for _place in range(size):
         highest *= FACTOR
     for text in range(len(offsets_N1) - 1):
-        at, end = offsets_N1[text], offsets_N1[text + 1]
+        at, end = np.uint64(offsets_N1[text]), np.uint64(offsets_N1[text + 1])
         total, count, oldest = _0, 0, 0
         ring[:] = _0
         while True:
             while at < end and not WORD[data[at]]:
-                at += 1
+                at += _1
             if at >= end:
                 break
             at, hashed = word(data, at, end)

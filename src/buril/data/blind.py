@@ -94,7 +94,7 @@ def _tables() -> U64:
     for family, words in enumerate((every, *(words for _names, _style, words in FAMILIES))):
         for name in sorted(set(words.split())):
             data = np.frombuffer(name.encode(), dtype=np.uint8)
-            hashed = _kernel.word(data, 0, len(data))[1]
+            hashed = _kernel.word(data, np.uint64(0), np.uint64(len(data)))[1]
             slot = int(hashed) % 1024
             while tables[family, slot]:
                 slot = (slot + 1) % 1024
