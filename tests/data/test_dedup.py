@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+import tokenize
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +130,162 @@ def test_nothing_collected(make_artifact: Make, tmp_path: Path) -> None:
     assert run(make_artifact, [], tmp_path, method="exact") == {}
 
 
+def test_renamed_needs_minhash() -> None:
+    with pytest.raises(BurilError) as raised:
+        Dedup.Settings(method="exact", renamed=True)
+    assert raised.value.code == "D110"
+
+
+def renamed(text: str, names: list[str]) -> str:
+    """Other names wherever these stand in code; strings and comments stay as they are."""
+    new = {name: f"other_{at}" for at, name in enumerate(names)}
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return tokenize.untokenize(
+        (token.type, new.get(token.string, token.string) if token.type == tokenize.NAME else token.string)
+        for token in tokens
+    )
+
+
+def names_of(text: str) -> list[str]:
+    """The names that a text gives to its own functions, arguments and variables."""
+    tree, found = ast.parse(text), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            found |= {node.name, *(argument.arg for argument in node.args.args)}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return sorted(found - {"self", "_"})
+
+
+def test_renamed_copies_are_found_when_asked_for(make_artifact: Make, tmp_path: Path) -> None:
+    base = [(name, text) for name, text in made.stdlib(24) if len(names_of(text)) > 12]
+    files = [CodeFile("base", name, text, language="python") for name, text in base]
+    for at, (name, text) in enumerate(base):
+        names = names_of(text)
+        some = names if at % 2 else random.Random(at).sample(names, 8)
+        files.append(CodeFile("copy", name + "2", renamed(text, some), language="python"))
+    found = run(make_artifact, files, tmp_path, renamed=True)
+    plainly = run(make_artifact, files, tmp_path)
+    assert "renamed" not in {row["kind"] for row in plainly.values()}
+    missed = [name for name, _text in base if found[name]["kept"] and found[name + "2"]["kept"]]
+    assert len(missed) <= len(base) // 20
+    assert all(row["of"].removesuffix("2") == path.removesuffix("2") for path, row in found.items())
+    assert {row["kind"] for row in found.values()} >= {"renamed", "unique"}
+    assert all(row["similarity"] >= 0.7 for row in found.values())
+
+
+def test_lists_and_short_files_of_one_form_are_not_renamed_copies(make_artifact: Make, tmp_path: Path) -> None:
+    """Enumerations, dispatch tables, translations, stubs: one form, other content."""
+    files = []
+    for at in range(6):
+        word = made.words(at, 60)
+        files += [
+            CodeFile("r", f"short{at}.py", f"def test_{word[0]}():\n    assert {word[1]}({at}) == {word[2]}\n", language="python"),
+            CodeFile("r", f"table{at}.js", "module.exports = {\n" + "".join(f"  '{w}': require('./{w}'),\n" for w in word) + "}\n", language="javascript"),
+            CodeFile("r", f"words{at}.py", "TEXT = {\n" + "".join(f"    'k{n}': '{w}',\n" for n, w in enumerate(word)) + "}\n", language="python"),
+            CodeFile("r", f"enum{at}.c", "enum e {\n" + "".join(f"  {w} = {n * (at + 1)},\n" for n, w in enumerate(word)) + "};\n", language="c"),
+            CodeFile("r", f"style{at}.css", "".join(f".{w} {{ color: red; }}\n" for w in word), language="css"),
+        ]  # fmt: skip
+    assert {row["kind"] for row in run(make_artifact, files, tmp_path, renamed=True).values()} == {"unique"}
+
+
+def test_clusters_can_be_looked_at(make_artifact: Make, tmp_path: Path) -> None:
+    text = made.code(1)
+    files = [
+        CodeFile("r", "a.py", text, language="python"),
+        CodeFile("r", "b.py", text, language="python"),
+        CodeFile("r", "c.js", made.code(1, changed=3), language="javascript"),
+        CodeFile("r", "d.py", made.code(2), language="python"),
+    ]
+    collect = made.collected(tmp_path / "collect", files)
+    artifact = make_artifact(Dedup(Dedup.Settings(workers=1)), {"collect": collect})
+    (cluster,) = made.table(artifact, "clusters.parquet")
+    of = made.table(artifact, "duplicates.parquet")
+    assert cluster["members"] == [row["row_id"] for row in of[:3]]
+    assert cluster["cluster"] == of[0]["row_id"]
+    assert (cluster["repo"], cluster["path"], cluster["size"], cluster["kept"]) == ("r", "a.py", 3, 1)
+    assert cluster["languages"] == ["javascript", "python"]
+    assert cluster["bytes_saved"] == files[1].bytes + files[2].bytes
+    similar = (116 - 11) / (116 + 11)
+    assert cluster["min_similarity"] == pytest.approx(similar)
+    assert cluster["mean_similarity"] == pytest.approx((1 + similar) / 2)
+    metrics = artifact.manifest.metrics
+    assert metrics["clusters"] == 1
+    assert metrics["largest_clusters"][0]["path"] == "a.py"
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from buril.core.events import EventLog
+from buril.core.stage import Output
+from buril.data import dedup
+from tests.conftest import as_artifact
+folder, collect = Path(sys.argv[1]), as_artifact(Path(sys.argv[2]), "collect")
+settings = dedup.Dedup.Settings(workers=1, memory_mb=16)
+log = EventLog(folder.with_suffix(".jsonl"))
+small = as_artifact(Path(sys.argv[3]), "collect")
+dedup.Dedup(settings).run({"collect": small}, Output(folder.with_name("small"), log, "dedup"))  # compiles everything
+data = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
+limit = data + int(sys.argv[4]) * 1_000_000
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+dedup.Dedup(settings).run({"collect": collect}, Output(folder, log, "dedup"))
+"""
+
+
+def many_small(folder: Path, count: int) -> Artifact:
+    """`count` files of which a quarter are near copies, in shards of 20,000."""
+    drawn = random.Random(1)
+    words = [f"w{n}" for n in range(5000)]
+    texts: list[str] = []
+    for at in range(count):
+        text = drawn.choices(words, k=90) if at % 4 else texts[-1].split()[:-1] + ["end"] if texts else ["first"]
+        texts.append(" ".join(text))
+    files = [CodeFile("r", f"{at:07d}.py", text) for at, text in enumerate(texts)]
+    return made.collected(folder, files, shard_files=4_000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA is Linux's")
+@pytest.mark.slow
+def test_data_larger_than_memory_give_the_same_bytes(make_artifact: Make, tmp_path: Path) -> None:
+    """150 MB of signatures, keys and records under a limit of 64 MB for everything that a process allocates."""
+    collect = many_small(tmp_path / "collect", 100_000)
+    small = made.collected(tmp_path / "tiny", injected(12), shard_files=7)
+    limited = tmp_path / "limited"
+    subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limited), str(collect.folder), str(small.folder), "64"],
+        cwd=Path(__file__).parents[2], check=True,
+    )  # fmt: skip
+    sizes = [path.stat().st_size for path in limited.rglob("*") if path.is_file()]
+    assert sum(sizes) > 150e6, "the files it works on are several times the limit"
+    free = make_artifact(Dedup(Dedup.Settings(workers=2, memory_mb=4000)), {"collect": collect}, folder="free")
+    assert digest(limited) == digest(free.folder)
+
+
+@pytest.mark.parametrize("memory_mb", [16, 4096])
+def test_memory_changes_no_bytes(make_artifact: Make, tmp_path: Path, memory_mb: int) -> None:
+    collect = made.collected(tmp_path / "collect", injected(24), shard_files=7)
+    artifact = make_artifact(Dedup(Dedup.Settings(memory_mb=memory_mb, renamed=True)), {"collect": collect}, folder="a")
+    other = make_artifact(Dedup(Dedup.Settings(workers=1, renamed=True)), {"collect": collect}, folder="b")
+    assert digest(artifact.folder) == digest(other.folder)
+
+
+def test_rows_in_another_order_are_ranked_by_name_all_the_same(tmp_path: Path) -> None:
+    files = [CodeFile("r", f"{at % 7}/{at}.py", f"{at}") for at in range(30)]
+    from buril.code.codefile import write_rows
+    from buril.data._rows import name_ranks
+
+    shards = []
+    for number in range(3):
+        shards.append(tmp_path / f"{number}.parquet")
+        write_rows(shards[-1], files[number::3])
+    order = [file for number in range(3) for file in files[number::3]]
+    ranks = name_ranks(shards, tmp_path / "names")
+    assert ranks is not None
+    assert [order[row].path for row in ranks.argsort()] == sorted(file.path for file in files)
+    assert name_ranks(made.collected(tmp_path / "sorted", files).files("rows/*.parquet"), tmp_path / "n") is None
+
+
 def test_bands_that_do_not_fit() -> None:
     with pytest.raises(BurilError) as raised:
         Dedup.Settings(bands=33)
@@ -159,7 +319,7 @@ def test_recall_and_precision_on_real_code(make_artifact: Make, tmp_path: Path) 
 
 
 def digest(folder: Path) -> str:
-    return sha256_file(folder / "duplicates.parquet")
+    return sha256_file(folder / "duplicates.parquet") + sha256_file(folder / "clusters.parquet")
 
 
 def test_workers_and_shards_change_no_bytes(make_artifact: Make, tmp_path: Path) -> None:
@@ -194,9 +354,11 @@ Dedup(Dedup.Settings(workers=2)).run({"collect": collect}, out)
 """
 
 
+@pytest.mark.parametrize("finished", ["near/*.digests.npy", "near/pairs*.u64", "near/sets/*.hashes.npy"])
 def test_killed_and_run_again_gives_the_same_bytes(
-    make_artifact: Make, output: Callable[..., Any], tmp_path: Path
+    make_artifact: Make, output: Callable[..., Any], tmp_path: Path, finished: str
 ) -> None:
+    """Killed while shards are read, while bands are sorted, while sets are written."""
     collect = made.collected(tmp_path / "collect", injected(24), shard_files=4)
     whole = digest(make_artifact(Dedup(Dedup.Settings()), {"collect": collect}, folder="whole").folder)
     victim = tmp_path / "killed"
@@ -206,17 +368,17 @@ def test_killed_and_run_again_gives_the_same_bytes(
         start_new_session=True,
     )
     until = time.monotonic() + 60
-    finished = ".scratch/sketch/" + "[0-9]" * 5 + ".npy"
-    while not list(victim.glob(finished)) and process.poll() is None and time.monotonic() < until:
+    while not list(victim.glob(f".scratch/{finished}")) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    left = {path: path.stat().st_mtime_ns for path in victim.glob(finished)}
+    left = {path: path.stat().st_mtime_ns for path in victim.glob(f".scratch/{finished}")}
     assert left, "the kill must come after a first result"
     out = output("killed", resumed=True)
     Dedup(Dedup.Settings(workers=1)).run({"collect": collect}, out)
+    seen = {path: path.stat().st_mtime_ns for path in left}
     assert digest(victim) == whole
-    assert all(path.stat().st_mtime_ns == when for path, when in left.items()), "finished shards are not made again"
+    assert seen == left, "finished work is not done again"
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
@@ -229,7 +391,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     )  # fmt: skip
     os.close(writing)
     until = time.monotonic() + 60
-    while not list((tmp_path / "killed").glob(".scratch/sketch/*.npy")) and time.monotonic() < until:
+    while not list((tmp_path / "killed").glob(".scratch/near/*.npy")) and time.monotonic() < until:
         time.sleep(0.002)
     process.kill()
     process.wait()
@@ -241,16 +403,11 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     os.close(reading)
 
 
-def die(job: _shards.Job) -> int:
+def die(job: Path) -> int:
     os._exit(7)
 
 
 def test_a_worker_that_dies_is_told(output: Callable[..., Any], tmp_path: Path) -> None:
-    collect = made.collected(tmp_path / "collect", injected(4), shard_files=4)
-    import numpy as np
-
-    none = np.zeros(0, dtype=np.int64)
-    jobs = [_shards.Job(path, tmp_path / path.stem, none, none, 5, 128) for path in collect.files("rows/*.parquet")]
     with pytest.raises(BurilError) as raised:
-        _shards.run_jobs(die, jobs, 2, output("dedup"))
+        _shards.run_jobs(die, [tmp_path, tmp_path], 2, output("dedup"))
     assert raised.value.code == "S009"

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+import subprocess
+import sys
 import sysconfig
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buril.data import minhash
+from buril.data import _pairs, minhash
+from buril.data._sorted import descending, sort_table
 from buril.data.minhash import Texts
+from tests.data import plain
 
 WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 
@@ -68,7 +74,33 @@ def test_shingles_are_those_of_the_definition_whatever_stands_beside_a_text(text
 @given(pieces.map(b"".join), pieces.map(b"".join))
 def test_exact_jaccard(left: bytes, right: bytes) -> None:
     found = minhash.shingles(Texts.of([left, right]))
-    assert minhash.jaccard([found.unique(0)], [found.unique(1)])[0] == pytest.approx(plain_jaccard(left, right))
+    one, other = found.unique(0), found.unique(1)
+    starts = np.array([[0, len(one)], [len(one), len(one) + len(other)]])
+    sets = _pairs.Sets(np.concatenate([one, other]), starts)
+    assert _pairs.jaccard(sets, 0, 1) == pytest.approx(plain_jaccard(left, right))
+
+
+any_bytes = st.one_of(pieces.map(b"".join), st.binary(max_size=60), st.text(max_size=40).map(str.encode))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(any_bytes, max_size=6), st.integers(1, 7), st.sampled_from([16, 128]))
+def test_the_compiled_kernel_is_the_plain_one(texts: list[bytes], size: int, num_perm: int) -> None:
+    laid, order = Texts.of(texts), minhash.order(num_perm).tolist()
+    found = minhash.shingles(laid, size)
+    assert [found.hashes[a:b].tolist() for a, b in zip(found.offsets, found.offsets[1:], strict=False)] == [
+        plain.shingles(text, size) for text in texts
+    ]
+    signatures = minhash.sketch(laid, size=size, num_perm=num_perm).tolist()
+    assert signatures == [plain.signature(plain.shingles(text, size), order) for text in texts]
+    assert [tuple(pair) for pair in minhash.digests(laid).tolist()] == [plain.digest(text) for text in texts]
+
+
+def test_the_compiled_kernel_is_the_plain_one_on_real_code() -> None:
+    texts = [b"  x", *stdlib_files(6, most=9_000)]
+    order = minhash.order(128).tolist()
+    signatures = minhash.sketch(Texts.of(texts)).tolist()
+    assert signatures == [plain.signature(plain.shingles(text, 5), order) for text in texts]
 
 
 def test_words_of_any_length_and_any_ending_count() -> None:
@@ -126,10 +158,9 @@ def test_short_texts_are_estimated_without_bias() -> None:
 def test_texts_without_words_resemble_nothing() -> None:
     signatures = minhash.sketch(Texts.of([b"", b"{}", b"{}", b"a"]))
     assert (minhash.similarity(signatures, np.array([0, 1, 1]), np.array([1, 2, 3])) == 0).all()
-    assert len(minhash.link(signatures, threshold=0.7).doubt) == 0
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_change_nothing() -> None:
     texts = Texts.of([*stdlib_files(12), b"", b"a b", b""])
     whole = minhash.sketch(texts)
     for num_bytes in (1, 10_000, 1 << 30):
@@ -139,24 +170,67 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.array_equal(np.concatenate(parts), whole)
 
 
-def test_clusters_do_not_depend_on_the_order_of_texts() -> None:
-    base = stdlib_files(25)
-    texts = (
-        base
-        + [edited(text, 0.03, at) for at, text in enumerate(base[:12])]
-        + [edited(text, 0.05, at) for at, text in enumerate(base[:6])]
-    )
-    expected = None
-    for seed in range(4):
-        order = list(range(len(texts)))
-        random.Random(seed).shuffle(order)
-        linked = minhash.link(minhash.sketch(Texts.of([texts[at] for at in order])), threshold=0.7)
-        roots = linked.forest.all()
-        clusters = {frozenset(order[at] for at in np.flatnonzero(roots == root)) for root in np.unique(roots)}
-        doubts = {frozenset((order[left], order[right])) for left, right in linked.doubt}
-        expected = expected or (clusters, doubts)
-        assert (clusters, doubts) == expected
-    assert max(len(cluster) for cluster in expected[0]) >= 3
+def bucket(texts: list[bytes]) -> tuple[np.ndarray, _pairs.Signed]:
+    """All texts as if they shared one key."""
+    numbers = np.arange(len(texts))
+    records = np.stack([np.zeros(len(texts)), numbers], axis=1).astype(np.uint64)
+    return records, _pairs.Signed(minhash.sketch(Texts.of(texts)), numbers)
+
+
+def clusters(records: np.ndarray, signed: _pairs.Signed, at_once: int) -> list[int]:
+    parent, start = np.arange(len(records)), 0
+    found = np.empty((8192, 3), dtype=np.uint64)
+    while start < len(records):
+        first = max(0, start - _pairs.NEIGHBOURS)
+        filled, done = _pairs.bucket_pairs(records[first : first + at_once], signed, _pairs.Rule(0.7, 0.6, 0.8), found)
+        sure = found[:filled][found[:filled, 2] == 1]
+        _pairs.unite(parent, sure)
+        start = first + done
+    _pairs.flatten(parent)
+    return parent.tolist()
+
+
+def test_a_bucket_gives_the_same_clusters_however_it_is_cut() -> None:
+    base = stdlib_files(30, most=9_000)
+    texts = [*base, *(edited(text, 0.01, at) for at, text in enumerate(base))]
+    texts += [edited(base[0], 0.01, at) for at in range(90)]
+    random.Random(3).shuffle(texts)
+    records, signed = bucket(texts)
+    whole = clusters(records, signed, 10_000)
+    assert 30 <= len(set(whole)) < 45, "only pairs more than 64 apart are missed"
+    assert clusters(records, signed, 4 * _pairs.NEIGHBOURS) == whole
+    assert clusters(records, signed, 2 * _pairs.NEIGHBOURS) == whole
+
+
+def test_a_huge_bucket_of_strangers_is_linear() -> None:
+    """20,000 different texts with one key: 64 comparisons each, not 20,000."""
+    drawn = np.random.default_rng(1)
+    rows = drawn.integers(0, 1 << 31, (20_000, 16), dtype=np.uint32)
+    records = np.stack([np.zeros(20_000), np.arange(20_000)], axis=1).astype(np.uint64)
+    found = np.empty((8192, 3), dtype=np.uint64)
+    rule = _pairs.Rule(0.7, 0.6, 0.8)
+    _pairs.bucket_pairs(records[:100], _pairs.Signed(rows, np.arange(20_000)), rule, found)
+    began = time.process_time()
+    assert _pairs.bucket_pairs(records, _pairs.Signed(rows, np.arange(20_000)), rule, found) == (0, 20_000)
+    assert time.process_time() - began < 2
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=60), st.integers(1, 12), st.booleans())
+def test_tables_are_sorted_the_same_whatever_the_memory(rows: list[tuple[int, int]], most: int, unique: bool) -> None:
+    table = np.array(rows, dtype=np.uint64).reshape(-1, 2)
+    expected = sorted(set(rows)) if unique else sorted(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        chunks = [table[start : start + 7] for start in range(0, len(table), 7)]
+        found = sort_table(chunks, Path(folder) / "t.npy", width=2, memory=most * 64, unique=unique)
+        assert [tuple(row) for row in found.tolist()] == expected
+        assert [path.name for path in Path(folder).iterdir()] == ["t.npy"]
+
+
+@given(st.lists(st.floats(allow_nan=False, width=64), min_size=1))
+def test_descending_numbers(values: list[float]) -> None:
+    found = descending(np.array(values))
+    assert [values[at] + 0.0 for at in np.argsort(found, kind="stable")] == sorted(values, reverse=True)
 
 
 @settings(max_examples=50, deadline=None)
@@ -179,5 +253,25 @@ def test_forest_finds_connected_components(edges: list[tuple[int, int]], drawn: 
 def test_same_signatures_for_good() -> None:
     """A change of the kernel's hashes must come with a new `VERSION`."""
     signature = minhash.sketch(Texts.of([b"def add(left, right):\n    return left + right  # one two three\n"]))[0]
-    assert minhash.VERSION == 1
-    assert [int(value) for value in signature[:3]] == [4138679163, 2546599746, 2298220593]
+    assert minhash.VERSION == 2
+    assert [int(value) for value in signature[:3]] == [2813456572, 3041021270, 2137946056]
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_numba_is_loaded_by_the_first_use_and_not_before() -> None:
+    code = "import sys, buril.cli.main, buril.data.dedup, buril.data.blind; print('numba' in sys.modules)"
+    assert python(code) == "False"
+
+
+@pytest.mark.slow  # it compiles
+def test_without_a_folder_for_machine_code_the_kernel_still_works() -> None:
+    code = """
+import numba.core.caching as caching
+caching.CacheImpl._locator_classes = []
+from buril.data import minhash
+print(minhash.sketch(minhash.Texts.of([b"a b c"]), num_perm=16)[0, 0])
+"""
+    assert python(code) == str(minhash.sketch(Texts.of([b"a b c"]), num_perm=16)[0, 0])

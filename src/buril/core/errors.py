@@ -326,6 +326,22 @@ MESSAGES: dict[str, Message] = {
         N_("{files} files make {units} groups that must stay together: too few for {parts} parts"),
         N_("collect more repositories, or set split.valid or split.test to 0"),
     ),
+    "D110": Message(
+        N_("`dedup.renamed` needs `method: minhash`: with `exact` no two files that differ are compared"),
+        N_("leave `method` out, or set renamed: false"),
+    ),
+    "D111": Message(
+        N_("`contamination.against: {path}` is neither an evaluation file nor a folder that holds one"),
+        N_("files end with {endings}; a path is taken from where buril is started"),
+    ),
+    "D112": Message(
+        N_("the evaluation file `{path}` can't be read: {problem}"),
+        N_("fetch it again, or take it out of `contamination.against`"),
+    ),
+    "D113": Message(
+        N_("`{path}` holds no text of {words} words or more to compare with"),
+        N_("texts are looked for under these names: {columns}"),
+    ),
     # --- data: prepare, steps, scanners (D2xx)
     "D201": Message(N_("`redact` does not know `{name}`"), N_("{suggestion}")),
     "D202": Message(

@@ -27,7 +27,7 @@ from buril.core.estimate import Estimate
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
-from buril.data._pairs import Placed, write_pairs
+from buril.data._candidates import Placed, write_pairs
 from buril.scanners import INCONCLUSIVE, PARTIAL
 
 PERMISSIVE = (
