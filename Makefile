@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 DEMO ?= demo
 PYTEST_ARGS ?=
 
-.PHONY: help demo test check docs bench install install-dev system messages clean
+.PHONY: help demo test check docs bench install install-dev system semgrep messages clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -49,7 +49,11 @@ demo: $(VENV)/.train  ## install, fine-tune a real model on installed Python pac
 	@echo "The report is $(DEMO)/report.html; open it in a browser. Go on in that folder:"
 	@echo "  cd $(DEMO) && ../$(BIN)/buril complete --prompt 'def fibonacci(n):'"
 
-test: $(VENV)/.dev system  ## install and run the tests (fast ones first)
+# an environment of its own: semgrep's pins clash with everything else
+semgrep:
+	@PYTHON=$(PYTHON) scripts/semgrep-venv >/dev/null
+
+test: $(VENV)/.dev system semgrep  ## install and run the tests (fast ones first)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.dev  ## lint, types, layers, catalogues
@@ -59,12 +63,14 @@ check: $(VENV)/.dev  ## lint, types, layers, catalogues
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/messages.py --check
 	$(BIN)/python scripts/reference.py --check
+	$(BIN)/python scripts/scanning.py --check
 
 messages: $(VENV)/.dev  ## gather the texts and compile the Spanish catalogue
 	$(BIN)/python scripts/messages.py
 
 docs: $(VENV)/.dev  ## build the documentation site into site/
 	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/scanning.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 
 bench: $(VENV)/.dev  ## run all benchmarks and write benchmarks/RESULTS.md
