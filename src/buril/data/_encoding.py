@@ -53,6 +53,11 @@ def decode(raw: bytes) -> str | None:
     return _strict(raw, "cp1252") if _is_western(raw) else None
 
 
+def is_wide(raw: bytes) -> bool:
+    """Whether a byte order mark says that a character takes two or four bytes, so that NUL bytes mean nothing."""
+    return any(raw.startswith(mark) for mark, name in _MARKS if name != "utf-8")
+
+
 def _strict(raw: bytes, name: str) -> str | None:
     try:
         return raw.decode(name)

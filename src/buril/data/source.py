@@ -10,11 +10,9 @@ read by one worker from its beginning to its end, and nothing of it is kept long
 
 from __future__ import annotations
 
-import codecs
 import errno
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,35 +23,12 @@ from buril.code.codefile import CodeFile, row_id
 from buril.code.language import HEAD_CHARS, detect
 from buril.code.license import spdx_header
 from buril.core.settings import Json
+from buril.data._encoding import decode, is_wide
 
 STAGE = "collect"
 MAX_CONTROL_SHARE = 0.01
 """Share of control characters (other than white space and escape) above which a text counts as binary."""
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b\b"))
-_COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
-_CHARSETS = frozenset(
-    {
-        "iso8859-1",
-        "iso8859-2",
-        "iso8859-5",
-        "iso8859-7",
-        "iso8859-9",
-        "iso8859-15",
-        "cp1250",
-        "cp1251",
-        "cp1252",
-        "koi8-r",
-        "koi8-u",
-        "euc_jp",
-        "shift_jis",
-        "euc_kr",
-        "gb2312",
-        "gbk",
-        "gb18030",
-        "big5",
-    }
-)
-"""Encodings that a coding cookie may name; others (`hex`, `rot13`, `unicode_escape`) are no charsets."""
 
 
 @dataclass(frozen=True)
@@ -247,9 +222,17 @@ def made(repository: Repository, file: SourceFile, raw: bytes, max_bytes: int) -
 
 def text_of(raw: bytes, max_bytes: int) -> tuple[str, str]:
     """The text that bytes hold, and "", or no text and why: `empty`, `too_large`, `binary`, `encoding`."""
-    reason = "empty" if not raw.strip() else "too_large" if len(raw) > max_bytes else "binary" if is_binary(raw) else ""
-    text = decode(raw) if not reason else ""
-    return ("", "encoding") if text is None else (text, reason)
+    if not raw.strip() or len(raw) > max_bytes:
+        return "", "too_large" if len(raw) > max_bytes else "empty"
+    wide = is_wide(raw)
+    if not wide and is_binary(raw):
+        return "", "binary"
+    text = decode(raw)
+    if text is None:
+        return "", "encoding"
+    if not text.strip() or (wide and is_binary(text.encode())):
+        return "", "binary" if text.strip() else "empty"
+    return text, ""
 
 
 def _commit(repository: Repository, file: SourceFile, raw: bytes) -> str:
@@ -262,24 +245,7 @@ def _commit(repository: Repository, file: SourceFile, raw: bytes) -> str:
 
 
 def is_binary(raw: bytes) -> bool:
-    """Whether bytes are no text: a NUL, or too many control characters. UTF-16 counts as binary."""
+    """Whether bytes are no text: a NUL, or too many control characters."""
     if b"\0" in raw:
         return True
     return len(raw) - len(raw.translate(None, _CONTROL)) > MAX_CONTROL_SHARE * len(raw)
-
-
-def decode(raw: bytes) -> str | None:
-    """The text: UTF-8 (a byte order mark is taken off), else the charset its first two lines declare, else None."""
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
-    for line in raw.split(b"\n", 2)[:2]:
-        declared = _COOKIE.match(line)
-        if declared:
-            try:
-                charset = codecs.lookup(declared[1].decode("ascii")).name
-                return raw.decode(charset) if charset in _CHARSETS else None
-            except (LookupError, UnicodeDecodeError):
-                return None
-    return None

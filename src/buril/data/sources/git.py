@@ -17,12 +17,13 @@ from buril.core.errors import BurilError
 from buril.core.settings import Json, runtime
 from buril.core.settings import Settings as BaseSettings
 from buril.core.text import _
+from buril.data._signals import repository_signals
 from buril.data.source import Dropped, Repository, SourceFile, printable
 from buril.data.sources import _clone, _git, _objects, _token
 from buril.data.sources._cache import cache_folder
 from buril.data.sources._licenses import MAX_TEXT_BYTES, Head, LicenseMap, of_repository
 from buril.data.sources._listing import NOT_SOURCE, SHEBANG_BYTES, globs
-from buril.data.sources._marks import has_ci, has_tests
+from buril.data.sources._marks import has_tests
 
 DAY_S = 86_400
 LFS = b"version https://git-lfs.github.com/spec/v1"
@@ -179,13 +180,13 @@ class Git:
 
     def _head(self, blobs: _objects.Blobs) -> Head:
         """Reads the beginning of a file of the commit, where it is a plain one."""
+        return lambda path: self._read(blobs, path, MAX_TEXT_BYTES)
 
-        def head(path: str) -> bytes:
-            entry = self._tree.get(path)
-            plain = entry is not None and entry.bytes >= 0 and entry.mode not in (_git.MODE_LINK, _git.MODE_SUBMODULE)
-            return (blobs.read(entry.blob, MAX_TEXT_BYTES) or b"") if entry and plain else b""
-
-        return head
+    def _read(self, blobs: _objects.Blobs, path: str, most: int) -> bytes:
+        """At most that many bytes of a plain file of the commit; b"" where it is none, or not at hand."""
+        entry = self._tree.get(path)
+        plain = entry is not None and entry.bytes >= 0 and entry.mode not in (_git.MODE_LINK, _git.MODE_SUBMODULE)
+        return (blobs.read(entry.blob, most) or b"") if entry and plain else b""
 
     @cached_property
     def _cached(self) -> Path:
@@ -242,13 +243,14 @@ class Git:
         folder = self._folder
         with _objects.blobs(folder) as blobs:
             stated = of_repository(folder, self._tree, self._head(blobs)) or self.settings.license
+            own = repository_signals(self._tree, lambda path, most: self._read(blobs, path, most))
         host = self._name.partition("/")[0]
         url = f"https://{self._name}" if "/" in self._name and "." in host else ""
-        return Repository(self._name, "git", folder, url, self._commit, stated, self._signals(folder))
+        return Repository(self._name, "git", folder, url, self._commit, stated, {**own, **self._signals(folder)})
 
     def _signals(self, folder: Path) -> dict[str, float]:
         day = _objects.committed_at(folder, self._commit) // DAY_S
-        found = {"last_commit_day": day, "ci": has_ci(self._tree), "tests": has_tests(self._tree)}
+        found = {"last_commit_day": day, "tests": has_tests(self._tree)}
         if self.settings.as_of is not None:
             found["last_commit_age_days"] = (self.settings.as_of - datetime.date(1970, 1, 1)).days - day
         past = _objects.history(folder, self._commit) if self.settings.history else None
