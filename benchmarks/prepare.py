@@ -25,7 +25,8 @@ from buril.code.codefile import CodeFile, write_rows, write_table
 from buril.code.language import HEAD_CHARS, detect
 from buril.code.parse import parse
 from buril.core.plugins import Ref
-from buril.data.prepare import Job, Prepare, prepare_shard
+from buril.data._pass import Job, prepare_shard
+from buril.data.prepare import Prepare
 from buril.data.step import Numbers, Shared, Step
 from buril.scanners.secrets import Secrets
 
@@ -111,7 +112,9 @@ def seconds_of_stage(files: list[CodeFile], folder: Path) -> float:
     judged = {"row_id": [file.row_id for file in files], "kept": [True] * len(files)}
     write_table(folder / "duplicates.parquet", pa.table(judged))
     chain = Prepare(Prepare.Settings()).chain()
-    job = Job(folder / "in.parquet", folder / "duplicates.parquet", 0, chain, (), {}, folder / "out.parquet")
+    job = Job(
+        folder / "in.parquet", folder / "duplicates.parquet", 0, chain, (), {}, folder / "out.parquet", folder / "at"
+    )
     began = time.process_time()
     prepare_shard(job)
     return time.process_time() - began

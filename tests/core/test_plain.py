@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from buril.core.plugins import Ref, settings_of
+from buril.data._pass import Done
 from buril.data._shards import Job, sketch_shard
 from buril.data.collect import Planned
-from buril.data.prepare import Done
 from buril.data.source import Repository, SourceFile
 from buril.engines._plain import dumps, loads
 

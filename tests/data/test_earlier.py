@@ -99,7 +99,7 @@ def test_a_placeholder_that_gets_another_number_is_not_taken_over(tmp_path: Path
     again, fresh = both(tmp_path, before, [new, *before])
     rows = contents(again, "rows/*.parquet")
     assert rows == contents(fresh, "rows/*.parquet")
-    assert next(row for row in rows if row.row_id == new.row_id).content == 'MAIL = "<EMAIL:1>"\n'
+    assert next(row for row in rows if row.row_id == new.row_id).content == 'MAIL = "<EMAIL_1>"\n'
     assert 0 < reused(again) < COUNT
 
 

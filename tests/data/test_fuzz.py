@@ -22,7 +22,8 @@ from buril.chain import Chain
 from buril.code.codefile import CodeFile
 from buril.code.language import languages
 from buril.core.store import Store
-from buril.data.prepare import Prepare, _row
+from buril.data._pass import _row
+from buril.data.prepare import Prepare
 from buril.data.step import Numbers
 from tests.data.made import stdlib
 from tests.data.test_steps import SAMPLES

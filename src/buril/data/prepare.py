@@ -8,19 +8,17 @@ repository's placeholders have: nothing else, so a cache by content hash can sta
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BeforeValidator
 
-from buril.code.codefile import CodeFile, Verdict, from_table, write_rows
+from buril.code.codefile import from_table
 from buril.code.language import languages
 from buril.core.artifact import canonical
 from buril.core.errors import BurilError, nearest
@@ -32,21 +30,14 @@ from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.core.workers import each
 from buril.data import _scan
-from buril.data._earlier import COLLECTED, Earlier, index
-from buril.data.step import Numbers, Shared, Step
+from buril.data._earlier import COLLECTED, index
+from buril.data._pass import Done, Job, Number, kept_rows, num_rows, prepare_shard
+from buril.data.step import Shared, Step
 from buril.data.steps.generated import Generated
 from buril.data.steps.quality import Quality
-from buril.data.steps.secrets import Secrets, digest
+from buril.data.steps.secrets import digest
 from buril.data.steps.syntax import Syntax
 from buril.scanners import FAMILIES, PERSONAL, SECRETS, Family
-
-BROKEN_ROW = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a step may raise on a row it was not made for (RecursionError is a RuntimeError): the row alone is refused."""
-_REPORT_ROWS = 50
-_FAILED = "prepare_failed"
-
-Number = tuple[str, str, bytes]
-"""A placeholder's place in the numbering: repository, rule, digest of the value."""
 
 
 def _known_rules(value: Any) -> Any:
@@ -57,32 +48,6 @@ def _known_rules(value: Any) -> Any:
                 raise BurilError("D201", name=name, suggestion=nearest(str(name), list(FAMILIES)))
         return tuple(names)
     return value
-
-
-class Job(NamedTuple):
-    """One shard: what to read, where to write, what to do. `first` is the place of its first row in `duplicates`."""
-
-    shard: Path
-    duplicates: Path
-    first: int
-    steps: tuple[Ref, ...]
-    scan: tuple[Ref, ...]
-    fixed: dict[Number, int]
-    target: Path
-    earlier: Path | None = None
-
-
-class Done(NamedTuple):
-    """What was done for one shard, with its processor time."""
-
-    shard: str
-    files: int
-    mb: float
-    seconds: float
-    reused: int = 0
-    """Rows taken over from an earlier artifact."""
-    dropped: dict[str, int] = {}
-    """Rows refused, by reason."""
 
 
 class Prepare(Stage):
@@ -174,8 +139,8 @@ class Prepare(Stage):
         """Write `rows/NNNNN.parquet`, one for each shard of `collect`, with the rows that dedup kept."""
         jobs = self._jobs(inputs, out)
         waiting = [job for job in jobs if not out.has(f"rows/{job.target.name}")]
-        total = sum(_num_rows(job.shard) for job in jobs)
-        left_out = sum(_num_rows(job.shard) for job in jobs) - sum(_num_rows(job.shard) for job in waiting)
+        total = sum(num_rows(job.shard) for job in jobs)
+        left_out = sum(num_rows(job.shard) for job in jobs) - sum(num_rows(job.shard) for job in waiting)
         if waiting:
             _scan.check(self.settings.scan)
         waiting = _numbered(waiting, jobs, self.settings.workers)
@@ -200,7 +165,7 @@ class Prepare(Stage):
                 for speed in each(prepare_shard, waiting, self.settings.workers, stage=self.name):
                     speeds.append(speed)
                     dropped.update(speed.dropped)
-                    done += _num_rows(waiting[0].shard.with_name(speed.shard))
+                    done += num_rows(waiting[0].shard.with_name(speed.shard))
                     out.progress(done, total, "files", dropped=dict(dropped))
         except MemoryError as problem:
             raise BurilError("S008", stage=self.name) from problem
@@ -220,10 +185,11 @@ class Prepare(Stage):
         for ref in steps:
             ref.make()  # what a step compiles once a process (the patterns of redaction), forked workers inherit
         for shard in inputs["collect"].files("rows/*.parquet"):
-            jobs.append(Job(shard, duplicates, first, steps, self.settings.scan, {}, out.path(f"rows/{shard.name}")))
-            first += _num_rows(shard)
-        if first != _num_rows(duplicates):
-            raise BurilError("D202", collected=first, judged=_num_rows(duplicates))
+            target, marks = out.path(f"rows/{shard.name}"), out.scratch / f"{shard.stem}.at"
+            jobs.append(Job(shard, duplicates, first, steps, self.settings.scan, {}, target, marks))
+            first += num_rows(shard)
+        if first != num_rows(duplicates):
+            raise BurilError("D202", collected=first, judged=num_rows(duplicates))
         return jobs
 
 
@@ -231,99 +197,10 @@ def _ref(name: str, values: dict[str, Any]) -> Ref:
     return Ref(kind="step", name=name, settings=plugin("step", name).Settings.model_validate(values))
 
 
-def _num_rows(path: Path) -> int:
-    return int(pq.read_metadata(path).num_rows)
-
-
-def _kept(job: Job) -> Iterator[pa.Table]:
-    """The rows of a job's shard that dedup kept, a row group at a time."""
-    first = job.first
-    with pq.ParquetFile(job.shard) as source:
-        judged = pq.read_table(job.duplicates, columns=["row_id", "kept"])
-        for group in range(source.num_row_groups):
-            table = source.read_row_group(group)
-            part = judged.slice(first, table.num_rows)
-            if not part["row_id"].equals(table["row_id"]):
-                raise BurilError("D202", collected=job.shard.name, judged="other rows")
-            first += table.num_rows
-            yield table.filter(part["kept"])
-
-
-def prepare_shard(job: Job, report: Callable[[int, dict[str, int]], None] | None = None) -> Done:
-    """Do all steps on the kept rows of one shard, and write them.
-
-    `report` hears how many rows are done and how many were refused, by reason.
-    """
-    began, size = time.process_time(), 0
-    steps: list[Step] = [ref.make() for ref in job.steps]
-    numbers = Numbers(job.fixed)
-    files: list[CodeFile] = []
-    new: list[CodeFile] = []
-    refused: Counter[str] = Counter()
-    for table in _kept(job):
-        earlier = Earlier(job.earlier, table["row_id"])
-        for file in from_table(table):
-            size += len(file.content)
-            old = _taken(earlier, file, steps, numbers)
-            if old is None:
-                _row(file, steps, numbers)
-                new.append(file)
-            files.append(old or file)
-            refused.update(verdict.reason for verdict in files[-1].verdicts[:1])
-            if report and len(files) % _REPORT_ROWS == 0:
-                report(len(files), dict(refused))
-    _scan.scan(new, job.scan)
-    write_rows(job.target, files)
-    seconds = round(time.process_time() - began, 3)
-    return Done(
-        job.shard.name, len(files), round(size / 1e6, 3), seconds, len(files) - len(new), dict(sorted(refused.items()))
-    )
-
-
-def _taken(earlier: Earlier, file: CodeFile, steps: Sequence[Step], numbers: Numbers) -> CodeFile | None:
-    """The row that an earlier run made of the same file, where no step says that it would now be another."""
-    old = earlier.take(file)
-    if old is None or any(verdict.reason == _FAILED for verdict in old.verdicts):
-        return None
-    try:
-        stale = any(step.stale(old, Shared(file, numbers)) for step in steps)
-    except BROKEN_ROW:
-        return None
-    return None if stale else old
-
-
-def _row(file: CodeFile, steps: Sequence[Step], numbers: Numbers) -> None:
-    """Do all steps on one row. One that a step can't take is refused, and still redacted."""
-    shared = Shared(file, numbers)
-    at = "read"
-    try:
-        for step in steps:
-            at = type(step).__name__.lower()
-            step.apply(file, shared)
-        shared.finish()
-    except BROKEN_ROW as problem:
-        # The message may hold text of the file, or an address: the kind of error is enough and always the same.
-        file.verdicts.append(Verdict("prepare", _FAILED, f"{at}: {type(problem).__name__}"))
-        _redact_only(file, steps, numbers)
-
-
-def _redact_only(file: CodeFile, steps: Sequence[Step], numbers: Numbers) -> None:
-    """Redact a refused row without a tree; a text that even this can't take is emptied: it must not leak."""
-    try:
-        file.redactions.clear()
-        shared = Shared(file, numbers)
-        for step in steps:
-            if isinstance(step, Secrets):
-                step.apply(file, shared)
-        shared.finish()
-    except BROKEN_ROW:
-        file.content = ""
-
-
 def _numbered(waiting: list[Job], jobs: Sequence[Job], workers: int) -> list[Job]:
     """Jobs with the numbers of those repositories whose rows lie in several shards, which must be known to all.
 
-    Only digests of values leave a worker, and only in memory.
+    Only digests of values leave a worker.
     """
     if not waiting or not any(ref.name == "secrets" for ref in waiting[0].steps):
         return waiting
@@ -351,7 +228,7 @@ def _values(job: Job, repos: frozenset[str]) -> tuple[str, list[Number]]:
     steps: list[Step] = [ref.make() for ref in job.steps if ref.name in ("language", "newlines")]
     secrets = next(ref.make() for ref in job.steps if ref.name == "secrets")
     found: dict[Number, None] = {}
-    for file in (file for table in _kept(job) for file in from_table(table)):
+    for file in (file for table in kept_rows(job) for file in from_table(table)):
         if file.repo in repos:
             shared = Shared(file)
             for step in steps:

@@ -11,7 +11,7 @@ from typing import Any
 
 from buril.code.codefile import CodeFile, Finding, Redaction, Verdict
 from buril.code.language import Language, languages
-from buril.data.prepare import BROKEN_ROW
+from buril.data._pass import BROKEN_ROW
 from buril.data.source import Dropped, Repository, SourceFile, gives_rows, made, read
 from buril.data.step import Shared
 from buril.scanners import Scanner, Text
