@@ -36,7 +36,7 @@ def buril(path: Path, profile: str) -> dict[str, float]:
     from buril.core.store import Store
 
     values = {
-        "collect": {"sources": [{"parquet": {"path": str(path)}}], "workers": 1},
+        "collect": {"sources": [{"parquet": {"paths": str(path)}}], "workers": 1},
         "dedup": {"workers": 1},
         "prepare": {**PROFILES[profile], "workers": 1},
         "select": {"licenses": None, "unknown_license": "keep"},

@@ -44,7 +44,7 @@ def repository(folder: Path, files: dict[str, str]) -> None:
 def source(tmp_path: Path) -> Path:
     """Two repositories: one under the MIT licence, one under none that holds an address."""
     repository(
-        tmp_path / "src" / "free", {"LICENSE": MIT, "a.py": "x = 1\n", "b.py": "y = 2\n", "notes.txt": "no code"}
+        tmp_path / "src" / "free", {"LICENSE": MIT, "a.py": "a = b\n", "b.py": "b = c\n", "notes.txt": "no code"}
     )
     repository(tmp_path / "src" / "closed", {"c.js": "let mail = 'jane@" + "acme-mail.org';\n"})
     return tmp_path / "src"

@@ -11,8 +11,9 @@ import pytest
 
 from buril.core.plugins import Ref, settings_of
 from buril.data._pass import Done
-from buril.data._shards import Job, sketch_shard
-from buril.data.collect import Planned
+from buril.data._plan import Planned
+from buril.data._shards import sketch_shard
+from buril.data.minhash import Texts
 from buril.data.source import Repository, SourceFile
 from buril.engines._plain import dumps, loads
 
@@ -34,10 +35,10 @@ def test_values_come_back(value: Any) -> None:
 
 
 def test_arrays_dataclasses_and_partials_come_back() -> None:
-    rows = np.arange(5, dtype=np.int64)
-    job = loads(dumps(Job(Path("s"), Path("t"), rows, rows[::-1], 5, 128)))
-    assert job.rows.dtype == np.int64
-    assert job.places.tolist() == [4, 3, 2, 1, 0]
+    texts = Texts(np.arange(5, dtype=np.uint8), np.arange(5, dtype=np.int64)[::-1])
+    again = loads(dumps(texts))
+    assert (again.data.dtype, again.offsets.dtype) == (np.uint8, np.int64)
+    assert again.offsets.tolist() == [4, 3, 2, 1, 0]
     repository = Repository("r", "u", "c", Path("/x"), "MIT", "git")
     assert loads(dumps({1: repository})) == {1: repository}
     again = loads(dumps(partial(sketch_shard, 1, two=frozenset({2}))))

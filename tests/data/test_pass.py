@@ -14,6 +14,8 @@ from buril.code.codefile import CodeFile, Verdict
 from buril.data import _pass
 from buril.data._pass import _Marks
 from buril.data.prepare import Prepare
+from buril.data.step import Numbers
+from buril.data.steps.syntax import Syntax
 from tests.data.made import contents
 from tests.data.test_prepare import Make, inputs, real
 
@@ -67,18 +69,14 @@ def test_marks_forget_a_shard_that_was_done(tmp_path: Path, make_artifact: Make)
     path = tmp_path / "at"
     for _attempt in range(5):
         with _Marks(path) as marks:
-            assert not marks.kills(3)
+            assert marks.deaths(3) == 0
     assert not path.exists()
-    left = _Marks(path)  # what a killed worker leaves behind
-    left.kills(3)
-    os.close(left._handle)
-    left = _Marks(path)
-    assert not left.kills(2)
-    assert not left.kills(3)
-    os.close(left._handle)
+    for row, expected in ((3, 0), (3, 1), (2, 0), (3, 0)):  # what killed workers leave behind
+        left = _Marks(path)
+        assert left.deaths(row) == expected
+        os.close(left._handle)
     with _Marks(path) as marks:
-        assert not marks.kills(2)
-        assert marks.kills(3)
+        assert [marks.deaths(2), marks.deaths(3)] == [0, 1]
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 
 
@@ -91,7 +89,14 @@ def test_a_row_that_takes_for_ever_ends_its_worker(monkeypatch: pytest.MonkeyPat
     pid = os.fork()
     if not pid:
         monkeypatch.setattr(_pass, "MAX_ROW_S", 0.2)
-        _Marks(tmp_path / "at").kills(0)
+        _Marks(tmp_path / "at").deaths(0)
         while True:
             CodeFile("r", "p", "x")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGPROF
+
+
+def test_a_text_that_held_a_worker_is_given_up_by_the_next(tmp_path: Path) -> None:
+    """`=>` over and over takes the grammar of CSS the square of its length."""
+    file = CodeFile("r", "a.css", "=>" * 30_000, language="css")
+    _pass._row(file, [Syntax()], Numbers(), deaths=1)
+    assert [verdict.reason for verdict in file.verdicts] == ["too_hard"]

@@ -122,7 +122,7 @@ def test_a_killed_worker_does_not_end_the_run(
     assert len([text for text in warnings if "SIGKILL" in text]) == 1
 
 
-RESULTS = {"collect": "rows/[0-9]*", "dedup": ".scratch/sketch/[0-9]*.npy", "prepare": "rows/[0-9]*"}
+RESULTS = {"collect": "rows/[0-9]*", "dedup": ".scratch/near/[0-9]*", "prepare": "rows/[0-9]*"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

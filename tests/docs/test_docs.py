@@ -185,7 +185,9 @@ def unknown_setting(name: str) -> str:
         return ""
     if stage not in STAGES:
         return f"{stage} is no stage"
-    known = {*stage_class(stage).Settings.model_fields, *(FROM_TRAIN if stage == "train" else ())}
+    settings = stage_class(stage).Settings
+    known = {*settings.model_fields, *(FROM_TRAIN if stage == "train" else ())}
+    known |= set(names(stage)) if settings.others else set()  # the names of plugins are its keys
     return "" if field.split(".")[0] in known | {"max_length"} else f"{name} is no setting"
 
 

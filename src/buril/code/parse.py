@@ -86,18 +86,27 @@ class _Budget:
         return self._left < 0 or time.process_time() > self._end_s
 
 
-def parse(language: str, source: bytes) -> Tree:
+def parse(language: str, source: bytes, *, bounded: bool = False) -> Tree:
     """The tree of `source` (UTF-8). What does not fit the grammar becomes ERROR nodes.
 
     One parser a language is kept for the life of the process; it is not safe to share between threads.
 
+    Args:
+        language: its name.
+        source: the text.
+        bounded: count what the parser does, and give up when it is far too much. The tree is the same, but some memory
+            is lost each time (the binding keeps what it has read), so this is for texts under suspicion.
+
     Raises:
         BurilError: P001 for an unknown language.
-        HardParse: when it is deeper than `MAX_DEPTH`, or takes more than `OPERATIONS_PER_BYTE` or `MAX_PARSE_S`.
+        HardParse: when it is deeper than `MAX_DEPTH`; bounded, also when it takes more than `OPERATIONS_PER_BYTE` or
+            `MAX_PARSE_S`.
     """
     parser = _parser(language)
     if _is_too_deep(source):
         raise HardParse(f"{language}: brackets more than {MAX_DEPTH} deep")
+    if not bounded:
+        return parser.parse(source)
     # The parser asks for its budget only when it reads through a function, not from bytes.
     try:
         return parser.parse(lambda offset, _point: source[offset:], progress_callback=_Budget(len(source)))

@@ -1,7 +1,9 @@
 """The fused pass over one shard of `prepare`: every step on every kept row, one parse a file.
 
-A row that kills its worker twice (a grammar's own bug, or memory) is refused the third time: before each row its place
-is written into a file beside the stage's resume state, which outlives the worker.
+Some texts are made so that a grammar takes for ever, or crashes. Before each row its place is written into a file
+beside the stage's resume state, and a timer of the processor is set, which ends the worker. The next worker then looks
+at that row with suspicion: the parser counts what it does and gives up in time. A row that kills two workers is refused
+unread.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ _REPORT_ROWS = 50
 _FAILED, _KILLED = "prepare_failed", "killed_worker"
 _DEATHS = 2
 _MARK = struct.Struct("<qq")
-MAX_ROW_S = 120.0
-"""Processor time that one row may take, in seconds: some thousand times what the largest ordinary file does."""
+MAX_ROW_S = 30.0
+"""Processor time that one row may take, in seconds: a hundred times what the largest ordinary file does."""
 
 Number = tuple[str, str, bytes]
 """A placeholder's place in the numbering: repository, rule, digest of the value."""
@@ -81,14 +83,12 @@ class _Marks:
             self._row, self._times = -1, 0
         self._handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
 
-    def kills(self, row: int) -> bool:
-        """Note that a row comes next; whether two workers died at it already."""
+    def deaths(self, row: int) -> int:
+        """Note that a row comes next; how many workers died at it."""
         signal.setitimer(signal.ITIMER_PROF, MAX_ROW_S)
-        if row == self._row and self._times >= _DEATHS:
-            return True
-        times = self._times + 1 if row == self._row else 1
-        os.pwrite(self._handle, _MARK.pack(row, times), 0)
-        return False
+        deaths = self._times if row == self._row else 0
+        os.pwrite(self._handle, _MARK.pack(row, deaths + 1), 0)
+        return deaths
 
     def __enter__(self) -> _Marks:
         return self
@@ -137,7 +137,7 @@ def prepare_shard(job: Job, report: Callable[[int, dict[str, int]], None] | None
                 size += len(file.content)
                 old = _taken(earlier, file, steps, numbers)
                 if old is None:
-                    _row(file, steps, numbers, kills=marks.kills(len(files)))
+                    _row(file, steps, numbers, deaths=marks.deaths(len(files)))
                     new.append(file)
                 files.append(old or file)
                 refused.update(verdict.reason for verdict in files[-1].verdicts[:1])
@@ -161,13 +161,13 @@ def _taken(earlier: Earlier, file: CodeFile, steps: Sequence[Step], numbers: Num
     return None if stale else old
 
 
-def _row(file: CodeFile, steps: Sequence[Step], numbers: Numbers, *, kills: bool = False) -> None:
+def _row(file: CodeFile, steps: Sequence[Step], numbers: Numbers, *, deaths: int = 0) -> None:
     """Do all steps on one row. One that a step can't take, or that kills workers, is refused, and still redacted."""
-    if kills:
+    if deaths >= _DEATHS:
         file.verdicts.append(Verdict("prepare", _KILLED, str(_DEATHS)))
         _redact_only(file, steps, numbers)
         return
-    shared = Shared(file, numbers)
+    shared = Shared(file, numbers, suspect=deaths > 0)
     at = "read"
     try:
         for step in steps:

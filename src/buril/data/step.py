@@ -77,8 +77,9 @@ class Numbers:
 class Shared:
     """What the steps of one row share: the bytes, the language, one tree, and the edits."""
 
-    def __init__(self, file: CodeFile, numbers: Numbers | None = None) -> None:
+    def __init__(self, file: CodeFile, numbers: Numbers | None = None, *, suspect: bool = False) -> None:
         self.file = file
+        self._suspect = suspect  # a worker died at this row: the parser is bounded
         self.source = file.content.encode()
         self.numbers = numbers or Numbers()
         self.too_hard = False
@@ -111,7 +112,7 @@ class Shared:
             self._asked = True
             if self.language and not self.file.verdicts and len(self.source) <= PARSE_LIMIT_BYTES:
                 try:
-                    self._tree = parse(self.file.language, self.source)
+                    self._tree = parse(self.file.language, self.source, bounded=self._suspect)
                 except HardParse:
                     self.too_hard = True
         return self._tree
