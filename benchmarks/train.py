@@ -73,7 +73,7 @@ def ours(made: dict[str, Artifact], folder: Path, batch_size: int) -> Loop:
     """A loop that is ready for its first step."""
     stage = Train(Train.Settings(batch_size=batch_size, precision="bf16", device="cpu", eval_tokens=1))
     out = Output(folder / "train", EventLog(folder / "events.jsonl"), "train")
-    return Loop(stage._task(made), stage._recipe(), out=out, machine={})
+    return Loop(stage._task(made), stage._recipe(made["base"].json("base.json")["kind"]), out=out, machine={})
 
 
 def theirs(made: dict[str, Artifact], folder: Path, batch_size: int) -> Any:
