@@ -9,7 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 # demo: where the tour works; override with `make demo DEMO=somewhere`
 DEMO ?= demo
-PYTEST_ARGS ?=
+# files of tests are dealt out to as many processes as there are processors; override with `make test PYTEST_ARGS=…`
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 .PHONY: help demo test check docs bench install install-dev system semgrep messages clean
 

@@ -23,6 +23,7 @@ from buril.core.stage import Output
 from buril.data._plan import Planned, sample
 from buril.data.collect import Collect
 from buril.data.source import SourceFile
+from buril.engines._pool import _UNFORKABLE
 
 
 def write(folder: Path, files: dict[str, str | bytes]) -> None:
@@ -292,7 +293,8 @@ except KeyboardInterrupt:
 def test_a_worker_that_dies_is_named(
     code: Path, output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "torch", raising=False)  # with torch, workers are spawned: the fault stays here
+    for name in _UNFORKABLE:  # where one of these is loaded workers are spawned, and the fault would stay here
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr("buril.data.source.read", lambda *arguments: os._exit(9))
     with pytest.raises(BurilError) as refused:
         collect(code, workers=2, shard_bytes=500).run({}, output("collect"))

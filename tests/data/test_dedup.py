@@ -252,10 +252,12 @@ def test_data_larger_than_memory_give_the_same_bytes(make_artifact: Make, tmp_pa
     collect = many_small(tmp_path / "collect", 100_000)
     small = made.collected(tmp_path / "tiny", injected(12), shard_files=7)
     limited = tmp_path / "limited"
-    subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limited), str(collect.folder), str(small.folder), "64"],
-        cwd=Path(__file__).parents[2], check=True,
-    )  # fmt: skip
+    # The first run may allocate what it likes: the compiler does, where nothing is compiled yet.
+    for folder, megabytes in ((tmp_path / "compiling", "8000"), (limited, "64")):
+        subprocess.run(
+            [sys.executable, "-c", LIMITED, str(folder), str(collect.folder), str(small.folder), megabytes],
+            cwd=Path(__file__).parents[2], check=True,
+        )  # fmt: skip
     sizes = [path.stat().st_size for path in limited.rglob("*") if path.is_file()]
     assert sum(sizes) > 150e6, "the files it works on are several times the limit"
     free = make_artifact(Dedup(Dedup.Settings(workers=2, memory_mb=4000)), {"collect": collect}, folder="free")

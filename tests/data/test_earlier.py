@@ -80,9 +80,9 @@ def test_a_parse_is_really_spared(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     parsed: list[str] = []
     honest = step.parse
 
-    def counting(language: str, source: bytes) -> object:
+    def counting(language: str, source: bytes, *, bounded: bool) -> object:
         parsed.append(language)
-        return honest(language, source)
+        return honest(language, source, bounded=bounded)
 
     monkeypatch.setattr(step, "parse", counting)
     made(

@@ -25,6 +25,7 @@ from buril.data.step import Shared, Step
 from buril.data.steps.indent import Indent
 from buril.data.steps.language import Language
 from buril.data.steps.secrets import Secrets
+from buril.engines._pool import _UNFORKABLE
 from buril.scanners._rules import fill
 from tests.conftest import as_artifact
 from tests.data.made import collected, contents, stdlib
@@ -179,7 +180,8 @@ def test_a_row_that_breaks_the_redaction_is_emptied(
 def test_a_worker_that_dies_is_an_error_of_its_own(
     tmp_path: Path, make_artifact: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "torch", raising=False)  # with torch, workers are spawned: the fault stays here
+    for name in _UNFORKABLE:  # where one of these is loaded workers are spawned, and the fault would stay here
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(Language, "apply", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     given = inputs(tmp_path, make_artifact, real(6), shard_files=3)
     with pytest.raises(BurilError) as error:
