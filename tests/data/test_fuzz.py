@@ -25,10 +25,11 @@ from buril.core.store import Store
 from buril.data._pass import _row
 from buril.data.prepare import Prepare
 from buril.data.step import Numbers
+from tests.code.test_parse import FUNCTIONS
 from tests.data.made import stdlib
 from tests.data.test_steps import SAMPLES
 
-CASES = int(os.environ.get("BURIL_FUZZ_CASES", "1500"))
+CASES = int(os.environ.get("BURIL_FUZZ_CASES", "10000"))
 """How many mutated files; more are drawn with this variable set."""
 Mutation = Callable[[bytes, random.Random], bytes]
 _PIECES = (
@@ -77,8 +78,9 @@ MUTATIONS: tuple[Mutation, ...] = (flip, cut, insert, repeat, encode, shuffle)
 
 
 def originals() -> list[tuple[str, bytes]]:
-    """A file in every language that the samples have, and real modules."""
-    found = [(f"sample{languages()[name].extensions[0]}", text.encode()) for name, text in sorted(SAMPLES.items())]
+    """A text in every language, and real modules."""
+    texts = {**{name: function[0] for name, function in FUNCTIONS.items()}, **SAMPLES}
+    found = [(f"sample{languages()[name].extensions[0]}", text.encode()) for name, text in sorted(texts.items())]
     return [*found, *((name, text.encode()) for name, text in stdlib(25, most=8_000))]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from buril.core.errors import BurilError
+from buril.data.sources import _places
 
 
 def cache_folder(chosen: Path | None, name: str) -> Path:
@@ -17,8 +16,7 @@ def cache_folder(chosen: Path | None, name: str) -> Path:
     Raises:
         BurilError: S003 when it can't be made.
     """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    folder = chosen.expanduser() if chosen else (Path(base) if base else Path.home() / ".cache") / "buril" / name
+    folder = _places.cache_folder(chosen, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -29,7 +27,5 @@ def cache_folder(chosen: Path | None, name: str) -> Path:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder's lock; a second process waits here, and finds what the first one fetched."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with _places.locked(folder.with_name(f".{folder.name}.lock")):
         yield
