@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+from buril.scanners._database import database
 from buril.scanners._keywords import Keywords
 from buril.scanners._rules import Rule
 
@@ -50,13 +51,7 @@ class Automaton:
             for head in rule.heads:
                 owners.setdefault((head.expression, head.caseless), []).append((head.length, index))
         self._owners = list(owners.values())
-        self._database = library.Database() if owners else None
-        if self._database is not None:
-            self._database.compile(
-                expressions=[expression for expression, _ in owners],
-                ids=list(range(len(owners))),
-                flags=[library.HS_FLAG_DOTALL | library.HS_FLAG_CASELESS * caseless for _, caseless in owners],
-            )
+        self._database = database(library, list(owners)) if owners else None
 
     def __call__(self, source: bytes) -> Places:
         """Where heads begin in `source`."""
