@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +14,7 @@ from pydantic import Field
 from buril.core.artifact import Artifact, atomic, sync_folder
 from buril.core.errors import BurilError
 from buril.core.estimate import Estimate
-from buril.core.plugins import PluginKind, Ref, require
+from buril.core.plugins import PluginKind, Ref, plugin, require
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
@@ -41,7 +42,8 @@ class Train(Stage):
         """How the model learns. The defaults are those of the common guide for code models, 5e-5 and adapters' 2e-4."""
 
         method: Annotated[Ref, PluginKind("method")] = Field("lora", validate_default=True)
-        """What is trained: `lora` (adapters: quick, small, keeps what the base knows) or `full` (every weight)."""
+        """What is trained: `lora` (adapters: quick, small, keeps what the base knows), `qlora` (the same on a base of
+        4-bit weights: less memory, more time) or `full` (every weight)."""
         objective: Annotated[Ref, PluginKind("objective")] = Field("cross_entropy", validate_default=True)
         """What is minimised; `cross_entropy` is the likelihood of the next token."""
         epochs: float = Field(3, gt=0)
@@ -51,7 +53,7 @@ class Train(Stage):
         batch_size: int = Field(32, ge=1)
         """Packed sequences of a step. It is split into micro-batches as memory allows, without changing the step."""
         learning_rate: float | None = Field(None, gt=0)
-        """Peak learning rate; None means the method's own: 2e-4 for lora, 5e-5 for full, 1e-3 from scratch."""
+        """Peak learning rate; None means the method's own: 2e-4 for lora, qlora, 5e-5 for full, 1e-3 from scratch."""
         schedule: Schedule = "cosine"
         """How the rate falls after the warm-up: `cosine`, `linear` or `constant`."""
         warmup: float = Field(0.1, ge=0, le=1)
@@ -106,8 +108,9 @@ class Train(Stage):
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
                 T108 tokens that the model has not, P002 a missing package.
         """
-        for package in ("torch", "transformers", *(["peft"] if self.settings.method.name == "lora" else [])):
-            require(package, kind="method", name=self.settings.method.name)
+        name = self.settings.method.name
+        for package in getattr(plugin("method", name), "packages", ("torch", "transformers")):
+            require(package, kind="method", name=name)
         from buril.train.loop import Loop
         from buril.train.machine import prepare_torch, quieten
 
@@ -126,7 +129,6 @@ class Train(Stage):
     def _recipe(self, kind: str) -> Any:
         from dataclasses import fields
 
-        from buril.core.plugins import plugin
         from buril.train.loop import Recipe
 
         told = {item.name: getattr(self.settings, item.name) for item in fields(Recipe)}
@@ -145,7 +147,10 @@ class Train(Stage):
             raise BurilError("T104", method=self.settings.method.name)
         bf16 = resolve_precision(self.settings.precision, self.settings.device) == "bf16"
         dtype = "bf16" if bf16 and not method.trains_weights else "fp32"
-        loaded = load(inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=self.settings.device)
+        convert = partial(method.convert, bf16=bf16) if hasattr(method, "convert") else None
+        loaded = load(
+            inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=self.settings.device, convert=convert
+        )
         train, valid = (PackedFile(inputs["pack"].path(f"{part}.parquet")) for part in ("train", "valid"))
         check_fits(loaded.model, inputs["pack"], largest=max(train.largest_token, valid.largest_token))
         new_tokens = [] if kind == "scratch" else list(loaded.fim["added"])
@@ -229,7 +234,9 @@ def check_same_output(trainable: Any, train: Any) -> None:
 
 def count(trainable: Any) -> dict[str, Any]:
     """Parameters in all (tied ones once), those that are trained, and their share."""
-    known = {id(parameter): parameter.numel() for parameter in trainable.base.parameters()}
+    from buril.train.methods._quantised import num_weights
+
+    known = {id(parameter): num_weights(parameter) for parameter in trainable.base.parameters()}
     known |= {id(parameter): parameter.numel() for parameter in trainable.parameters.values()}
     trained = sum(parameter.numel() for parameter in trainable.parameters.values())
     total = sum(known.values())
