@@ -276,3 +276,81 @@ def test_a_saved_variant_gives_the_same_loss(
     told = trained.json("train.json")
     assert told["best_valid_loss"] < told["first_valid_loss"]
     assert loss_of(loaded.model, inputs["pack"]) == pytest.approx(told["best_valid_loss"], rel=1e-5)
+
+
+# --- activation checkpointing
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_layers_computed_twice_change_no_bit_of_a_gradient(dora: bool, tmp_path: Path) -> None:
+    """Also with dropout: the masks are drawn again as they were, and the later layers draw what they drew."""
+    sequences = [sequence(0, [9, 5]), sequence(1, [30]), sequence(2, [4, 4, 4])]
+    found = []
+    for number in range(3):
+        trainable = stirred(
+            Lora(Lora.Settings(dropout=0.3, dora=dora)).prepare(
+                model_of(tmp_path / str(number)), bf16=False, new_tokens=[], seed=0
+            )
+        )
+        assert trainable.recompute(number) == number
+        found.append(gradients(trainable, sequences, num_tokens=40))
+    for name, gradient in found[0].items():
+        assert torch.equal(gradient, found[1][name]) and torch.equal(gradient, found[2][name]), name
+    set_apart = Lora(Lora.Settings(dropout=0.3)).prepare(model_of(tmp_path / "b"), bf16=False, new_tokens=[], seed=0)
+    set_apart._dropout._threshold = 0
+    without = gradients(stirred(set_apart), sequences, num_tokens=40)
+    assert dora or not all(torch.equal(gradient, without[name]) for name, gradient in found[0].items())
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+def test_a_training_with_layers_computed_twice_gives_the_same_bytes(
+    method: str, inputs: dict[str, Artifact], make_artifact: Callable[..., Artifact]
+) -> None:
+    made = [
+        make_artifact(stage(method=method, max_steps=3, checkpoint_layers=number), inputs, folder=f"{number}")
+        for number in (0, 9)
+    ]
+    assert made[0].manifest.digest == made[1].manifest.digest or [
+        entry.path
+        for entry, other in zip(made[0].manifest.files, made[1].manifest.files, strict=True)
+        if entry.sha256 != other.sha256
+    ] == ["logs/machine.json", "logs/speed.jsonl"]
+    assert made[1].json("logs/machine.json")["checkpoint_layers"] == 2
+
+
+def kept_bytes(trainable: Any, length: int) -> int:
+    """What the forward pass keeps for the way back, each memory once, without the weights."""
+    weights = {tensor.untyped_storage().data_ptr() for tensor in trainable.base.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    batch = lay_out([sequence(0, [length])])
+    trainable.train(True)
+    trainable.begin(batch, seed=0, step=0)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        hidden = trainable.hidden(batch)
+    del hidden
+    return sum(kept.values())
+
+
+def test_layers_computed_twice_keep_a_tenth(tmp_path: Path) -> None:
+    found = []
+    for number in range(3):
+        trainable = Lora(Lora.Settings()).prepare(
+            model_of(tmp_path / str(number)), bf16=False, new_tokens=[], seed=0
+        )
+        trainable.recompute(number)
+        found.append(kept_bytes(trainable, 200))
+    assert found[1] < 0.6 * found[0] and found[2] < 0.15 * found[0]
+
+
+def test_a_model_without_a_list_of_layers_is_said(tmp_path: Path) -> None:
+    trainable = Lora(Lora.Settings()).prepare(model_of(tmp_path), bf16=False, new_tokens=[], seed=0)
+    trainable.base.model.layers = torch.nn.Sequential(*trainable.base.model.layers)
+    with pytest.raises(BurilError, match="T130"):
+        trainable.recompute(1)

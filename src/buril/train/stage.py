@@ -5,25 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from buril.core.artifact import Artifact, atomic, sync_folder
 from buril.core.errors import BurilError
-from buril.core.estimate import Estimate
+from buril.core.estimate import Estimate, Past
 from buril.core.plugins import PluginKind, Ref, plugin, require
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
+from buril.train.expect import expect, resolve_layers, work_of
 from buril.train.machine import Precision, resolve_precision
 from buril.train.schedule import Schedule
 
-TOKEN_COST_S = 2.2e-11
-"""Seconds a token takes per parameter of the model, training two cores with bf16: the first guess before any run."""
 SCRATCH_LEARNING_RATE = 1e-3
 """Peak learning rate for random weights where none is given: they bear twenty times that of tuning."""
 CHECKED_TOKENS = 48
@@ -74,6 +74,9 @@ class Train(Stage):
         """Seed of the order of the data, of dropout and of the adapters' first weights."""
         micro_batch_tokens: int = runtime(2048, ge=1)
         """Tokens run at once (one sequence at least): more use a GPU better and take more memory."""
+        checkpoint_layers: Annotated[int, Field(ge=0)] | Literal["auto"] = runtime("auto")
+        """Layers whose activations are computed twice instead of kept, for memory: `auto` takes as many as free memory
+        asks for by the estimate, 0 none; more than there are means all."""
         device: str = runtime("auto")
         """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
         threads: int = runtime(0, ge=0)
@@ -90,15 +93,12 @@ class Train(Stage):
         return {"precision": resolve_precision(self.settings.precision, self.settings.device)}
 
     def work(self, inputs: Inputs) -> float:
-        """Tokens to train, times parameters."""
-        pack, base = inputs["pack"].json("summary.json"), inputs["base"].json("base.json")
-        per_step = pack["tokens"] / max(1, pack["sequences"]) * self.settings.batch_size
-        tokens = min(pack["tokens"] * self.settings.epochs, per_step * (self.settings.max_steps or float("inf")))
-        return float(tokens * base["parameters"])
+        """The operations of the whole training, a unit for about a token times a parameter of LoRA training."""
+        return work_of(self.settings, inputs)
 
-    def assume(self, work: float) -> Estimate:
-        """Two cores with bf16."""
-        return Estimate(seconds=15 + work * TOKEN_COST_S, ram_mb=3500, disk_mb=200)
+    def estimate(self, inputs: Inputs, past: Sequence[Past]) -> Estimate:
+        """Memory and disk computed from the model's sizes, time from past runs or this machine's speed."""
+        return expect(self.settings, inputs, past)
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
         """Train, or go on from the last checkpoint of an earlier attempt.
@@ -116,8 +116,9 @@ class Train(Stage):
 
         quieten()
         machine = prepare_torch(self.settings.threads) | {"micro_batch_tokens": self.settings.micro_batch_tokens}
+        twice = resolve_layers(self.settings, inputs).twice  # asked before the weights take their memory
         task = self._task(inputs)
-        machine["device"] = str(task.trainable.device)
+        machine |= {"device": str(task.trainable.device), "checkpoint_layers": task.trainable.recompute(twice)}
         out.text("logs/machine.json", json.dumps(machine, indent=1) + "\n")
         counts = count(task.trainable)
         out.note(_("{trainable:,} of {parameters:,} parameters are trained ({share:.2%})").format(**counts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,6 +40,10 @@ class Adapted(Trainable):
     def begin(self, batch: Batch, *, seed: int, step: int) -> None:
         """New dropout masks."""
         self._dropout.begin(batch, seed=seed, step=step)
+
+    def contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """The second draws the dropout masks of the layer again."""
+        return nullcontext(), self._dropout.again()
 
     def head(self) -> Head:
         """The frozen output layer, with the trained rows where there are new tokens."""

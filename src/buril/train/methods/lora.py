@@ -37,7 +37,7 @@ class Lora:
         targets: str | tuple[str, ...] = "all-linear"
         """Layers that get an adapter: `all-linear` (all but the output layer), or names such as `[q_proj, v_proj]`."""
         rslora: bool = False
-        """Scale by alpha / √rank (Kalajdzievski 2023, arXiv 2312.03732): what a rank of 64 or more needs to learn well."""
+        """Scale by alpha / √rank (Kalajdzievski 2023, arXiv 2312.03732): what a rank of 64 or more needs to learn."""
         dora: bool = False
         """Train the length of each row of a weight apart (Liu et al. 2024, arXiv 2402.09353): nearer to `full` at a low
         rank, for more time and memory."""
