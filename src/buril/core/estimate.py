@@ -31,6 +31,8 @@ class Estimate:
     disk_mb: float = 0.0
     gpu_mb: float = 0.0
     basis: Literal["measured", "assumed"] = "assumed"
+    note: str = ""
+    """What the figures are made of, for a person."""
 
     def kwh(self, machine: Machine) -> float:
         """Energy at the machine's mean power."""

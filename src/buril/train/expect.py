@@ -15,6 +15,7 @@ from typing import Any
 from buril.core.artifact import Artifact
 from buril.core.estimate import Estimate, Past, scale
 from buril.core.machine import memory_mb
+from buril.core.text import _
 from buril.train.machine import resolve_precision
 from buril.train.memory import (
     LIBRARIES,
@@ -84,6 +85,8 @@ def free_bytes(device: str) -> float:
         return 0.0  # a plan does not load torch for it
     import torch
 
+    if not torch.cuda.is_available():
+        return 0.0
     return float(torch.cuda.mem_get_info(None if device in ("auto", "cuda") else device)[0])
 
 
@@ -138,9 +141,25 @@ def expect(settings: Any, inputs: Mapping[str, Artifact], past: Sequence[Past]) 
         disk_mb=(finished + checkpoints) / 1e6,
         gpu_mb=found.total / 1e6 if load.gpu else 0.0,
     )
+    steps = run_length(settings, inputs["pack"].json("summary.json"))[1]
     ratio = next((run.ram_mb / run.expected_ram_mb for run in past if run.expected_ram_mb), 1.0)
     scaled = scale(work, past, assumed)
-    return replace(scaled, ram_mb=assumed.ram_mb * ratio, disk_mb=assumed.disk_mb)
+    corrected = replace(scaled, ram_mb=assumed.ram_mb * ratio, disk_mb=assumed.disk_mb)
+    return replace(corrected, note=_said(found, load, steps, scaled.seconds / steps))
+
+
+def _said(found: Memory, load: Load, steps: int, seconds: float) -> str:
+    """The steps, and what the memory is for, in a line."""
+    parts = {
+        _("weights"): found.weights, _("trained"): found.trained, _("activations"): found.activations,
+        _("output layer"): found.head, _("libraries"): found.libraries, _("lost between the pieces"): found.slack,
+    }  # fmt: skip
+    memory_part = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in parts.items())
+    text = _("{steps} steps of about {seconds:.1f} s; memory: {parts}").format(
+        steps=f"{steps:,}", seconds=seconds, parts=memory_part
+    )
+    twice = _("{number} layers computed twice").format(number=load.twice)
+    return f"{text}; {twice}" if load.twice else text
 
 
 def _host_mb(found: Memory, model: Model, load: Load) -> float:

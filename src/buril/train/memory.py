@@ -10,6 +10,7 @@ as if they were such. Units: bytes, tokens, multiply-adds counted as two operati
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,14 +23,19 @@ CHUNK = 512
 NF4_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8
 NF4_SIMPLE_BYTES = (4 + 32 / 64) / 8
 """Bytes of a 4-bit weight with its scales, quantised or not."""
-LIBRARIES = 440e6
-"""Python with torch, transformers and PEFT, measured here (torch 2.13 for CPUs, bitsandbytes present)."""
+LIBRARIES = 600e6
+"""Python with torch, transformers, PEFT and a tokenizer, measured here (torch 2.13 for CPUs, bitsandbytes present)."""
 CUDA_LIBRARIES = 3.0e9
 """Memory of the host that torch for CUDA takes; not measured here."""
 CUDA_CONTEXT = 600e6
 """Memory of a GPU that CUDA and its libraries take before the first tensor; not measured here."""
-SLACK = 1.06
-"""What the allocator loses between the pieces, as measured with kept memory on glibc."""
+LOST, LOST_WITHOUT_CACHE = 1.0, 0.2
+"""What glibc's allocator loses between the pieces, as a share of activations and output layer, measured here (2.36).
+
+It aligns tensors by cutting slivers off larger pieces; its cache of small pieces hands those out, and a piece that is
+freed is then too small, by a sliver, for a tensor of its own size. Without that cache
+(`GLIBC_TUNABLES=glibc.malloc.tcache_count=0` before the process starts) hardly anything is lost.
+"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Model:
             kv_heads=config.get("num_key_value_heads") or heads,
             head=config.get("head_dim") or width // heads,
             inner=config.get("intermediate_size") or 4 * width,
-            tied=bool(config.get("tie_word_embeddings", config.get("model_type") in ("llama", "qwen2") and False)),
+            tied=bool(config.get("tie_word_embeddings", False)),
             biases=bool(config.get("attention_bias", config.get("model_type") == "qwen2")),
             file_bytes=FP32 if "32" in kind else BF16,
         )
@@ -178,9 +184,17 @@ def memory(model: Model, method: Method, load: Load) -> Memory:
     head, work = _head(model, method, load), _work(model, method, load)
     moving = 12.0 * trained + (0 if method.whole else 4.0 * trained)  # AdamW's two moments, a gradient; an adapter itself
     libraries = CUDA_CONTEXT if load.gpu else LIBRARIES
-    dynamic = kept + head + work + (4.0 * trained if method.whole else 0.0)
+    slack = lost(load) * (kept + head)
     loading = libraries + weights + model.parameters * model.file_bytes * (0 if load.gpu else 1)
-    return Memory(libraries, weights, moving, kept, head, work, (SLACK - 1) * dynamic, loading)
+    return Memory(libraries, weights, moving, kept, head, work, slack, loading)
+
+
+def lost(load: Load) -> float:
+    """Bytes lost between the pieces, for each byte that comes and goes with a step."""
+    if load.gpu:
+        return 0.1  # torch's own allocator there; not measured here
+    cached = "glibc.malloc.tcache_count=0" not in os.environ.get("GLIBC_TUNABLES", "")
+    return LOST if cached else LOST_WITHOUT_CACHE
 
 
 def _weights(model: Model, method: Method, load: Load) -> float:
@@ -204,6 +218,8 @@ def activations(model: Model, method: Method, load: Load) -> float:
 def layer_activations(model: Model, method: Method, load: Load) -> float:
     """Bytes that one layer keeps for the way back."""
     queries, keys = model.heads * model.head, model.kv_heads * model.head
+    if not load.gpu and not _in_blocks(load):
+        keys = queries  # torch's own attention gives every query head keys and values of its own
     plain = 2 * queries + 2 * keys + 4 * model.inner  # q, k, v and the attended; gate, its SiLU, up, their product
     norms = 2 * FP32 * (model.width + 1)  # what each norm was given, in fp32, and its scale
     if method.whole:
@@ -228,10 +244,15 @@ def _masks(model: Model, method: Method) -> int:
 
 def _attention(model: Model, load: Load) -> float:
     """Bytes of the attention weights that one layer keeps for its documents."""
-    if load.gpu or not (load.bf16 or load.document <= LONGEST_FP32):
+    if not _in_blocks(load):
         return float(FP32 * load.row * model.heads)  # torch's own attention keeps one sum a query
     whole, rest = divmod(load.row, load.document)
     return float(load.unit * model.heads * (whole * _blocks(load.document) + _blocks(rest)))
+
+
+def _in_blocks(load: Load) -> bool:
+    """Whether attention runs in blocks whose weights are kept."""
+    return not load.gpu and (load.bf16 or load.document <= LONGEST_FP32)
 
 
 def _blocks(length: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -22,10 +23,11 @@ from typing import Any
 
 from buril.core.artifact import Artifact, Manifest
 from buril.core.errors import BurilError
+from buril.core.estimate import Past
 from buril.core.events import EventLog
 from buril.core.machine import joules
-from buril.core.stage import Output
-from buril.train.expect import expected_memory, shape
+from buril.core.stage import Output, Stage
+from buril.train.expect import PER_OPERATION, expected_memory, shape
 from buril.train.memory import operations
 
 STEPS = 20
@@ -54,6 +56,10 @@ class Probe:
     work: float
     watts: float
 
+    def past(self) -> Past:
+        """As an estimate remembers it."""
+        return Past(self.work, self.seconds, self.ram_mb, 0.0, self.expected_mb)
+
 
 class _Enough(Exception):
     """Ends a probe whose time is over."""
@@ -66,7 +72,7 @@ class _Bounded(Output):
 
     def metric(self, **values: Any) -> None:
         super().metric(**values)
-        if time.monotonic() > self.until and "loss" in values:
+        if time.monotonic() > self.until and "loss" in values and values["step"] > 1:  # one step is always measured
             raise _Enough
 
 
@@ -100,8 +106,49 @@ def probe(
         except BrokenProcessPool as problem:
             raise BurilError("T131", mb=round(expected_memory(settings, inputs)[0].total / 1e6)) from problem
     model, method, load = shape(settings, inputs)
-    work = found["tokens"] * operations(model, method, load) / 4
+    work = found["tokens"] * operations(model, method, load) / PER_OPERATION
     return Probe(**found, expected_mb=expected_memory(short, inputs)[0].total / 1e6, work=work)
+
+
+def probe_inputs(stages: Mapping[str, Stage], found: Mapping[str, Artifact], folder: Path) -> dict[str, Artifact]:
+    """What a probe reads: what the store has, and what can be made without it, in a folder that is thrown away.
+
+    Args:
+        stages: those of the chain, by name.
+        found: artifacts of the store that these stages would reuse.
+        folder: where the rest is made: the base by its stage, its own tokenizer, a pack of random tokens.
+
+    Raises:
+        BurilError: T132 when the tokenizer must be learnt from the user's code first; those of the stage `base` when the
+            weights can't be had.
+    """
+    inputs: dict[str, Artifact] = {name: found[name] for name in ("base", "tokenizer", "pack") if name in found}
+    if "tokenizer" not in inputs and "base" not in stages["tokenizer"].needs():
+        raise BurilError("T132", stage="tokenizer")
+    if "base" not in inputs:
+        stages["base"].observe()  # says what is missing before anything is written
+        out = Output(folder / "base", EventLog(folder / "events.jsonl"), "base")
+        stages["base"].run(inputs, out)
+        out.finish()
+        inputs["base"] = stand_in(out.folder, "base")
+    if "tokenizer" not in inputs:
+        inputs["tokenizer"] = _own_tokenizer(inputs["base"], folder / "tokenizer")
+    if "pack" not in inputs:
+        vocabulary = inputs["base"].json("model/config.json")["vocab_size"]
+        length = stages["pack"].settings.max_length
+        inputs["pack"] = random_pack(folder / "pack", vocabulary=vocabulary, max_length=length)
+    return inputs
+
+
+def _own_tokenizer(base: Artifact, folder: Path) -> Artifact:
+    """The tokenizer that stands beside a base's weights, as the stage would hand it on, without new tokens."""
+    shutil.copytree(base.path("model"), folder / "tokenizer", ignore=shutil.ignore_patterns("*.safetensors"))
+    config = base.json("model/config.json")
+    fim = dict.fromkeys(("prefix", "suffix", "middle", "pad", "bos")) | {
+        "eos": config.get("eos_token_id"), "added": [], "vocab_size": config["vocab_size"],
+    }  # fmt: skip
+    (folder / "fim.json").write_text(json.dumps(fim), encoding="utf-8")
+    return stand_in(folder, "tokenizer")
 
 
 def measure(settings: Any, folders: Mapping[str, str], folder: str, limit_s: float) -> dict[str, Any]:
