@@ -29,12 +29,12 @@ CUDA_LIBRARIES = 3.0e9
 """Memory of the host that torch for CUDA takes; not measured here."""
 CUDA_CONTEXT = 600e6
 """Memory of a GPU that CUDA and its libraries take before the first tensor; not measured here."""
-LOST, LOST_WITHOUT_CACHE = 1.0, 0.2
+LOST, LOST_WITHOUT_CACHE = 1.0, 0.35
 """What glibc's allocator loses between the pieces, as a share of activations and output layer, measured here (2.36).
 
 It aligns tensors by cutting slivers off larger pieces; its cache of small pieces hands those out, and a piece that is
 freed is then too small, by a sliver, for a tensor of its own size. Without that cache
-(`GLIBC_TUNABLES=glibc.malloc.tcache_count=0` before the process starts) hardly anything is lost.
+(`GLIBC_TUNABLES=glibc.malloc.tcache_count=0` before the process starts) about a third of it is.
 """
 
 
