@@ -31,6 +31,8 @@ class Estimate:
     disk_mb: float = 0.0
     gpu_mb: float = 0.0
     basis: Literal["measured", "assumed"] = "assumed"
+    note: str = ""
+    """What the figures are made of, for a person."""
 
     def kwh(self, machine: Machine) -> float:
         """Energy at the machine's mean power."""
@@ -59,6 +61,8 @@ class Past:
     seconds: float
     ram_mb: float
     disk_mb: float
+    expected_ram_mb: float = 0.0
+    """What was computed before a probe measured `ram_mb`; 0 for a finished run, whose process did more than it."""
 
 
 def scale(work: float, past: Sequence[Past], assumed: Estimate) -> Estimate:

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import resource
 import shutil
 import sys
@@ -48,6 +49,7 @@ from buril.core.workers import Listed, engine
 
 KEY_CHARS = 12
 RESERVED = ("refs", "runs", "completions")
+PROBES = "probes.jsonl"
 
 
 def identity_of(stage: Stage) -> dict[str, Any]:
@@ -118,12 +120,27 @@ class Store:
         return found or next((item for item in self.artifacts(link.stage) if item.digest == link.digest), None)
 
     def past(self, stage: str) -> list[Past]:
-        """What finished runs of a stage took; resumed ones tell no honest time and are left out."""
-        return [
+        """What probes and finished runs of a stage took; resumed ones tell no honest time and are left out."""
+        return self._probes(stage) + [
             Past(m.work, m.seconds, m.peak_ram_mb, sum(entry.bytes for entry in m.files) / 1e6)
             for m in (artifact.manifest for artifact in self.artifacts(stage))
             if not m.resumed
         ]
+
+    def remember(self, stage: str, probe: Past) -> None:
+        """Keep what a probe of a stage took on this machine, for later estimates."""
+        with _Guard(self.root), (self.root / "runs" / PROBES).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"stage": stage, "machine": platform.node(), **asdict(probe)}) + "\n")
+
+    def _probes(self, stage: str) -> list[Past]:
+        """The probes of a stage on this machine, the latest first."""
+        path, found = self.root / "runs" / PROBES, []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+            with suppress(ValueError, TypeError, KeyError):  # a line that a crash cut short
+                told = json.loads(line)
+                if (told.pop("stage"), told.pop("machine")) == (stage, platform.node()):
+                    found.append(Past(**told))
+        return found[::-1]
 
     # --- making
 
