@@ -338,7 +338,7 @@ def loss_of(model: Any, pack: Artifact) -> float:
 
 
 def test_bf16_trains_close_to_fp32(inputs: dict[str, Artifact], make_artifact: Callable[..., Artifact]) -> None:
-    for method in ("lora", "full"):
+    for method in ("lora", "qlora", "full"):
         found = [
             make_artifact(stage(method=method, precision=precision), inputs, folder=f"{method}-{precision}").json(
                 "train.json"
@@ -390,7 +390,7 @@ def command(folder: Path, inputs: dict[str, Artifact], method: str) -> list[str]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
 def test_a_killed_training_goes_on_to_the_same_bytes(method: str, inputs: dict[str, Artifact], tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{REPO}"}
     whole, broken = tmp_path / "whole", tmp_path / "broken"

@@ -531,6 +531,20 @@ MESSAGES: dict[str, Message] = {
         N_("the packed text holds the token {token}, the model has only {vocabulary}"),
         N_("the pack was made with another tokenizer: run `buril run --until pack` again"),
     ),
+    "T130": Message(
+        N_("the base model `{model}` keeps its layers where none can be found to be computed twice"),
+        N_("set `train.checkpoint_layers: 0`; `train.micro_batch_tokens` and `train.max_length` save memory too"),
+    ),
+    "T131": Message(
+        N_("the probe was killed, most likely for memory: about {mb} MB were expected"),
+        N_("take less: `train.checkpoint_layers: 1000`, `train.method: qlora`, or a shorter `train.max_length`"),
+        EXIT_PREREQUISITE,
+    ),
+    "T132": Message(
+        N_("a probe needs `{stage}`, which has yet to be made from your code"),
+        N_("make it first: `buril run --until {stage}`"),
+        EXIT_PREREQUISITE,
+    ),
     # --- sandbox and evaluation (E0xx)
     "E001": Message(
         N_("code that a model wrote can't be isolated on this machine: {problem}"),

@@ -59,6 +59,8 @@ class Past:
     seconds: float
     ram_mb: float
     disk_mb: float
+    expected_ram_mb: float = 0.0
+    """What was computed before a probe measured `ram_mb`; 0 for a finished run, whose process did more than it."""
 
 
 def scale(work: float, past: Sequence[Past], assumed: Estimate) -> Estimate:

@@ -6,6 +6,7 @@ Only safetensors are read, no code that comes with a model is run, and nothing i
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +43,7 @@ def load(
     model_dir: Path | None = None,
     dtype: str = "auto",
     device: str = "auto",
+    convert: Callable[[Any, torch.device], None] | None = None,
 ) -> Loaded:
     """Load a model, its tokenizer and its adapter, in evaluation mode.
 
@@ -52,6 +54,8 @@ def load(
         model_dir: the weights of a full training, in the base's place.
         dtype: `auto`, `bf16`, `fp16` or `fp32`; see `choose_dtype`.
         device: `auto` (the first GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
+        convert: given the model and the device while the weights still lie in the pages of their file, in the file's
+            format (`dtype` is then not asked): what makes them smaller before they take memory.
 
     Raises:
         BurilError: P002 without torch or transformers, T012 without a tokenizer, T013 when tokenizer and weights do
@@ -65,9 +69,11 @@ def load(
     if model_dir is None:
         _check_same_vocabulary(weights_dir, tokenizer_dir)
     place = choose_device(device)
-    model = _weights(weights_dir, dtype=choose_dtype(dtype, place))
+    model = _weights(weights_dir, dtype="auto" if convert else choose_dtype(dtype, place))
     if model_dir is None:
         grow(model, fim)
+    if convert:
+        convert(model, place)
     if adapter_dir is not None:
         model = _adapted(model, adapter_dir)
     return Loaded(model.to(place).eval(), _tokenizer(tokenizer_dir), fim, encoder)
@@ -146,7 +152,7 @@ def _fill(weight_VD: torch.Tensor, new: list[int], *, known: int) -> None:
             weight_VD[row] = moved_D.to(weight_VD.dtype)
 
 
-def _weights(folder: Path, *, dtype: torch.dtype) -> PreTrainedModel:
+def _weights(folder: Path, *, dtype: torch.dtype | str) -> PreTrainedModel:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging

@@ -5,24 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from buril.core.artifact import Artifact, atomic, sync_folder
 from buril.core.errors import BurilError
-from buril.core.estimate import Estimate
-from buril.core.plugins import PluginKind, Ref, require
+from buril.core.estimate import Estimate, Past
+from buril.core.plugins import PluginKind, Ref, plugin, require
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
+from buril.train.expect import expect, resolve_layers, work_of
 from buril.train.machine import Precision, resolve_precision
 from buril.train.schedule import Schedule
 
-TOKEN_COST_S = 2.2e-11
-"""Seconds a token takes per parameter of the model, training two cores with bf16: the first guess before any run."""
 SCRATCH_LEARNING_RATE = 1e-3
 """Peak learning rate for random weights where none is given: they bear twenty times that of tuning."""
 CHECKED_TOKENS = 48
@@ -41,7 +42,8 @@ class Train(Stage):
         """How the model learns. The defaults are those of the common guide for code models, 5e-5 and adapters' 2e-4."""
 
         method: Annotated[Ref, PluginKind("method")] = Field("lora", validate_default=True)
-        """What is trained: `lora` (adapters: quick, small, keeps what the base knows) or `full` (every weight)."""
+        """What is trained: `lora` (adapters: quick, small, keeps what the base knows), `qlora` (the same on a base of
+        4-bit weights: less memory, more time) or `full` (every weight)."""
         objective: Annotated[Ref, PluginKind("objective")] = Field("cross_entropy", validate_default=True)
         """What is minimised; `cross_entropy` is the likelihood of the next token."""
         epochs: float = Field(3, gt=0)
@@ -51,7 +53,7 @@ class Train(Stage):
         batch_size: int = Field(32, ge=1)
         """Packed sequences of a step. It is split into micro-batches as memory allows, without changing the step."""
         learning_rate: float | None = Field(None, gt=0)
-        """Peak learning rate; None means the method's own: 2e-4 for lora, 5e-5 for full, 1e-3 from scratch."""
+        """Peak learning rate; None means the method's own: 2e-4 for lora, qlora, 5e-5 for full, 1e-3 from scratch."""
         schedule: Schedule = "cosine"
         """How the rate falls after the warm-up: `cosine`, `linear` or `constant`."""
         warmup: float = Field(0.1, ge=0, le=1)
@@ -72,6 +74,9 @@ class Train(Stage):
         """Seed of the order of the data, of dropout and of the adapters' first weights."""
         micro_batch_tokens: int = runtime(2048, ge=1)
         """Tokens run at once (one sequence at least): more use a GPU better and take more memory."""
+        checkpoint_layers: Annotated[int, Field(ge=0)] | Literal["auto"] = runtime("auto")
+        """Layers whose activations are computed twice instead of kept, for memory: `auto` takes as many as free memory
+        asks for by the estimate, 0 none; more than there are means all."""
         device: str = runtime("auto")
         """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
         threads: int = runtime(0, ge=0)
@@ -88,15 +93,12 @@ class Train(Stage):
         return {"precision": resolve_precision(self.settings.precision, self.settings.device)}
 
     def work(self, inputs: Inputs) -> float:
-        """Tokens to train, times parameters."""
-        pack, base = inputs["pack"].json("summary.json"), inputs["base"].json("base.json")
-        per_step = pack["tokens"] / max(1, pack["sequences"]) * self.settings.batch_size
-        tokens = min(pack["tokens"] * self.settings.epochs, per_step * (self.settings.max_steps or float("inf")))
-        return float(tokens * base["parameters"])
+        """The operations of the whole training, a unit for about a token times a parameter of LoRA training."""
+        return work_of(self.settings, inputs)
 
-    def assume(self, work: float) -> Estimate:
-        """Two cores with bf16."""
-        return Estimate(seconds=15 + work * TOKEN_COST_S, ram_mb=3500, disk_mb=200)
+    def estimate(self, inputs: Inputs, past: Sequence[Past]) -> Estimate:
+        """Memory and disk computed from the model's sizes, time from past runs or this machine's speed."""
+        return expect(self.settings, inputs, past)
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
         """Train, or go on from the last checkpoint of an earlier attempt.
@@ -106,15 +108,17 @@ class Train(Stage):
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
                 T108 tokens that the model has not, P002 a missing package.
         """
-        for package in ("torch", "transformers", *(["peft"] if self.settings.method.name == "lora" else [])):
-            require(package, kind="method", name=self.settings.method.name)
+        name = self.settings.method.name
+        for package in getattr(plugin("method", name), "packages", ("torch", "transformers")):
+            require(package, kind="method", name=name)
         from buril.train.loop import Loop
         from buril.train.machine import prepare_torch, quieten
 
         quieten()
         machine = prepare_torch(self.settings.threads) | {"micro_batch_tokens": self.settings.micro_batch_tokens}
+        twice = resolve_layers(self.settings, inputs).twice  # asked before the weights take their memory
         task = self._task(inputs)
-        machine["device"] = str(task.trainable.device)
+        machine |= {"device": str(task.trainable.device), "checkpoint_layers": task.trainable.recompute(twice)}
         out.text("logs/machine.json", json.dumps(machine, indent=1) + "\n")
         counts = count(task.trainable)
         out.note(_("{trainable:,} of {parameters:,} parameters are trained ({share:.2%})").format(**counts))
@@ -126,7 +130,6 @@ class Train(Stage):
     def _recipe(self, kind: str) -> Any:
         from dataclasses import fields
 
-        from buril.core.plugins import plugin
         from buril.train.loop import Recipe
 
         told = {item.name: getattr(self.settings, item.name) for item in fields(Recipe)}
@@ -145,7 +148,10 @@ class Train(Stage):
             raise BurilError("T104", method=self.settings.method.name)
         bf16 = resolve_precision(self.settings.precision, self.settings.device) == "bf16"
         dtype = "bf16" if bf16 and not method.trains_weights else "fp32"
-        loaded = load(inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=self.settings.device)
+        convert = partial(method.convert, bf16=bf16) if hasattr(method, "convert") else None
+        loaded = load(
+            inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=self.settings.device, convert=convert
+        )
         train, valid = (PackedFile(inputs["pack"].path(f"{part}.parquet")) for part in ("train", "valid"))
         check_fits(loaded.model, inputs["pack"], largest=max(train.largest_token, valid.largest_token))
         new_tokens = [] if kind == "scratch" else list(loaded.fim["added"])
@@ -229,7 +235,9 @@ def check_same_output(trainable: Any, train: Any) -> None:
 
 def count(trainable: Any) -> dict[str, Any]:
     """Parameters in all (tied ones once), those that are trained, and their share."""
-    known = {id(parameter): parameter.numel() for parameter in trainable.base.parameters()}
+    from buril.train.methods._quantised import num_weights
+
+    known = {id(parameter): num_weights(parameter) for parameter in trainable.base.parameters()}
     known |= {id(parameter): parameter.numel() for parameter in trainable.parameters.values()}
     trained = sum(parameter.numel() for parameter in trainable.parameters.values())
     total = sum(known.values())

@@ -1,17 +1,22 @@
-"""A model with LoRA adapters in training: the torch half of the method `lora`."""
+"""A model with LoRA adapters in training: the torch half of the methods `lora` and `qlora`."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from buril.core.errors import BurilError
 from buril.train.batch import Batch
 from buril.train.methods._dropout import Dropout
 from buril.train.methods._lora_linear import ADAPTER, quicken
 from buril.train.methods._trainable import Trainable
 from buril.train.objectives._head import Head
+
+if TYPE_CHECKING:
+    from buril.train.methods.lora import Lora
 
 
 class Adapted(Trainable):
@@ -36,6 +41,10 @@ class Adapted(Trainable):
         """New dropout masks."""
         self._dropout.begin(batch, seed=seed, step=step)
 
+    def contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """The second draws the dropout masks of the layer again."""
+        return nullcontext(), self._dropout.again()
+
     def head(self) -> Head:
         """The frozen output layer, with the trained rows where there are new tokens."""
         output = self.base.get_output_embeddings()
@@ -54,3 +63,41 @@ class Adapted(Trainable):
         config.target_modules = sorted(config.target_modules)  # a set: its order would change with the hash seed
         self._adapted.save_pretrained(folder, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # a card without content; the audit stage writes the real one
+
+
+def adapt(model: Any, told: Lora.Settings, *, new_tokens: list[int], seed: int) -> Adapted:
+    """A model with fresh adapters, that change nothing yet; its own weights are in the format they shall have.
+
+    Raises:
+        BurilError: T107 when no layer fits the targets.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=told.rank, lora_alpha=told.alpha, lora_dropout=told.dropout, task_type="CAUSAL_LM", use_rslora=told.rslora,
+        use_dora=told.dora, target_modules=told.targets if isinstance(told.targets, str) else list(told.targets),
+        trainable_token_indices=token_indices(model, new_tokens),
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError as problem:
+        if "target modules" not in str(problem).lower():
+            raise
+        raise BurilError("T107", targets=told.targets) from problem
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return Adapted(adapted, Dropout(told.dropout))
+
+
+def token_indices(model: Any, new_tokens: list[int]) -> dict[str, list[int]] | None:
+    """Which rows of which embeddings PEFT is to train: the new tokens', in the output layer too where it is its own."""
+    if not new_tokens:
+        return None
+    names = {module: name.rsplit(".", 1)[-1] for name, module in model.named_modules()}
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    found = {names[embedding]: sorted(new_tokens)}
+    if head.weight.data_ptr() != embedding.weight.data_ptr():
+        found[names[head]] = sorted(new_tokens)
+    return found

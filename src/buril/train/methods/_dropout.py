@@ -8,6 +8,8 @@ Tensor suffixes: B batch (always 1), T tokens of a row, I features of a layer's 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,18 +21,18 @@ LEVELS = 1 << 16
 
 
 class _Drop(torch.autograd.Function):
-    """Multiplication by a mask of zeros and 1/keep."""
+    """Multiplication by a mask of zeros and 1/keep; what is kept for the way back is a byte an element."""
 
     @staticmethod
     def forward(ctx: Any, input_TI: torch.Tensor, kept_TI: torch.Tensor, scale: float) -> torch.Tensor:
         ctx.save_for_backward(kept_TI)
         ctx.scale = scale
-        return input_TI.mul(kept_TI).mul_(scale)
+        return input_TI.mul(kept_TI.to(input_TI.dtype)).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, grad_TI: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (kept_TI,) = ctx.saved_tensors
-        return grad_TI.mul(kept_TI).mul_(ctx.scale), None, None
+        return grad_TI.mul(kept_TI.to(grad_TI.dtype)).mul_(ctx.scale), None, None
 
 
 class Dropout:
@@ -68,6 +70,26 @@ class Dropout:
         """Drop nothing from here on, and let go of what is kept."""
         self._streams, self._last = [], None
 
+    def again(self) -> AbstractContextManager[None]:
+        """A context in which the masks are drawn that are drawn from now on: for a layer that is computed twice."""
+        return self._again([stream.state for stream, _ in self._streams])
+
+    @contextmanager
+    def _again(self, states: list[Any]) -> Iterator[None]:
+        streams = [stream for stream, _ in self._streams]
+        later, last = [stream.state for stream in streams], self._last
+        self._set(streams, states)
+        try:
+            yield
+        finally:
+            self._set(streams, later)
+            self._last = last
+
+    def _set(self, streams: list[np.random.Philox], states: list[Any]) -> None:
+        for stream, state in zip(streams, states, strict=True):
+            stream.state = state
+        self._last = None
+
     def _mask(self, input_TI: torch.Tensor) -> torch.Tensor:
         width = input_TI.shape[1]
         rows = []
@@ -75,4 +97,4 @@ class Dropout:
             drawn = stream.random_raw(-(-length * width // 4)).view(np.uint16)[: length * width]
             rows.append((drawn >= self._threshold).reshape(length, width))
         kept_TI = torch.from_numpy(np.concatenate(rows) if len(rows) > 1 else rows[0])
-        return kept_TI.to(device=input_TI.device, dtype=input_TI.dtype)
+        return kept_TI.to(input_TI.device)

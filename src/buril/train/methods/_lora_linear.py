@@ -2,32 +2,37 @@
 
 PEFT's own forward makes a chain of small operations, adds their result in a new tensor, and multiplies in fp32 where
 the adapter is fp32. Here the adapter's numbers stay fp32 (they are what the optimizer moves), the multiplications take
-the base's format, and results are added in place. A test holds it to PEFT's values and gradients.
+the base's format, and results are added in place. A base of 4 bits is dequantised on the way forward and again on the
+way back, never kept. Tests hold both to PEFT's values and gradients.
 
 Tensor suffixes: B batch (always 1), T tokens, I and O features in and out, R rank.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
 from buril.train.methods._dropout import Dropout
+from buril.train.methods._quantised import dequantised, is_quantised
 
 ADAPTER = "default"
+QUICKENED = ("Linear", "Linear4bit")
+"""Names of PEFT's layers that compute nothing else than the operation below."""
 
 
 class _LoraLinear(torch.autograd.Function):
-    """x·Wᵀ + scale · dropped·Aᵀ·Bᵀ with W frozen (Hu et al. 2021)."""
+    """x·Wᵀ + scale · dropped·Aᵀ·Bᵀ with W frozen (Hu et al. 2021). `weight` gives W, O·I, whenever it is asked."""
 
     @staticmethod
     def forward(  # noqa: PLR0917  torch passes arguments by place
         ctx: Any,
         input_TI: torch.Tensor,
         dropped_TI: torch.Tensor | None,
-        weight_OI: torch.Tensor,
+        weight: Callable[[], torch.Tensor],
         bias_O: torch.Tensor | None,
         down_RI: torch.Tensor,
         up_OR: torch.Tensor,
@@ -36,20 +41,20 @@ class _LoraLinear(torch.autograd.Function):
         used_TI = input_TI if dropped_TI is None else dropped_TI
         low_RI, high_OR = down_RI.to(input_TI.dtype), up_OR.to(input_TI.dtype)
         inner_TR = used_TI @ low_RI.T
-        out_TO = torch.nn.functional.linear(input_TI, weight_OI, bias_O)
-        ctx.save_for_backward(used_TI, inner_TR, weight_OI, low_RI, high_OR)
-        ctx.scale, ctx.shared = scale, dropped_TI is None
+        out_TO = torch.nn.functional.linear(input_TI, weight(), bias_O)
+        ctx.save_for_backward(used_TI, inner_TR, low_RI, high_OR)
+        ctx.weight, ctx.scale, ctx.shared = weight, scale, dropped_TI is None
         return out_TO.addmm_(inner_TR, high_OR.T, alpha=scale)
 
     @staticmethod
     def backward(ctx: Any, grad_TO: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        used_TI, inner_TR, weight_OI, low_RI, high_OR = ctx.saved_tensors
+        used_TI, inner_TR, low_RI, high_OR = ctx.saved_tensors
         grad_inner_TR = (grad_TO @ high_OR).mul_(ctx.scale)
         grad_up_OR = (grad_TO.T @ inner_TR).float().mul_(ctx.scale)
         grad_down_RI = (grad_inner_TR.T @ used_TI).float()
         grad_input_TI = grad_dropped_TI = None
         if ctx.needs_input_grad[0]:
-            grad_input_TI = grad_TO @ weight_OI
+            grad_input_TI = grad_TO @ ctx.weight()
         if ctx.shared and grad_input_TI is not None:
             grad_input_TI.addmm_(grad_inner_TR, low_RI)
         elif ctx.needs_input_grad[1]:
@@ -57,23 +62,47 @@ class _LoraLinear(torch.autograd.Function):
         return grad_input_TI, grad_dropped_TI, None, None, grad_down_RI, grad_up_OR, None
 
 
+class _Dropped(torch.nn.Module):
+    """Our dropout in the place of torch's, for adapters that keep PEFT's own forward."""
+
+    def __init__(self, dropout: Dropout) -> None:
+        super().__init__()
+        self._dropout = dropout
+
+    def forward(self, input_BTI: torch.Tensor) -> torch.Tensor:
+        """The input with a share of it dropped in training."""
+        found_TI = self._dropout(input_BTI) if self.training else None
+        return input_BTI if found_TI is None else found_TI.view(input_BTI.shape)
+
+
 def quicken(model: torch.nn.Module, dropout: Dropout) -> int:
-    """Let every plain LoRA linear layer of a PEFT model run as one operation; returns how many there are."""
-    from peft.tuners.lora.layer import Linear
+    """Let every plain LoRA linear layer of a PEFT model run as one operation; returns how many there are.
 
-    layers = [module for module in model.modules() if type(module) is Linear]
-    for layer in layers:
-        layer.forward = partial(_forward, layer, dropout)
-    return len(layers)
+    A variant such as DoRA computes more than this operation does: it keeps PEFT's forward, with our dropout.
+    """
+    from peft.tuners.lora.layer import LoraLayer
+
+    plain = 0
+    for layer in [module for module in model.modules() if isinstance(module, LoraLayer)]:
+        if type(layer).__name__ in QUICKENED and ADAPTER not in layer.lora_variant:
+            layer.forward = partial(_forward, layer, _reader(layer.base_layer), dropout)
+            plain += 1
+        elif ADAPTER in layer.lora_dropout:
+            layer.lora_dropout[ADAPTER] = _Dropped(dropout)
+    return plain
 
 
-def _forward(layer: Any, dropout: Dropout, input_BTI: torch.Tensor) -> torch.Tensor:
-    base = layer.base_layer
+def _reader(base: Any) -> Callable[[], torch.Tensor]:
+    """What gives the weight of a frozen layer."""
+    return partial(dequantised, base) if is_quantised(base) else lambda: base.weight
+
+
+def _forward(layer: Any, weight: Callable[[], torch.Tensor], dropout: Dropout, input_BTI: torch.Tensor) -> torch.Tensor:
     found_TO: torch.Tensor = _LoraLinear.apply(  # type: ignore[no-untyped-call]  # torch does not type apply
         input_BTI.reshape(-1, input_BTI.shape[-1]),
         dropout(input_BTI) if layer.training else None,
-        base.weight,
-        base.bias,
+        weight,
+        layer.base_layer.bias,
         layer.lora_A[ADAPTER].weight,
         layer.lora_B[ADAPTER].weight,
         layer.scaling[ADAPTER],

@@ -6,6 +6,7 @@ Tensor suffixes: T tokens of a row, D width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ import torch
 
 from buril.train.attention import use_document_attention
 from buril.train.batch import Batch
+from buril.train.methods._recompute import recompute
 from buril.train.objectives._head import Head
 
 
@@ -43,6 +45,18 @@ class Trainable(ABC):
 
     def begin(self, batch: Batch, *, seed: int, step: int) -> None:  # noqa: B027  most methods draw nothing
         """Called before each micro-batch of training; the place to draw what is random in it."""
+
+    def recompute(self, num_layers: int) -> int:
+        """Keep no activations of the first layers, but compute them again on the way back; returns how many layers.
+
+        Raises:
+            BurilError: T130 when the model has no list of layers.
+        """
+        return recompute(self.base, num_layers, self.contexts) if num_layers else 0
+
+    def contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """What a layer runs in, and what it runs in when it is computed again: there it must draw what it drew."""
+        return nullcontext(), nullcontext()
 
     def hidden(self, batch: Batch) -> torch.Tensor:
         """The last hidden states of a batch, T·D, in the format that the output layer multiplies in."""

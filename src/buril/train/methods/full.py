@@ -19,6 +19,9 @@ class Full:
     trains_weights: ClassVar[bool] = True
     """Whether the base's own weights are trained: then they must be fp32, and may be random to begin with."""
 
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
+    """What must be installed."""
+
     class Settings(BaseSettings):
         """Nothing to set."""
 

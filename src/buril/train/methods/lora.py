@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 
 if TYPE_CHECKING:  # torch is loaded when training begins, not when a plan is made
@@ -22,6 +21,9 @@ class Lora:
     trains_weights: ClassVar[bool] = False
     """Whether the base's own weights are trained: then they must be fp32, and may be random to begin with."""
 
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft")
+    """What must be installed."""
+
     class Settings(BaseSettings):
         """The adapter's size and places."""
 
@@ -34,6 +36,11 @@ class Lora:
         """Share of the adapters' inputs dropped in training; 0.1 as for small corpora."""
         targets: str | tuple[str, ...] = "all-linear"
         """Layers that get an adapter: `all-linear` (all but the output layer), or names such as `[q_proj, v_proj]`."""
+        rslora: bool = False
+        """Scale by alpha / √rank (Kalajdzievski 2023, arXiv 2312.03732): what a rank of 64 or more needs to learn."""
+        dora: bool = False
+        """Train the length of each row of a weight apart (Liu et al. 2024, arXiv 2402.09353): nearer to `full` at a low
+        rank, for more time and memory."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -51,38 +58,8 @@ class Lora:
             BurilError: T107 when no layer fits the targets.
         """
         import torch
-        from peft import LoraConfig, get_peft_model
 
-        from buril.train.methods._adapted import Adapted
-        from buril.train.methods._dropout import Dropout
+        from buril.train.methods._adapted import adapt
 
         model.to(torch.bfloat16 if bf16 else torch.float32)
-        told = self.settings
-        config = LoraConfig(
-            r=told.rank, lora_alpha=told.alpha, lora_dropout=told.dropout, task_type="CAUSAL_LM",
-            target_modules=told.targets if isinstance(told.targets, str) else list(told.targets),
-            trainable_token_indices=token_indices(model, new_tokens),
-        )  # fmt: skip
-        torch.manual_seed(seed)
-        try:
-            adapted = get_peft_model(model, config)
-        except ValueError as problem:
-            if "target modules" not in str(problem).lower():
-                raise
-            raise BurilError("T107", targets=told.targets) from problem
-        for parameter in adapted.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-        return Adapted(adapted, Dropout(told.dropout))
-
-
-def token_indices(model: Any, new_tokens: list[int]) -> dict[str, list[int]] | None:
-    """Which rows of which embeddings PEFT is to train: the new tokens', in the output layer too where it is its own."""
-    if not new_tokens:
-        return None
-    names = {module: name.rsplit(".", 1)[-1] for name, module in model.named_modules()}
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    found = {names[embedding]: sorted(new_tokens)}
-    if head.weight.data_ptr() != embedding.weight.data_ptr():
-        found[names[head]] = sorted(new_tokens)
-    return found
+        return adapt(model, self.settings, new_tokens=new_tokens, seed=seed)

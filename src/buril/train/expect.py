@@ -1,0 +1,169 @@
+"""What a training will cost here: the counts of `memory.py` for these settings and inputs, and this machine's speed.
+
+Memory and disk are computed. Time is the number of operations by the speed that matrices multiply at on this machine,
+measured for a moment, until a training or a probe has run here: then its own speed is taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from buril.core.artifact import Artifact
+from buril.core.estimate import Estimate, Past, scale
+from buril.core.machine import memory_mb
+from buril.train.machine import resolve_precision
+from buril.train.memory import (
+    LIBRARIES,
+    Load,
+    Memory,
+    Method,
+    Model,
+    disk,
+    forward_operations,
+    layers_twice,
+    memory,
+    operations,
+)
+
+START_S = 15.0
+"""Imports, loading and writing."""
+EFFICIENCY = 0.55
+"""Share of the speed of large matrices that a whole step reaches on a CPU, as measured with `benchmarks/estimate.py`."""
+BF16_GAIN = 2.4
+"""How much faster than fp32 a CPU with bf16 instructions multiplies (measured: AMD Zen 4)."""
+GPU_OPERATIONS_PER_S = 50e12
+"""Operations a second of a GPU of which nothing is known, with what training loses: a guess for a data-centre card."""
+SPARE = 0.9
+"""Share of the free memory that `checkpoint_layers: auto` fills."""
+PER_OPERATION = 4.0
+"""Operations of a unit of work: one unit is about a token times a parameter of LoRA training."""
+
+
+def shape(settings: Any, inputs: Mapping[str, Artifact]) -> tuple[Model, Method, Load]:
+    """The sizes of a training, from its settings and the artifacts it reads; nothing is loaded."""
+    summary = inputs["pack"].json("summary.json")
+    length = int(summary["max_length"])
+    bf16 = resolve_precision(settings.precision, settings.device) == "bf16"
+    twice = settings.checkpoint_layers
+    row = min(max(length, settings.micro_batch_tokens), length * settings.batch_size)
+    load = Load(row, length, bf16, gpu=on_gpu(settings.device), twice=0 if twice == "auto" else twice)
+    return Model.of(inputs["base"].json("model/config.json")), Method.of(settings.method.make()), load
+
+
+def on_gpu(device: str) -> bool:
+    """Whether a device setting means a GPU, by what stands in /proc; torch is not asked."""
+    from buril.train.machine import NVIDIA
+
+    return device.startswith("cuda") or (device == "auto" and NVIDIA.exists())
+
+
+def resolve_layers(settings: Any, inputs: Mapping[str, Artifact], *, free: float | None = None) -> Load:
+    """How a step is run when `checkpoint_layers` has been decided.
+
+    Args:
+        settings: of the stage.
+        inputs: base and pack.
+        free: bytes that the training may take in all; None asks the machine (of a GPU, torch must be loaded).
+    """
+    model, method, load = shape(settings, inputs)
+    if settings.checkpoint_layers != "auto":
+        return load
+    free = free if free is not None else free_bytes(settings.device)
+    return replace(load, twice=layers_twice(model, method, load, free=SPARE * free) if free else 0)
+
+
+def free_bytes(device: str) -> float:
+    """Free memory of the device that trains, with what this process's libraries already take; 0 when it is unknown."""
+    if not on_gpu(device):
+        return memory_mb()[1] * 1e6 + (LIBRARIES if _torch_is_loaded() else 0)
+    if not _torch_is_loaded():
+        return 0.0  # a plan does not load torch for it
+    import torch
+
+    return float(torch.cuda.mem_get_info(None if device in ("auto", "cuda") else device)[0])
+
+
+def _torch_is_loaded() -> bool:
+    import sys
+
+    return "torch" in sys.modules
+
+
+def work_of(settings: Any, inputs: Mapping[str, Artifact]) -> float:
+    """The operations of a whole training, evaluations included, in units of `PER_OPERATION`."""
+    model, method, load = shape(settings, inputs)
+    summary = inputs["pack"].json("summary.json")
+    tokens, steps = run_length(settings, summary)
+    every = settings.eval_every or max(1, -(-steps // (10 if steps >= 100 else 5)))
+    evaluated = min(settings.eval_tokens, summary.get("valid", {}).get("tokens", settings.eval_tokens))
+    evaluations = 1 + -(-steps // every)
+    total = tokens * operations(model, method, load) + evaluations * evaluated * forward_operations(model, load)
+    return total / PER_OPERATION
+
+
+def run_length(settings: Any, summary: Mapping[str, Any]) -> tuple[float, int]:
+    """Tokens and steps of a training, early stopping aside."""
+    sequences = max(1, summary["sequences"])
+    per_epoch = -(-sequences // settings.batch_size)
+    steps = max(1, round(settings.epochs * per_epoch))
+    if settings.max_steps:
+        steps = min(steps, settings.max_steps)
+    return summary["tokens"] * steps / per_epoch, steps
+
+
+def expected_memory(settings: Any, inputs: Mapping[str, Artifact]) -> tuple[Memory, Load]:
+    """The memory of the device that trains, and how a step is run for it."""
+    model, method, _load = shape(settings, inputs)
+    load = resolve_layers(settings, inputs)
+    return memory(model, method, load), load
+
+
+def expect(settings: Any, inputs: Mapping[str, Artifact], past: Sequence[Past]) -> Estimate:
+    """The cost of a training.
+
+    Time is scaled from past runs, the rest is computed; where a probe has measured memory, its ratio to what was then
+    computed corrects it.
+    """
+    model, method, load = shape(settings, inputs)
+    work = work_of(settings, inputs)
+    found, load = expected_memory(settings, inputs)
+    finished, checkpoints = disk(model, method)
+    assumed = Estimate(
+        seconds=START_S + work * PER_OPERATION / operations_per_s(bf16=load.bf16, gpu=load.gpu),
+        ram_mb=_host_mb(found, model, load),
+        disk_mb=(finished + checkpoints) / 1e6,
+        gpu_mb=found.total / 1e6 if load.gpu else 0.0,
+    )
+    ratio = next((run.ram_mb / run.expected_ram_mb for run in past if run.expected_ram_mb), 1.0)
+    scaled = scale(work, past, assumed)
+    return replace(scaled, ram_mb=assumed.ram_mb * ratio, disk_mb=assumed.disk_mb)
+
+
+def _host_mb(found: Memory, model: Model, load: Load) -> float:
+    from buril.train.memory import CUDA_LIBRARIES
+
+    return (CUDA_LIBRARIES + model.parameters * model.file_bytes if load.gpu else found.total) / 1e6
+
+
+def operations_per_s(*, bf16: bool, gpu: bool) -> float:
+    """Operations a second that a step of training reaches here, by the speed of one multiplication."""
+    if gpu:
+        return GPU_OPERATIONS_PER_S
+    return multiplication_speed() * EFFICIENCY * (BF16_GAIN if bf16 else 1.0)
+
+
+@lru_cache(maxsize=1)
+def multiplication_speed() -> float:
+    """Operations a second of fp32 matrices of 1024 on all processors, the best of a few tries: some 0.2 s."""
+    import numpy as np
+
+    left, best = np.ones((1024, 1024), dtype=np.float32), float("inf")
+    for _attempt in range(4):
+        began = time.perf_counter()
+        left @ left
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * 1024**3 / best

@@ -1,0 +1,166 @@
+"""A few real steps of a training, in a process of its own: what they take corrects the estimate.
+
+The process trains as the stage would, on the same weights and the same packed sequences (random tokens where there are
+none yet), into a folder that is thrown away. Its steps are short, two micro-batches each: the time of a step grows with
+its micro-batches, and the memory does not. Nothing enters the store.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from buril.core.artifact import Artifact, Manifest
+from buril.core.errors import BurilError
+from buril.core.events import EventLog
+from buril.core.machine import joules
+from buril.core.stage import Output
+from buril.train.expect import expected_memory, shape
+from buril.train.memory import operations
+
+STEPS = 20
+LIMIT_S = 300.0
+"""Seconds after which no further step is begun: what was measured until then counts."""
+MICRO_BATCHES = 2
+"""Of a step: from the second on, gradients of the first are in memory too, as in a real step."""
+SEQUENCES = 8
+"""Random sequences that stand for a pack."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured. `work` is in the units of the stage; `expected_mb` is what was computed before.
+
+    `watts` are those of the processors, 0 where the system does not tell (RAPL is for root alone on most).
+    """
+
+    steps: int
+    tokens: int
+    seconds: float
+    tokens_per_s: float
+    ram_mb: float
+    gpu_mb: float
+    expected_mb: float
+    work: float
+    watts: float
+
+
+class _Enough(Exception):
+    """Ends a probe whose time is over."""
+
+
+class _Bounded(Output):
+    """An output that ends the training when its time is over."""
+
+    until = float("inf")
+
+    def metric(self, **values: Any) -> None:
+        super().metric(**values)
+        if time.monotonic() > self.until and "loss" in values:
+            raise _Enough
+
+
+def probe(
+    settings: Any, inputs: Mapping[str, Artifact], folder: Path, *, steps: int = STEPS, limit_s: float = LIMIT_S
+) -> Probe:
+    """Run a few steps and measure.
+
+    Args:
+        settings: of the stage `train`.
+        inputs: base, tokenizer and pack, from the store or from elsewhere.
+        folder: an empty folder to work in; the caller throws it away.
+        steps: how many.
+        limit_s: seconds after which it ends early.
+
+    Raises:
+        BurilError: T131 when the process was killed, most likely for memory; those of the stage.
+    """
+    length = int(inputs["pack"].json("summary.json")["max_length"])
+    per_batch = max(1, max(length, settings.micro_batch_tokens) // length)
+    short = settings.model_copy(
+        update={
+            "max_steps": steps, "batch_size": MICRO_BATCHES * per_batch, "epochs": 1e6, "eval_tokens": length,
+            "eval_every": steps, "patience": 0,
+        }
+    )  # fmt: skip
+    folders = {name: str(artifact.folder) for name, artifact in inputs.items()}
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # its memory is the training's alone
+        try:
+            found = pool.submit(measure, short, folders, str(folder), limit_s).result()
+        except BrokenProcessPool as problem:
+            raise BurilError("T131", mb=round(expected_memory(settings, inputs)[0].total / 1e6)) from problem
+    model, method, load = shape(settings, inputs)
+    work = found["tokens"] * operations(model, method, load) / 4
+    return Probe(**found, expected_mb=expected_memory(short, inputs)[0].total / 1e6, work=work)
+
+
+def measure(settings: Any, folders: Mapping[str, str], folder: str, limit_s: float) -> dict[str, Any]:
+    """Train in this process, and say what the steps took; the first step, that warms up, is not timed."""
+    from buril.train.stage import Train
+
+    inputs = {name: stand_in(Path(path), name) for name, path in folders.items()}
+    out = _Bounded(Path(folder) / "out", EventLog(Path(folder) / "events.jsonl"), "train")
+    out.until = time.monotonic() + limit_s
+    energy, began = joules(), time.monotonic()
+    try:
+        Train(settings).run(inputs, out)
+    except _Enough:
+        pass
+    spent, seconds = joules() - energy, time.monotonic() - began
+    lines = [json.loads(line) for line in out.path("logs/speed.jsonl").read_text(encoding="utf-8").splitlines()]
+    timed = lines[1:] or lines
+    return {
+        "steps": len(lines), "tokens": sum(line["tokens"] for line in timed),
+        "seconds": sum(line["seconds"] for line in timed),
+        "tokens_per_s": median(line["tokens_per_s"] for line in timed),
+        "ram_mb": peak_mb(), "gpu_mb": _gpu_mb(), "watts": spent / seconds if spent > 0 else 0.0,
+    }  # fmt: skip
+
+
+def stand_in(folder: Path, stage: str) -> Artifact:
+    """A folder as an artifact, without a manifest: training reads its files alone."""
+    return Artifact(folder, Manifest(stage, 1, "", "", {}, {}, ()))
+
+
+def random_pack(folder: Path, *, vocabulary: int, max_length: int) -> Artifact:
+    """Random tokens in full sequences of one document each, where nothing is packed yet."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True)
+    drawn = np.random.default_rng(0).integers(0, vocabulary, (SEQUENCES, max_length), dtype=np.int32)
+    spans = [[{"row_id": str(number), "start": 0, "length": max_length}] for number in range(SEQUENCES)]
+    table = pa.table({"input_ids": pa.array(drawn.tolist(), pa.list_(pa.int32())), "spans": spans})
+    for part in ("train", "valid"):
+        pq.write_table(table, folder / f"{part}.parquet")
+    told = {"sequences": SEQUENCES, "tokens": SEQUENCES * max_length}
+    summary = {"max_length": max_length, **told, "valid": told}
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    return stand_in(folder, "pack")
+
+
+def peak_mb() -> float:
+    """The most memory this process has had, in 10^6 bytes; of its own, not its parent's before the exec."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        unit = 1e6 if sys.platform == "darwin" else 1e3
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _gpu_mb() -> float:
+    import torch
+
+    return torch.cuda.max_memory_reserved() / 1e6 if torch.cuda.is_available() else 0.0
