@@ -51,7 +51,11 @@ from buril.train.stage import Train
 SIZES = {"small": (1024, 2, 2, 2), "full": (2048, 2, 2, 2)}
 """Tokens of a sequence, sequences of a step, counted steps of a process, processes of a side."""
 PEERS = ("trl", "trl_default", "trainer")
-NAMES = {"trl": "TRL SFTTrainer", "trl_default": "TRL SFTTrainer, its default", "trainer": "transformers Trainer + PEFT"}
+NAMES = {
+    "trl": "TRL SFTTrainer",
+    "trl_default": "TRL SFTTrainer, its default",
+    "trainer": "transformers Trainer + PEFT",
+}
 TOKENS_TARGET, MEMORY_TARGET = 2.0, 0.6
 
 
