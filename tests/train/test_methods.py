@@ -341,9 +341,7 @@ def kept_bytes(trainable: Any, length: int) -> int:
 def test_layers_computed_twice_keep_a_tenth(tmp_path: Path) -> None:
     found = []
     for number in range(3):
-        trainable = Lora(Lora.Settings()).prepare(
-            model_of(tmp_path / str(number)), bf16=False, new_tokens=[], seed=0
-        )
+        trainable = Lora(Lora.Settings()).prepare(model_of(tmp_path / str(number)), bf16=False, new_tokens=[], seed=0)
         trainable.recompute(number)
         found.append(kept_bytes(trainable, 200))
     assert found[1] < 0.6 * found[0] and found[2] < 0.15 * found[0]

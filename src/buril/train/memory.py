@@ -182,7 +182,9 @@ def memory(model: Model, method: Method, load: Load) -> Memory:
     weights = _weights(model, method, load)
     kept = activations(model, method, load)
     head, work = _head(model, method, load), _work(model, method, load)
-    moving = 12.0 * trained + (0 if method.whole else 4.0 * trained)  # AdamW's two moments, a gradient; an adapter itself
+    moving = 12.0 * trained + (
+        0 if method.whole else 4.0 * trained
+    )  # AdamW's two moments, a gradient; an adapter itself
     libraries = CUDA_CONTEXT if load.gpu else LIBRARIES
     slack = lost(load) * (kept + head)
     loading = libraries + weights + model.parameters * model.file_bytes * (0 if load.gpu else 1)
@@ -223,7 +225,9 @@ def layer_activations(model: Model, method: Method, load: Load) -> float:
     plain = 2 * queries + 2 * keys + 4 * model.inner  # q, k, v and the attended; gate, its SiLU, up, their product
     norms = 2 * FP32 * (model.width + 1)  # what each norm was given, in fp32, and its scale
     if method.whole:
-        norms += 4 * FP32 * model.width + (BF16 * model.width if load.bf16 else 0)  # their results with and without gain
+        norms += 4 * FP32 * model.width + (
+            BF16 * model.width if load.bf16 else 0
+        )  # their results with and without gain
         fixed = BF16 * model.linear // model.layers if load.bf16 else 0  # autocast's copies
     else:
         adapted = method.adapted(model)
@@ -274,7 +278,9 @@ def _head(model: Model, method: Method, load: Load) -> float:
 def _work(model: Model, method: Method, load: Load) -> float:
     """Bytes of the largest temporaries of a layer on the way back."""
     largest = max(size for shape in model.matrices.values() for size in shape)
-    whole = load.unit * model.linear / model.layers / 3 if method.four_bit is not None else 0.0  # one matrix dequantised
+    whole = (
+        load.unit * model.linear / model.layers / 3 if method.four_bit is not None else 0.0
+    )  # one matrix dequantised
     return 2.0 * load.row * largest * load.unit + whole
 
 

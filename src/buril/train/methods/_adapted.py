@@ -11,6 +11,7 @@ import torch
 from buril.core.errors import BurilError
 from buril.train.batch import Batch
 from buril.train.methods._dropout import Dropout
+from buril.train.methods._gated import quicken_gated
 from buril.train.methods._lora_linear import ADAPTER, quicken
 from buril.train.methods._trainable import Trainable
 from buril.train.objectives._head import Head
@@ -28,6 +29,7 @@ class Adapted(Trainable):
         self._adapted = adapted
         self._dropout = dropout
         quicken(adapted, dropout)
+        quicken_gated(adapted, dropout)
         trained = {name: parameter for name, parameter in adapted.named_parameters() if parameter.requires_grad}
         super().__init__(adapted.get_base_model(), trained)
 

@@ -27,12 +27,17 @@ class _Drop(torch.autograd.Function):
     def forward(ctx: Any, input_TI: torch.Tensor, kept_TI: torch.Tensor, scale: float) -> torch.Tensor:
         ctx.save_for_backward(kept_TI)
         ctx.scale = scale
-        return input_TI.mul(kept_TI.to(input_TI.dtype)).mul_(scale)
+        return drop_(input_TI.clone(), kept_TI, scale)
 
     @staticmethod
     def backward(ctx: Any, grad_TI: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (kept_TI,) = ctx.saved_tensors
-        return grad_TI.mul(kept_TI.to(grad_TI.dtype)).mul_(ctx.scale), None, None
+        return drop_(grad_TI.clone(), kept_TI, ctx.scale), None, None
+
+
+def drop_(input_TI: torch.Tensor, kept_TI: torch.Tensor | None, stretch: float) -> torch.Tensor:
+    """The input, changed in place: what is not kept is zero, the rest `stretch` times as large. None keeps all."""
+    return input_TI if kept_TI is None else input_TI.mul_(kept_TI).mul_(stretch)
 
 
 class Dropout:
@@ -44,7 +49,7 @@ class Dropout:
 
     def __init__(self, share: float) -> None:
         self._threshold = round(share * LEVELS)
-        self._scale = LEVELS / (LEVELS - self._threshold) if self._threshold < LEVELS else 0.0
+        self.stretch = LEVELS / (LEVELS - self._threshold) if self._threshold < LEVELS else 0.0
         self._streams: list[tuple[np.random.Philox, int]] = []
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -58,12 +63,12 @@ class Dropout:
 
     def __call__(self, input_BTI: torch.Tensor) -> torch.Tensor | None:
         """The input as a matrix, a share of it zero and the rest scaled up; None where nothing is dropped."""
-        if not self._threshold or not self._streams:
-            return None
         if self._last is None or self._last[0] is not input_BTI:
             input_TI = input_BTI.reshape(-1, input_BTI.shape[-1])
-            found = _Drop.apply(input_TI, self._mask(input_TI), self._scale)  # type: ignore[no-untyped-call]  # torch
-            self._last = (input_BTI, found)
+            kept_TI = self.kept(input_TI)
+            if kept_TI is None:
+                return None
+            self._last = (input_BTI, _Drop.apply(input_TI, kept_TI, self.stretch))  # type: ignore[no-untyped-call]  # torch
         return self._last[1]
 
     def end(self) -> None:
@@ -90,7 +95,10 @@ class Dropout:
             stream.state = state
         self._last = None
 
-    def _mask(self, input_TI: torch.Tensor) -> torch.Tensor:
+    def kept(self, input_TI: torch.Tensor) -> torch.Tensor | None:
+        """Draw which elements of an input are kept, T·I; None where nothing is dropped."""
+        if not self._threshold or not self._streams:
+            return None
         width = input_TI.shape[1]
         rows = []
         for stream, length in self._streams:

@@ -22,17 +22,19 @@ from buril.train.methods._quantised import dequantised, is_quantised
 ADAPTER = "default"
 QUICKENED = ("Linear", "Linear4bit")
 """Names of PEFT's layers that compute nothing else than the operation below."""
+Weight = Callable[[torch.dtype], torch.Tensor]
+"""Gives the weight of a frozen layer, O·I, in the format named, which it is multiplied in."""
 
 
 class _LoraLinear(torch.autograd.Function):
-    """x·Wᵀ + scale · dropped·Aᵀ·Bᵀ with W frozen (Hu et al. 2021). `weight` gives W, O·I, whenever it is asked."""
+    """x·Wᵀ + scale · dropped·Aᵀ·Bᵀ with W frozen (Hu et al. 2021). `weight` gives W whenever it is asked."""
 
     @staticmethod
     def forward(  # noqa: PLR0917  torch passes arguments by place
         ctx: Any,
         input_TI: torch.Tensor,
         dropped_TI: torch.Tensor | None,
-        weight: Callable[[], torch.Tensor],
+        weight: Weight,
         bias_O: torch.Tensor | None,
         down_RI: torch.Tensor,
         up_OR: torch.Tensor,
@@ -41,7 +43,7 @@ class _LoraLinear(torch.autograd.Function):
         used_TI = input_TI if dropped_TI is None else dropped_TI
         low_RI, high_OR = down_RI.to(input_TI.dtype), up_OR.to(input_TI.dtype)
         inner_TR = used_TI @ low_RI.T
-        out_TO = torch.nn.functional.linear(input_TI, weight(), bias_O)
+        out_TO = torch.nn.functional.linear(input_TI, weight(input_TI.dtype), bias_O)
         ctx.save_for_backward(used_TI, inner_TR, low_RI, high_OR)
         ctx.weight, ctx.scale, ctx.shared = weight, scale, dropped_TI is None
         return out_TO.addmm_(inner_TR, high_OR.T, alpha=scale)
@@ -54,7 +56,7 @@ class _LoraLinear(torch.autograd.Function):
         grad_down_RI = (grad_inner_TR.T @ used_TI).float()
         grad_input_TI = grad_dropped_TI = None
         if ctx.needs_input_grad[0]:
-            grad_input_TI = grad_TO @ ctx.weight()
+            grad_input_TI = grad_TO @ ctx.weight(grad_TO.dtype)
         if ctx.shared and grad_input_TI is not None:
             grad_input_TI.addmm_(grad_inner_TR, low_RI)
         elif ctx.needs_input_grad[1]:
@@ -84,20 +86,45 @@ def quicken(model: torch.nn.Module, dropout: Dropout) -> int:
 
     plain = 0
     for layer in [module for module in model.modules() if isinstance(module, LoraLayer)]:
-        if type(layer).__name__ in QUICKENED and ADAPTER not in layer.lora_variant:
-            layer.forward = partial(_forward, layer, _reader(layer.base_layer), dropout)
+        if is_quickened(layer):
+            shrink(layer.base_layer)
+            layer.forward = partial(_forward, layer, reader(layer.base_layer), dropout)
             plain += 1
         elif ADAPTER in layer.lora_dropout:
             layer.lora_dropout[ADAPTER] = _Dropped(dropout)
     return plain
 
 
-def _reader(base: Any) -> Callable[[], torch.Tensor]:
-    """What gives the weight of a frozen layer."""
-    return partial(dequantised, base) if is_quantised(base) else lambda: base.weight
+def is_quickened(layer: Any) -> bool:
+    """Whether `quicken` takes a layer."""
+    return type(layer).__name__ in QUICKENED and ADAPTER in layer.lora_A and ADAPTER not in layer.lora_variant
 
 
-def _forward(layer: Any, weight: Callable[[], torch.Tensor], dropout: Dropout, input_BTI: torch.Tensor) -> torch.Tensor:
+def shrink(base: Any) -> None:
+    """Keep a frozen weight of 32 bits in 16 where that loses nothing: published models have bf16 numbers.
+
+    It is widened at each use, a hundredth of the multiplication's time at a thousand tokens.
+    """
+    weight = base.weight
+    if not is_quantised(base) and weight.dtype == torch.float32 and not weight.is_meta:
+        short = weight.data.bfloat16()
+        if torch.equal(short.float(), weight.data):
+            weight.data = short
+
+
+def reader(base: Any) -> Weight:
+    """What gives the weight of a frozen layer, however it is kept."""
+    if is_quantised(base):
+        return lambda _kind: dequantised(base)
+
+    def widened(kind: torch.dtype) -> torch.Tensor:
+        found: torch.Tensor = base.weight.to(kind)
+        return found
+
+    return widened
+
+
+def _forward(layer: Any, weight: Weight, dropout: Dropout, input_BTI: torch.Tensor) -> torch.Tensor:
     found_TO: torch.Tensor = _LoraLinear.apply(  # type: ignore[no-untyped-call]  # torch does not type apply
         input_BTI.reshape(-1, input_BTI.shape[-1]),
         dropout(input_BTI) if layer.training else None,
