@@ -27,7 +27,8 @@ from buril.data.augment.comments import Comments
 from buril.data.augment.rename import Rename
 from buril.data.augment.syntax_noise import SyntaxNoise
 from buril.data.augmentation import Augment
-from buril.data.augmenter import INSTRUCTION, RESPONSE, Made, Refusal, derived, pair
+from buril.code.pair import INSTRUCTION, RESPONSE, pair
+from buril.data.augmenter import Made, Refusal, derived
 from buril.sandboxes._sandbox import Call, Job
 from buril.sandboxes.namespaces import Namespaces
 from tests.conftest import as_artifact

@@ -531,6 +531,23 @@ MESSAGES: dict[str, Message] = {
         N_("the packed text holds the token {token}, the model has only {vocabulary}"),
         N_("the pack was made with another tokenizer: run `buril run --until pack` again"),
     ),
+    # --- packing and objectives (T12x, T13x)
+    "T120": Message(
+        N_("the chat template in `{path}` can't be read: {problem}"),
+        N_("mend the base's `chat_template.jinja`, or pack pairs as text: `pack.pairs: text`"),
+    ),
+    "T130": Message(
+        N_("the objective `syntax` needs tokens whose structure is marked, and the pack has none"),
+        N_("set `pack.structure: true` and run again"),
+    ),
+    "T131": Message(
+        N_("the teacher `{teacher}` numbers its tokens otherwise than the model that is trained: {problem}"),
+        N_("take a teacher of the same family, or learn from what it writes: `synthesise:`"),
+    ),
+    "T132": Message(
+        N_("nothing says under which licence the answers of the teacher `{teacher}` may be learnt from"),
+        N_("look it up, then write `train.objective: {{distil: {{…, teacher_license: apache-2.0}}}}`"),
+    ),
     # --- sandbox and evaluation (E0xx)
     "E001": Message(
         N_("code that a model wrote can't be isolated on this machine: {problem}"),

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from buril.code.codefile import CodeFile
 from buril.data._seeds import Seed, calls_of, parsed
-from buril.data.augmenter import pair
+from buril.code.pair import pair
 from buril.sandboxes._sandbox import Call
 
 Kind = Literal["instruct", "tests", "invent"]
