@@ -63,9 +63,7 @@ class Piece:
     def part(self, begin: int, end: int) -> Piece:
         """The tokens from `begin` on, before `end`."""
         marks = None if self.marks is None else self.marks[begin:end]
-        kept = tuple(
-            Illegal(item.position - begin, item.token) for item in self.illegal if begin < item.position < end
-        )
+        kept = tuple(Illegal(item.position - begin, item.token) for item in self.illegal if begin < item.position < end)
         return replace(self, input_ids=self.input_ids[begin:end], marks=marks, illegal=kept)
 
 
@@ -148,9 +146,7 @@ class Cutter:
         spans = row.source.holes(begin, begin + len(part.text.encode("utf-8", "replace")))
         return cut_along(part.text, spans, random) or cut(part.text, random)
 
-    def _marked(
-        self, piece: Piece, row: Row, part: Part, encoded: tuple[Sequence[str], Sequence[list[int]]]
-    ) -> Piece:
+    def _marked(self, piece: Piece, row: Row, part: Part, encoded: tuple[Sequence[str], Sequence[list[int]]]) -> Piece:
         """The piece with the marks of its tokens, and, in the order of the text, with illegal continuations."""
         if not self.structure or self.marker is None or row.source is None:
             return piece
