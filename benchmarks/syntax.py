@@ -3,10 +3,10 @@
     python benchmarks/syntax.py [--size small|full] [--tune] [--objective NAME]
 
 A model of a million parameters learns the standard library and installed packages from random weights, once for each
-objective and seed: same first weights, same sequences in the same order, same number of steps. Then it goes on from real
-prompts of packages that no training saw; a completion is cut after its last whole statement and parsed with its prompt by
-tree-sitter. Intervals are of the paired bootstrap over prompts. `--tune` compares settings on one seed and on other
-prompts (the validation packages'), so that what is reported was not chosen by what it is reported on. The peer is
+objective and seed: same first weights, same sequences in the same order, same number of steps. Then it goes on from
+real prompts of packages that no training saw; a completion is cut after its last whole statement and parsed with its
+prompt by tree-sitter. Intervals are of the paired bootstrap over prompts. `--tune` compares settings on one seed and on
+other prompts (the validation packages'), so that what is reported was not chosen by what it is reported on. The peer is
 cross-entropy.
 """
 
@@ -110,8 +110,8 @@ def train(made: dict[str, Artifact], folder: Path, objective: Any, *, seed: int,
     base = run(Base(Base.Settings(base="scratch", depth=DEPTH, max_length=LENGTH, seed=seed)), made, folder)
     given = {**made, "base": as_artifact(base, "base")}
     settings = Train.Settings(
-        method="full", objective=objective, max_steps=steps, epochs=100, batch_size=BATCH, learning_rate=3e-3, patience=0,
-        threads=1, device="cpu", precision="fp32", seed=seed, eval_tokens=30_000, eval_every=steps,
+        method="full", objective=objective, max_steps=steps, epochs=100, batch_size=BATCH, learning_rate=3e-3,
+        patience=0, threads=1, device="cpu", precision="fp32", seed=seed, eval_tokens=30_000, eval_every=steps,
         checkpoint_every_s=1e9,
     )  # fmt: skip
     began = time.perf_counter()
@@ -196,8 +196,8 @@ def measure(size: str, names: list[str], seeds: tuple[int, ...], part: str) -> d
             found[name]["bpb"].append(bpb)
             found[name]["parses"].append(good)
             told = wilson(float(good.sum()), len(good))
-            print(f"seed {seed} {name:<14} parse {told.value:.3f} [{told.low:.3f}, {told.high:.3f}]  {bpb:.4f} bits/byte  "
-                  f"{model['s']:.0f} s", flush=True)  # fmt: skip
+            line = f"seed {seed} {name:<14} parse {told.value:.3f} [{told.low:.3f}, {told.high:.3f}]"
+            print(f"{line}  {bpb:.4f} bits/byte  {model['s']:.0f} s", flush=True)
     return found
 
 

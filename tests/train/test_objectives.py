@@ -22,7 +22,6 @@ from buril.train.methods.full import Full
 from buril.train.objectives._head import Head, Illegal, head_loss, linear_cross_entropy
 from buril.train.objectives._nearness import Nearness
 from buril.train.objectives.cross_entropy import CrossEntropy
-from buril.train.objectives.distil import Distil
 from buril.train.objectives.syntax import Syntax
 from buril.train.stage import Train
 from tests.train.small import VOCABULARY, write_base, write_tokenizer

@@ -1,7 +1,7 @@
 """Structure: which bytes of a source file carry its syntax, and which signs can not stand where a token ends.
 
-All is read off the leaves of one tree-sitter tree. A sign is *illegal* at a place when no program at all begins with the
-text before it and that sign, for one of two reasons: it closes a bracket that is not the innermost open one, or the
+All is read off the leaves of one tree-sitter tree. A sign is *illegal* at a place when no program at all begins with
+the text before it and that sign, for one of two reasons: it closes a bracket that is not the innermost open one, or the
 parser's table has no action for it in the state that it is in there. The second is asked of tree-sitter itself
 (`Language.lookahead_iterator`), so it needs no list of rules for any language.
 
@@ -98,10 +98,9 @@ def illegal_signs(language: str, gap: Gap) -> list[str]:
     found = [END] if gap.opened else []
     allowed = _allowed(language, gap.state)
     for sign in SIGNS:
-        closes = sign in CLOSERS.values()
-        if closes and sign != CLOSERS.get(gap.opened, ""):
-            found.append(sign)
-        elif allowed and not any(name.startswith(sign) for name in allowed) and not _joins(language, gap.before + sign):
+        closes_another = sign in CLOSERS.values() and sign != CLOSERS.get(gap.opened, "")
+        unknown = allowed and not any(name.startswith(sign) for name in allowed)
+        if closes_another or (unknown and not _joins(language, gap.before + sign)):
             found.append(sign)
     return found
 
@@ -129,9 +128,8 @@ def blocks(tree: Tree) -> list[tuple[int, int]]:
     cursor, found = tree.walk(), []
     while True:
         node = cursor.node
-        if node is not None and node.is_named and node.end_byte - node.start_byte >= MIN_BLOCK_BYTES:
-            if node.parent is not None and any(part in node.type for part in _BLOCKS) and not node.has_error:
-                found.append((node.start_byte, node.end_byte))
+        if node is not None and node.parent is not None and _is_block(node):
+            found.append((node.start_byte, node.end_byte))
         if cursor.goto_first_child():
             continue
         while not cursor.goto_next_sibling():
@@ -151,6 +149,11 @@ def leaves(tree: Tree) -> Iterator[Node]:
         while not cursor.goto_next_sibling():
             if not cursor.goto_parent():
                 return
+
+
+def _is_block(node: Node) -> bool:
+    whole = node.is_named and not node.has_error and node.end_byte - node.start_byte >= MIN_BLOCK_BYTES
+    return whole and any(part in node.type for part in _BLOCKS)
 
 
 def _around(tree: Tree, byte: int) -> Iterator[Node]:

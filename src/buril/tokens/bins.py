@@ -125,9 +125,9 @@ def in_groups(items: Iterable[Item], size: int = ROW_GROUP) -> Iterator[list[Ite
 def summarise(path: Path, max_length: int) -> dict[str, Any]:
     """What a packed file holds: counts, how full the sequences are, and shares of its tokens.
 
-    `fim_share` are those in transformed pieces, `context_share` those that other files of their repository stand before,
-    `given_share` those that are read and not learnt, `structure_share` those that carry syntax. `illegal` counts the
-    continuations that are known to break the syntax.
+    `fim_share` are those in transformed pieces, `context_share` those that other files of their repository stand
+    before, `given_share` those that are read and not learnt, `structure_share` those that carry syntax. `illegal`
+    counts the continuations that are known to break the syntax.
     """
     counts = dict.fromkeys(("sequences", "documents", "spans", "context", "given", "structural", "illegal"), 0)
     tokens = {"none": 0, "psm": 0, "spm": 0}

@@ -5,7 +5,8 @@ A row is a chat when it is a pair that an earlier stage made (`buril.code.pair`)
 what is learnt is what the base is asked with later; where it has none, by one of ours over tokens that it has.
 
 Of the template's text only control tokens become control tokens. What a message says is encoded as plain text, so that
-`<|im_end|>` in a message ends nothing. An answer is encoded by itself, as it will be written: after the finished prompt.
+`<|im_end|>` in a message ends nothing. An answer is encoded by itself, as it will be written: after the finished
+prompt.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Marks: what is known of packed tokens beside their text: which are given, which carry structure, what is illegal.
 
-A token's bytes are found without asking the tokenizer for offsets: in a byte-level vocabulary the letters of a token are
-its bytes. Where the bytes of a text's tokens do not add up to the text, its tokens get no marks.
+A token's bytes are found without asking the tokenizer for offsets: in a byte-level vocabulary the letters of a token
+are its bytes. Where the bytes of a text's tokens do not add up to the text, its tokens get no marks.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ class Marker:
 def token_bytes(encoder: Encoder) -> np.ndarray:
     """How many bytes of text each id stands for, by id; 0 for control tokens.
 
-    In a byte-level vocabulary each byte is spelt by one letter of an alphabet of 256. A token with another letter (a run
-    of spaces that was added whole) is spelt as it is.
+    In a byte-level vocabulary each byte is spelt by one letter of an alphabet of 256. A token with another letter (a
+    run of spaces that was added whole) is spelt as it is.
     """
     alphabet = byte_letters()
     vocabulary = encoder.vocabulary

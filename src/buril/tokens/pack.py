@@ -26,12 +26,11 @@ from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.generators._encoder import Encoder
-from buril.tokens.bins import SCHEMA as SCHEMA
-from buril.tokens.bins import Unit, summarise, write_bins
-from buril.tokens.bins import pack as pack
+from buril.tokens.bins import SCHEMA, Unit, pack, summarise, write_bins
 from buril.tokens.encode import Context, Cutting, Job, encode_shards, read_pieces, sentinels_of
 from buril.tokens.repository import Heads, repositories
 
+__all__ = ["SCHEMA", "Pack", "pack"]
 PARTS = ("train", "valid")
 SHOWN = ("sequences", "tokens", "utilisation", "fim_share", "documents")
 """Figures of the training part that enter the manifest."""

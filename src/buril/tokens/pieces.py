@@ -27,7 +27,8 @@ FIM_ROOM = 16
 MIN_LENGTH = 2
 """A run of one token has nothing to predict."""
 _ILLEGAL_STREAM = 1 << 32
-"""Added to a piece's number for the random numbers of its illegal continuations: those of its holes stay as they are."""
+"""Added to a piece's number for the random numbers of its illegal continuations: those of its holes stay as they
+are."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Piece:
 
 
 class Part(NamedTuple):
-    """A part of a row's text: the how many-th, its text, ids, and place (in characters); whether the text ends there."""
+    """A part of a row's text: its number, text, ids, and place (in characters); whether the text ends there."""
 
     number: int
     text: str
@@ -162,7 +163,8 @@ class Cutter:
             head = [] if self.sentinels.bos is None else [NOWHERE]
             laid = [*head, *places[0], *([NOWHERE] if part.last else [])]
         else:
-            nowhere = Sentinels(*[NOWHERE] * 4, None if self.sentinels.bos is None else NOWHERE)
+            bos = None if self.sentinels.bos is None else NOWHERE
+            nowhere = Sentinels(NOWHERE, NOWHERE, NOWHERE, NOWHERE, bos)
             laid = arrange(places, piece.fim, nowhere)
         marks = self.marker.marks(row.source, piece.input_ids, laid)
         if piece.fim != "none":

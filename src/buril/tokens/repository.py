@@ -3,9 +3,9 @@
     <|repo_name|>acme/shop<|file_sep|>src/money.py⏎…<|file_sep|>src/cart.py⏎…
 
 is what the base models that know these tokens were trained on (StarCoder2, Qwen2.5-Coder, DeepSeek-Coder). Where a
-vocabulary has none of them a comment line names the path. A document holds as many files as fit a sequence; the next one
-goes on with the files after them. Each token still belongs to the row of its file; the name of the repository belongs to
-the first.
+vocabulary has none of them a comment line names the path. A document holds as many files as fit a sequence; the next
+one goes on with the files after them. Each token still belongs to the row of its file; the name of the repository
+belongs to the first.
 """
 
 from __future__ import annotations

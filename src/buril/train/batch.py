@@ -6,7 +6,7 @@ Tensor suffixes: T tokens of a row, N illegal continuations.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,17 @@ class Batch:
     lengths: tuple[int, ...]
     marks_T: torch.Tensor | None = None
     illegal_N2: torch.Tensor | None = None
+
+    def to(self, device: str) -> Batch:
+        """The same batch with its tensors on a device."""
+        return replace(
+            self,
+            input_ids_T=self.input_ids_T.to(device),
+            position_ids_T=self.position_ids_T.to(device),
+            targets_T=self.targets_T.to(device),
+            marks_T=None if self.marks_T is None else self.marks_T.to(device),
+            illegal_N2=None if self.illegal_N2 is None else self.illegal_N2.to(device),
+        )
 
     @property
     def row_ids(self) -> list[str]:
@@ -202,11 +213,8 @@ def lay_out(sequences: Sequence[Packed], *, device: str = "cpu") -> Batch:
     marks_T, illegal_N2 = _marks(sequences), _illegal(sequences)
     if marks_T is not None:
         targets_T[(marks_T & GIVEN) != 0] = IGNORE
-    laid = (input_ids_T, position_ids_T, targets_T)
-    return Batch(
-        tuple(sequences), *(part.to(device) for part in laid), lengths,
-        *(None if part is None else part.to(device) for part in (marks_T, illegal_N2)),
-    )  # fmt: skip
+    laid = Batch(tuple(sequences), input_ids_T, position_ids_T, targets_T, lengths, marks_T, illegal_N2)
+    return laid.to(device)
 
 
 def _marks(sequences: Sequence[Packed]) -> torch.Tensor | None:

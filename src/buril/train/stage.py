@@ -104,9 +104,9 @@ class Train(Stage):
         """Train, or go on from the last checkpoint of an earlier attempt.
 
         Raises:
-            BurilError: T130 to T132 what the objective refuses, T103 sequences longer than the model reads, T104 an adapter on random weights, T105 numbers that
+            BurilError: T103 sequences longer than the model reads, T104 an adapter on random weights, T105 numbers that
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
-                T108 tokens that the model has not, P002 a missing package.
+                T108 tokens that the model has not, T130 to T132 what the objective refuses, P002 a missing package.
         """
         for package in ("torch", "transformers", *(["peft"] if self.settings.method.name == "lora" else [])):
             require(package, kind="method", name=self.settings.method.name)

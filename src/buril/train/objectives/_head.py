@@ -4,8 +4,8 @@ The logits of 2,048 tokens over 49,152 words are 400 MB in fp32, and as much aga
 for `CHUNK` tokens at a time; what is kept for the backward pass is the gradient of the hidden states, which is small.
 Which loss it is says a `ChunkLoss`: it is given the logits of a slice and gives back the loss and its gradient.
 
-Tensor suffixes: T tokens, D width, V words of the vocabulary, R trained rows of the head, C tokens of a chunk, N illegal
-continuations.
+Tensor suffixes: T tokens, D width, V words of the vocabulary, R trained rows of the head, C tokens of a chunk, N
+illegal continuations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nearness to a teacher: cross-entropy and a divergence from the teacher's likeliest words, a slice of tokens at a time.
+"""Nearness to a teacher: cross-entropy and a divergence from the teacher's likeliest words, slice by slice.
 
 Tensor suffixes: T tokens, D width, V words, C tokens of a chunk, K the teacher's likeliest words.
 """
