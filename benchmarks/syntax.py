@@ -42,20 +42,20 @@ from buril.train.base import Base
 from buril.train.batch import PackedFile
 from buril.train.stage import Train
 
-STEPS = {"small": 250, "full": 3000}
+STEPS = {"small": 500, "full": 3000}
 BATCH, LENGTH, DEPTH, VOCAB = 8, 256, 4, 2048
-SEEDS, PROMPTS, NEW_TOKENS, TEMPERATURE = (1, 2), 500, 64, 0.7
-TRAIN_BYTES = {"small": 2_000_000, "full": 12_000_000}
+SEEDS, PROMPTS, NEW_TOKENS, TEMPERATURE = (1, 2), 500, 40, 0.7
+TRAIN_BYTES = {"small": 3_000_000, "full": 12_000_000}
 VALID = ("yaml", "rich", "jinja2")
 TEST = ("click", "packaging", "pygments", "requests", "httpx", "anyio", "idna", "urllib3")
 OBJECTIVES: dict[str, Any] = {
     "cross_entropy": "cross_entropy",
     "syntax": {"syntax": {}},
-    "a0.5": {"syntax": {"structure": 0.5, "illegal": 0}},
-    "l4": {"syntax": {"structure": 0, "illegal": 4}},
-    "a0.5l4": {"syntax": {"structure": 0.5, "illegal": 4}},
+    "weights": {"syntax": {"structure": 0.5, "illegal": 0}},
+    "illegal": {"syntax": {"structure": 0, "illegal": 4}},
+    "both": {"syntax": {"structure": 0.25, "illegal": 2}},
 }
-TUNED = ("cross_entropy", "a0.5", "l4", "a0.5l4")
+TUNED = ("cross_entropy", "illegal", "both", "syntax")
 
 
 def rows(part: str, limit: int) -> list[CodeFile]:
