@@ -42,10 +42,10 @@ from buril.train.base import Base
 from buril.train.batch import PackedFile
 from buril.train.stage import Train
 
-STEPS = {"small": 500, "full": 3000}
+STEPS = {"small": 300, "full": 3000}
 BATCH, LENGTH, DEPTH, VOCAB = 8, 256, 4, 2048
 SEEDS, PROMPTS, NEW_TOKENS, TEMPERATURE = (1, 2), 500, 40, 0.7
-TRAIN_BYTES = {"small": 3_000_000, "full": 12_000_000}
+TRAIN_BYTES = {"small": 2_000_000, "full": 12_000_000}
 VALID = ("yaml", "rich", "jinja2")
 TEST = ("click", "packaging", "pygments", "requests", "httpx", "anyio", "idna", "urllib3")
 OBJECTIVES: dict[str, Any] = {

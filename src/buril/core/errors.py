@@ -536,6 +536,10 @@ MESSAGES: dict[str, Message] = {
         N_("the chat template in `{path}` can't be read: {problem}"),
         N_("mend the base's `chat_template.jinja`, or pack pairs as text: `pack.pairs: text`"),
     ),
+    "T121": Message(
+        N_("there is no sequence {number}: a pack has sequences, and this has {count}, counted from 0"),
+        N_("`buril show pack --sequence 0` shows the first one of the training part"),
+    ),
     "T130": Message(
         N_("the objective `syntax` needs tokens whose structure is marked, and the pack has none"),
         N_("set `pack.structure: true` and run again"),
