@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buril.chain import Chain
 from buril.code.codefile import CodeFile, write_rows
 from buril.code.pair import INSTRUCTION, RESPONSE, pair, unpair
-from buril.core.artifact import Artifact
+from buril.core.artifact import Artifact, Manifest
 from buril.core.errors import BurilError
+from buril.core.store import Store
 from buril.generators._encoder import Encoder, Fim, read_fim
 from buril.tokens.chat import CHATML, Chat, Message, Refused, read_messages
 from buril.tokens.marks import GIVEN
@@ -194,6 +196,27 @@ def test_chats_are_packed_beside_code_and_the_others_are_dropped_with_a_reason(
         "train",
     )
     assert row["marks"] is None and INSTRUCTION in encoder.decode(row["input_ids"])
+
+
+def test_records_that_were_collected_are_chats(tmp_path: Path) -> None:
+    """From JSON lines through the stages of the data side to marked tokens."""
+    with (tmp_path / "chats.jsonl").open("w") as stream:
+        for number in range(40):
+            asked = f"Write add_{number}, which adds {number * 7} and {number**3} to x."
+            answer = f"def add_{number}(x):\n    return x + {number * 7} + {number**3}\n"
+            content = json.dumps({"prompt": asked, "completion": answer})
+            row = {"content": content, "language": "python", "license": "mit", "repo": f"r{number}"}
+            stream.write(json.dumps(row) + "\n")
+    values = {
+        "collect": [{"jsonl": "chats.jsonl"}], "dedup": {"threshold": 0.95}, "select": {"ignore": ["long_lines"]},
+        "tokenizer": {"train": "bpe", "vocab": 600}, "pack": {"fim_rate": 0, "workers": 1},
+    }  # fmt: skip
+    store = Store(tmp_path / "store")
+    Chain.from_values(values, tmp_path).run(store, until="pack")
+    pack = Artifact(next(tmp_path.glob("store/pack/[!.]*")), Manifest.read(next(tmp_path.glob("store/pack/[!.]*"))))
+    summary = pack.json("summary.json")
+    assert summary["documents"] >= 20 and 0.2 < summary["given_share"] < 0.8
+    assert summary["valid"]["given_share"] > 0.2 and pack.manifest.files
 
 
 # --- the templates of real models
