@@ -22,10 +22,8 @@ LONG_FILES: set[str] = {"core/errors.py"}  # the message table
 LONG_FUNCTIONS: set[str] = set()
 MANY_PARAMETERS: set[str] = {
     "generators/_load.py:load",  # what a model is made of, each by name
-    "tokens/pieces.py:_piece",
     "train/attention.py:attend",  # the signature is transformers'
     "train/methods/_lora_linear.py:forward",  # autograd functions take tensors one by one
-    "train/objectives/_head.py:_chunk",
     "train/objectives/_head.py:forward",
 }
 

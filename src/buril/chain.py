@@ -37,6 +37,7 @@ STAGES: dict[str, tuple[str, str]] = {
 }
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
 ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
+MARKED = "syntax"  # the objective for which `pack` marks the structure of the text
 LENGTH = "max_length"  # the key of `train:` that `pack` follows, and the context of a model from scratch
 
 
@@ -193,6 +194,8 @@ class Chain:
         if name == "pack" and (given is None or isinstance(given, dict)):
             also = [stage for stage in ALSO if stage in values]
             told = {**({LENGTH: train[LENGTH]} if LENGTH in train else {}), **({"also": also} if also else {})}
+            if _named(train.get("objective")) == MARKED:
+                told["structure"] = True
             return {**told, **(given or {})}, (name,)
         return given, (name,)
 
@@ -211,6 +214,11 @@ class Chain:
         top = self.top
         with workers.using(top.engine.make()):
             return planning.run(self.stages(until), store, name=top.name, **options)
+
+
+def _named(given: Any) -> str | None:
+    """The name of a plugin as the YAML gives it: by itself, or with its settings."""
+    return next(iter(given), None) if isinstance(given, dict) else given
 
 
 def _order(built: dict[str, Stage], until: str | None) -> list[str]:

@@ -16,6 +16,7 @@ from buril.audit import lineage
 from buril.audit.derived import derived_of, derived_rows, origin_of
 from buril.chain import Chain
 from buril.code.codefile import CodeFile, write_rows
+from buril.code.pair import INSTRUCTION, RESPONSE, pair
 from buril.code.scope import Refused
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
@@ -27,7 +28,7 @@ from buril.data.augment.comments import Comments
 from buril.data.augment.rename import Rename
 from buril.data.augment.syntax_noise import SyntaxNoise
 from buril.data.augmentation import Augment
-from buril.data.augmenter import INSTRUCTION, RESPONSE, Made, Refusal, derived, pair
+from buril.data.augmenter import Made, Refusal, derived
 from buril.sandboxes._sandbox import Call, Job
 from buril.sandboxes.namespaces import Namespaces
 from tests.conftest import as_artifact

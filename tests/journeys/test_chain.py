@@ -73,13 +73,25 @@ def test_a_changed_knob_with_the_same_bytes_leaves_training_reused(done: Path, t
 
 
 def test_every_look_at_a_run_answers_and_says_what_next(done: Path) -> None:
-    for words in (("status",), ("show", "train"), ("trace", "model"), ("why", "src/m00.py"), ("report",), ("plan",)):
+    sequence = ("show", "pack", "--sequence", "0")
+    looks = (
+        ("status",),
+        ("show", "train"),
+        sequence,
+        ("trace", "model"),
+        ("why", "src/m00.py"),
+        ("report",),
+        ("plan",),
+    )
+    for words in looks:
         answer = buril(*words, cwd=done)
         assert answer.code == 0, answer.err
         assert "next: " in answer.err, words
         if words != ("report",):
             assert json.loads(buril(*words, "--json", cwd=done).out), words
     assert "<html" in (done / "report.html").read_text()
+    assert "T121" in buril("show", "pack", "--sequence", "9999", cwd=done).err
+    assert "T121" in buril("show", "train", "--sequence", "0", cwd=done).err
 
 
 def test_why_tells_the_story_of_a_kept_and_a_dropped_file(done: Path) -> None:

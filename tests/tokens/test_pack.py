@@ -163,10 +163,10 @@ def test_one_endless_line_is_cut_all_the_same() -> None:
 
 @given(st.lists(st.integers(2, 64), max_size=80), st.integers(1, 8))
 def test_packing_loses_nothing_and_fills_well(lengths: list[int], open_bins: int) -> None:
-    pieces = [Piece(str(number), 0, "none", [number] * length) for number, length in enumerate(lengths)]
-    bins = list(pack(pieces, 64, open_bins=open_bins))
+    units = [(Piece(str(number), 0, "none", [number] * length),) for number, length in enumerate(lengths)]
+    bins = list(pack(units, 64, open_bins=open_bins))
     assert sorted(piece.row_id for chosen in bins for piece in chosen.pieces) == sorted(
-        piece.row_id for piece in pieces
+        piece.row_id for (piece,) in units
     )
     assert all(chosen.size == sum(len(piece.input_ids) for piece in chosen.pieces) <= 64 for chosen in bins)
     assert len(bins) <= 2 * sum(lengths) / 64 + open_bins  # any two open sequences would fit into one otherwise

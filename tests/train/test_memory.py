@@ -198,7 +198,7 @@ def test_a_probe_that_is_killed_is_said(inputs: dict[str, Artifact], tmp_path: P
     settings = stage().settings.model_copy(update={"objective": Deadly()})
     with pytest.raises(BurilError) as raised:
         probe.probe(settings, inputs, tmp_path / "probe")
-    assert raised.value.code == "T131"
+    assert raised.value.code == "T141"
 
 
 def test_a_probe_makes_what_it_needs_and_asks_for_the_rest(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_probe_makes_what_it_needs_and_asks_for_the_rest(tmp_path: Path) -> No
     stages |= {"base": Base(Base.Settings(base="scratch")), "tokenizer": Tokenizer(Tokenizer.Settings(reuse=None, train="bpe"))}
     with pytest.raises(BurilError, match="run --until tokenizer") as raised:
         probe.probe_inputs(stages, {}, tmp_path / "scratch")
-    assert raised.value.code == "T132"
+    assert raised.value.code == "T142"
     with pytest.raises(BurilError) as raised:
         probe.probe_inputs(
             {**stages, "base": Base(Base.Settings(base="./gone")), "tokenizer": Tokenizer(Tokenizer.Settings())}, {},

@@ -350,5 +350,5 @@ def test_layers_computed_twice_keep_a_tenth(tmp_path: Path) -> None:
 def test_a_model_without_a_list_of_layers_is_said(tmp_path: Path) -> None:
     trainable = Lora(Lora.Settings()).prepare(model_of(tmp_path), bf16=False, new_tokens=[], seed=0)
     trainable.base.model.layers = torch.nn.Sequential(*trainable.base.model.layers)
-    with pytest.raises(BurilError, match="T130"):
+    with pytest.raises(BurilError, match="T140"):
         trainable.recompute(1)

@@ -82,7 +82,7 @@ def _probe(chain: Chain, store: Store, steps: int) -> Probe:
     """Train a few steps, remember what they took, and tell it.
 
     Raises:
-        BurilError: S005 when the chain does not train; T131, T132 and those of the stages.
+        BurilError: S005 when the chain does not train; T141, T142 and those of the stages.
     """
     from buril.train.probe import probe, probe_inputs
 

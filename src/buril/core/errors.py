@@ -531,16 +531,38 @@ MESSAGES: dict[str, Message] = {
         N_("the packed text holds the token {token}, the model has only {vocabulary}"),
         N_("the pack was made with another tokenizer: run `buril run --until pack` again"),
     ),
+    # --- packing and objectives (T12x, T13x)
+    "T120": Message(
+        N_("the chat template in `{path}` can't be read: {problem}"),
+        N_("mend the base's `chat_template.jinja`, or pack pairs as text: `pack.pairs: text`"),
+    ),
+    "T121": Message(
+        N_("there is no sequence {number}: a pack has sequences, and this has {count}, counted from 0"),
+        N_("`buril show pack --sequence 0` shows the first one of the training part"),
+    ),
     "T130": Message(
+        N_("the objective `syntax` needs tokens whose structure is marked, and the pack has none"),
+        N_("set `pack.structure: true` and run again"),
+    ),
+    "T131": Message(
+        N_("the teacher `{teacher}` numbers its tokens otherwise than the model that is trained: {problem}"),
+        N_("take a teacher of the same family, or learn from what it writes: `synthesise:`"),
+    ),
+    "T132": Message(
+        N_("nothing says under which licence the answers of the teacher `{teacher}` may be learnt from"),
+        N_("look it up, then write `train.objective: {{distil: {{…, teacher_license: apache-2.0}}}}`"),
+    ),
+    # --- methods and their cost (T14x)
+    "T140": Message(
         N_("the base model `{model}` keeps its layers where none can be found to be computed twice"),
         N_("set `train.checkpoint_layers: 0`; `train.micro_batch_tokens` and `train.max_length` save memory too"),
     ),
-    "T131": Message(
+    "T141": Message(
         N_("the probe was killed, most likely for memory: about {mb} MB were expected"),
         N_("take less: `train.checkpoint_layers: 1000`, `train.method: qlora`, or a shorter `train.max_length`"),
         EXIT_PREREQUISITE,
     ),
-    "T132": Message(
+    "T142": Message(
         N_("a probe needs `{stage}`, which has yet to be made from your code"),
         N_("make it first: `buril run --until {stage}`"),
         EXIT_PREREQUISITE,

@@ -10,8 +10,8 @@ import re
 from typing import Literal, NamedTuple
 
 from buril.code.codefile import CodeFile
+from buril.code.pair import pair
 from buril.data._seeds import Seed, calls_of, parsed
-from buril.data.augmenter import pair
 from buril.sandboxes._sandbox import Call
 
 Kind = Literal["instruct", "tests", "invent"]

@@ -23,8 +23,6 @@ from buril.core.stage import Inputs
 
 ORIGINS = "origins.parquet"
 ORIGINS_SCHEMA = pa.schema([(name, pa.string()) for name in ("row_id", "origin", "stage", "by", "detail")])
-INSTRUCTION, RESPONSE = "### Instruction\n", "### Response\n"
-"""What opens the two halves of a pair. They are plain text: no tokenizer reads a control token out of them."""
 
 
 class Made(NamedTuple):
@@ -113,13 +111,6 @@ def derived(file: CodeFile, content: str, *, by: str, license: str | None = None
         file, content=content, sha256=sha256, bytes=len(raw), row_id=name, findings=[], verdicts=[],
         license=file.license if license is None else license,
     )  # fmt: skip
-
-
-def pair(instruction: str, response: str) -> str | None:
-    """The text of an instruction with its response; None where one of them spells what opens a half."""
-    if any(mark.strip() in text for mark in (INSTRUCTION, RESPONSE) for text in (instruction, response)):
-        return None
-    return f"{INSTRUCTION}{instruction.rstrip()}\n{RESPONSE}{response.rstrip()}\n"
 
 
 def write_origins(path: Path, origins: Sequence[Origin]) -> None:

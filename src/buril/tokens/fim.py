@@ -66,8 +66,24 @@ def cut(text: str, random: np.random.Generator) -> Cut:
     return Cut(text[:first], text[first:second], text[second:])
 
 
+def cut_along(text: str, spans: Sequence[tuple[int, int]], random: np.random.Generator) -> Cut | None:
+    """Cut out one of the spans (in bytes of the text), each as likely as any other; None where there is none.
+
+    AST-aware holes are what an editor asks for most: a whole statement, a body, the arguments of a call.
+    """
+    if not spans:
+        return None
+    begin, end = spans[int(random.integers(len(spans)))]
+    raw = text.encode("utf-8", "replace")
+    prefix, middle, suffix = (part.decode("utf-8", "replace") for part in (raw[:begin], raw[begin:end], raw[end:]))
+    return Cut(prefix, middle, suffix)
+
+
 def arrange(parts: Sequence[list[int]], order: Order, sentinels: Sentinels) -> list[int]:
-    """The ids of a transformed text, from the ids of prefix, middle and suffix in this order. It ends with EOS."""
+    """The ids of a transformed text, from the ids of prefix, middle and suffix in this order. It ends with EOS.
+
+    Any number a token can be arranged so, with sentinels that hold the numbers of the control tokens.
+    """
     prefix, middle, suffix = parts
     head = [] if sentinels.bos is None else [sentinels.bos]
     if order == "psm":

@@ -1,48 +1,88 @@
 """Batches: packed sequences in a seeded order, laid end to end in one row, each token knowing what it must predict.
 
-Tensor suffixes: T tokens of a row.
+Tensor suffixes: T tokens of a row, N illegal continuations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 
 IGNORE = -100
-"""Target of a token that predicts nothing: the last one of a document."""
+"""Target of a token that predicts nothing: the last one of a document, and one before a token that is given."""
+GIVEN, STRUCTURE = 1, 2
+"""What a mark of a packed token may say: that it is read but not learnt to write (a prompt), and that it carries the
+text's structure (a bracket, an indentation). Most tokens are neither."""
 EVALUATION = 2**32
 """The "epoch" whose order an evaluation's sample is taken in: one that no training reaches."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """One packed sequence. `lengths` and `row_ids` are of its documents, in order; `index` is its place in the file."""
+    """One packed sequence. `index` is its place in the file.
+
+    `lengths` are of its documents, in order: the units that attention keeps apart. `row_ids` are the rows that its
+    tokens come from, and `row_lengths` how many tokens each of these gave; a document of several rows is a repository's
+    files one after the other. Where `row_lengths` is empty, each document is one row.
+
+    `marks` holds `GIVEN` and `STRUCTURE` by token, None where all are ordinary. `illegal` holds pairs of a position and
+    a token that must not stand there.
+    """
 
     index: int
     input_ids: np.ndarray
     lengths: tuple[int, ...]
     row_ids: tuple[str, ...]
+    row_lengths: tuple[int, ...] = ()
+    marks: np.ndarray | None = None
+    illegal: np.ndarray | None = None
 
     @property
     def num_targets(self) -> int:
-        """Tokens that are predicted: all but the first of each document."""
-        return len(self.input_ids) - len(self.lengths)
+        """Tokens that are predicted: all but the first of each document and those that are given."""
+        if self.marks is None:
+            return len(self.input_ids) - len(self.lengths)
+        given = (self.marks & GIVEN) != 0
+        given[np.cumsum((0, *self.lengths[:-1]))] = True
+        return int(len(given) - given.sum())
+
+    def rows(self) -> Iterator[tuple[str, int]]:
+        """Each row with its number of tokens, in order; a row may come twice."""
+        return zip(self.row_ids, self.row_lengths or self.lengths, strict=True)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences laid end to end. `targets_T[t]` is the token after `t` of the same document, or `IGNORE`."""
+    """Sequences laid end to end. `targets_T[t]` is the token after `t` of the same document, or `IGNORE`.
+
+    `marks_T[t]` is the mark of that target; None where all are ordinary. `illegal_N2` are pairs of a place `t` and a
+    token that must not follow it; None where there are none.
+    """
 
     sequences: tuple[Packed, ...]
     input_ids_T: torch.Tensor
     position_ids_T: torch.Tensor
     targets_T: torch.Tensor
     lengths: tuple[int, ...]
+    marks_T: torch.Tensor | None = None
+    illegal_N2: torch.Tensor | None = None
+
+    def to(self, device: str) -> Batch:
+        """The same batch with its tensors on a device."""
+        return replace(
+            self,
+            input_ids_T=self.input_ids_T.to(device),
+            position_ids_T=self.position_ids_T.to(device),
+            targets_T=self.targets_T.to(device),
+            marks_T=None if self.marks_T is None else self.marks_T.to(device),
+            illegal_N2=None if self.illegal_N2 is None else self.illegal_N2.to(device),
+        )
 
     @property
     def row_ids(self) -> list[str]:
@@ -59,8 +99,10 @@ class PackedFile:
     """A packed Parquet file in memory as Arrow columns: four bytes a token, and its spans."""
 
     def __init__(self, path: Path) -> None:
-        table = pq.read_table(path, columns=["input_ids", "spans"]).combine_chunks()
+        names = pq.read_schema(path).names
+        table = pq.read_table(path, columns=[name for name in _COLUMNS if name in names]).combine_chunks()
         self._ids, self._spans = table.column("input_ids"), table.column("spans")
+        self._marks, self._illegal = (table.column(name) if name in names else None for name in _COLUMNS[2:])
         values = [chunk.values.to_numpy() for chunk in self._ids.chunks if len(chunk)]
         self.num_tokens = sum(len(chunk) for chunk in values)
         self.largest_token = max((int(chunk.max()) for chunk in values), default=0)
@@ -70,12 +112,34 @@ class PackedFile:
 
     def __getitem__(self, index: int) -> Packed:
         spans = self._spans[index].as_py()
+        marks = None if self._marks is None else self._marks[index].values
+        illegal = None if self._illegal is None else self._illegal[index].as_py()
         return Packed(
             index,
             self._ids[index].values.to_numpy(),
-            tuple(span["length"] for span in spans),
+            documents(spans),
             tuple(span["row_id"] for span in spans),
+            tuple(span["length"] for span in spans),
+            None if marks is None else marks.to_numpy(),
+            np.array([(pair["position"], pair["token"]) for pair in illegal], dtype=np.int64) if illegal else None,
         )
+
+
+_COLUMNS = ("input_ids", "spans", "marks", "illegal")
+
+
+def documents(spans: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """The lengths of the documents that spans make up: spans of one `document` are one, one without is its own."""
+    lengths: list[int] = []
+    last: int | None = None
+    for span in spans:
+        document = span.get("document")
+        if document is not None and document == last:
+            lengths[-1] += span["length"]
+        else:
+            lengths.append(span["length"])
+        last = document
+    return tuple(lengths)
 
 
 def order(num_sequences: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -99,7 +163,7 @@ def seen_rows(file: PackedFile, steps: int, *, batch_size: int, seed: int) -> di
     tokens: dict[str, int] = {}
     for index in np.flatnonzero(times):
         sequence = file[int(index)]
-        for row_id, length in zip(sequence.row_ids, sequence.lengths, strict=True):
+        for row_id, length in sequence.rows():
             tokens[row_id] = tokens.get(row_id, 0) + length * int(times[index])
     return dict(sorted(tokens.items()))
 
@@ -146,4 +210,29 @@ def lay_out(sequences: Sequence[Packed], *, device: str = "cpu") -> Batch:
     targets_T[:-1] = input_ids_T[1:]
     targets_T[torch.tensor(lengths).cumsum(0) - 1] = IGNORE
     position_ids_T = torch.cat([torch.arange(length) for length in lengths])
-    return Batch(tuple(sequences), input_ids_T.to(device), position_ids_T.to(device), targets_T.to(device), lengths)
+    marks_T, illegal_N2 = _marks(sequences), _illegal(sequences)
+    if marks_T is not None:
+        targets_T[(marks_T & GIVEN) != 0] = IGNORE
+    laid = Batch(tuple(sequences), input_ids_T, position_ids_T, targets_T, lengths, marks_T, illegal_N2)
+    return laid.to(device)
+
+
+def _marks(sequences: Sequence[Packed]) -> torch.Tensor | None:
+    """The marks of the targets: of the token after each."""
+    if all(sequence.marks is None for sequence in sequences):
+        return None
+    parts = [
+        np.zeros(len(sequence.input_ids), dtype=np.uint8) if sequence.marks is None else sequence.marks
+        for sequence in sequences
+    ]
+    return torch.from_numpy(np.append(np.concatenate(parts)[1:], np.uint8(0)))
+
+
+def _illegal(sequences: Sequence[Packed]) -> torch.Tensor | None:
+    """Pairs of a place and a token that must not follow it, by places in the row."""
+    found, begin = [], 0
+    for sequence in sequences:
+        if sequence.illegal is not None and len(sequence.illegal):
+            found.append(sequence.illegal + np.array([[begin - 1, 0]]))
+        begin += len(sequence.input_ids)
+    return torch.from_numpy(np.concatenate(found)) if found else None

@@ -89,7 +89,7 @@ def probe(
         limit_s: seconds after which it ends early.
 
     Raises:
-        BurilError: T131 when the process was killed, most likely for memory; those of the stage.
+        BurilError: T141 when the process was killed, most likely for memory; those of the stage.
     """
     length = int(inputs["pack"].json("summary.json")["max_length"])
     per_batch = max(1, max(length, settings.micro_batch_tokens) // length)
@@ -104,7 +104,7 @@ def probe(
         try:
             found = pool.submit(measure, short, folders, str(folder), limit_s).result()
         except BrokenProcessPool as problem:
-            raise BurilError("T131", mb=round(expected_memory(settings, inputs)[0].total / 1e6)) from problem
+            raise BurilError("T141", mb=round(expected_memory(settings, inputs)[0].total / 1e6)) from problem
     model, method, load = shape(settings, inputs)
     work = found["tokens"] * operations(model, method, load) / PER_OPERATION
     return Probe(**found, expected_mb=expected_memory(short, inputs)[0].total / 1e6, work=work)
@@ -119,12 +119,12 @@ def probe_inputs(stages: Mapping[str, Stage], found: Mapping[str, Artifact], fol
         folder: where the rest is made: the base by its stage, its own tokenizer, a pack of random tokens.
 
     Raises:
-        BurilError: T132 when the tokenizer must be learnt from the user's code first; those of the stage `base` when the
+        BurilError: T142 when the tokenizer must be learnt from the user's code first; those of the stage `base` when the
             weights can't be had.
     """
     inputs: dict[str, Artifact] = {name: found[name] for name in ("base", "tokenizer", "pack") if name in found}
     if "tokenizer" not in inputs and "base" not in stages["tokenizer"].needs():
-        raise BurilError("T132", stage="tokenizer")
+        raise BurilError("T142", stage="tokenizer")
     if "base" not in inputs:
         stages["base"].observe()  # says what is missing before anything is written
         out = Output(folder / "base", EventLog(folder / "events.jsonl"), "base")

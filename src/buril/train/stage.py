@@ -89,8 +89,10 @@ class Train(Stage):
         return ("base", "tokenizer", "pack")
 
     def observe(self) -> Any:
-        """The number format that `auto` means here: it changes the bytes, so it enters the key."""
-        return {"precision": resolve_precision(self.settings.precision, self.settings.device)}
+        """The number format that `auto` means here, and what the objective reads: they change the bytes."""
+        found = {"precision": resolve_precision(self.settings.precision, self.settings.device)}
+        seen = getattr(self.settings.objective.make(), "observe", None)
+        return {**found, "objective": seen()} if seen else found
 
     def work(self, inputs: Inputs) -> float:
         """The operations of the whole training, a unit for about a token times a parameter of LoRA training."""
@@ -106,7 +108,7 @@ class Train(Stage):
         Raises:
             BurilError: T103 sequences longer than the model reads, T104 an adapter on random weights, T105 numbers that
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
-                T108 tokens that the model has not, P002 a missing package.
+                T108 tokens that the model has not, T130 to T132 what the objective refuses, P002 a missing package.
         """
         name = self.settings.method.name
         for package in getattr(plugin("method", name), "packages", ("torch", "transformers")):
@@ -141,6 +143,7 @@ class Train(Stage):
         from buril.generators._load import load
         from buril.train.batch import PackedFile
         from buril.train.loop import Task
+        from buril.train.objectives._objective import Scene, open_objective
 
         method = self.settings.method.make()
         kind = inputs["base"].json("base.json")["kind"]
@@ -157,7 +160,9 @@ class Train(Stage):
         new_tokens = [] if kind == "scratch" else list(loaded.fim["added"])
         trainable = method.prepare(loaded.model, bf16=bf16, new_tokens=new_tokens, seed=self.settings.seed)
         check_same_output(trainable, train)
-        return Task(trainable, self.settings.objective.make(), train, valid)
+        objective = self.settings.objective.make()
+        self._objective_told = open_objective(objective, Scene(inputs, trainable, bf16))
+        return Task(trainable, objective, train, valid)
 
     def _write(self, out: Output, loop: Any, counts: dict[str, Any]) -> None:
         from buril.train.loop import curve_lines
@@ -174,7 +179,7 @@ class Train(Stage):
             "precision": resolve_precision(told.precision, told.device),
             "planned_steps": loop.num_steps, "epochs": progress.tokens / max(1, counts["num_tokens"]),
             "learning_rate": loop.recipe.learning_rate, "first_valid_loss": valid[0] if valid else None,
-            "last_valid_loss": valid[-1] if valid else None, **summary(progress, counts),
+            "last_valid_loss": valid[-1] if valid else None, **summary(progress, counts), **self._objective_told,
         }  # fmt: skip
         out.text("train.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
 

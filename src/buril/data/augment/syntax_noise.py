@@ -11,9 +11,10 @@ from tree_sitter import Tree
 
 from buril.code.codefile import CodeFile
 from buril.code.language import languages
+from buril.code.pair import pair
 from buril.code.parse import functions, parse
 from buril.data._seeds import parsed
-from buril.data.augmenter import Augmenter, AugmenterSettings, Made, Refusal, pair
+from buril.data.augmenter import Augmenter, AugmenterSettings, Made, Refusal
 from buril.data.step import PARSE_LIMIT_BYTES
 
 Slip = Literal["drop", "duplicate", "swap", "bracket", "indent"]

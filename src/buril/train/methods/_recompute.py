@@ -26,11 +26,11 @@ def recompute(model: Any, num_layers: int, contexts: Contexts) -> int:
     The first, as they are the last that the backward pass comes to: the others' activations are gone by then.
 
     Raises:
-        BurilError: T130 when the model has no list of layers.
+        BurilError: T140 when the model has no list of layers.
     """
     found = [child for child in model.get_decoder().children() if isinstance(child, torch.nn.ModuleList)]
     if not found:
-        raise BurilError("T130", model=type(model).__name__)
+        raise BurilError("T140", model=type(model).__name__)
     layers = list(max(found, key=len))[:num_layers]
     for layer in layers:
         layer.forward = partial(_run, layer.forward, contexts)

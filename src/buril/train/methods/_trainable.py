@@ -50,7 +50,7 @@ class Trainable(ABC):
         """Keep no activations of the first layers, but compute them again on the way back; returns how many layers.
 
         Raises:
-            BurilError: T130 when the model has no list of layers.
+            BurilError: T140 when the model has no list of layers.
         """
         return recompute(self.base, num_layers, self.contexts) if num_layers else 0
 

@@ -2,18 +2,22 @@
 
 The logits of 2,048 tokens over 49,152 words are 400 MB in fp32, and as much again for their gradient. Here they exist
 for `CHUNK` tokens at a time; what is kept for the backward pass is the gradient of the hidden states, which is small.
+Which loss it is says a `ChunkLoss`: it is given the logits of a slice and gives back the loss and its gradient.
 
-Tensor suffixes: T tokens, D width, V words of the vocabulary, R trained rows of the head, C tokens of a chunk.
+Tensor suffixes: T tokens, D width, V words of the vocabulary, R trained rows of the head, C tokens of a chunk, N
+illegal continuations.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 CHUNK = 512
 """Tokens whose logits exist at once: enough to multiply well, 100 MB for 49,152 words."""
+MAX_PROBABILITY = 1 - 1e-5
+"""A probability is taken for no more than this where 1 − p is divided by."""
 
 
 class Head(NamedTuple):
@@ -26,6 +30,94 @@ class Head(NamedTuple):
     rows_RD: torch.Tensor | None = None
     index_R: torch.Tensor | None = None
 
+    def whole(self, dtype: torch.dtype) -> torch.Tensor:
+        """The weights in a number format, with the rows that are trained apart in their places."""
+        used_VD = self.weight_VD.to(dtype)
+        if self.rows_RD is None or self.index_R is None:
+            return used_VD
+        return used_VD.index_copy(0, self.index_R, self.rows_RD.to(dtype))
+
+
+class ChunkLoss(Protocol):
+    """A loss over logits that is a sum over tokens."""
+
+    def chunk(self, logits_CV: torch.Tensor, part: slice, *, grad: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sum of the losses of the tokens `part`, and its gradient by the logits.
+
+        Args:
+            logits_CV: in fp32; may be overwritten.
+            part: which tokens these are.
+            grad: whether the gradient is wanted; what is given back in its place is not looked at otherwise.
+        """
+
+
+class Illegal(NamedTuple):
+    """Continuations that are wrong: after the token `place_N` (a row of the hidden states) the word `token_N`.
+
+    `factor` is the weight of each beside a target of weight 1.
+    """
+
+    place_N: torch.Tensor
+    token_N: torch.Tensor
+    factor: float
+
+
+class CrossEntropyLoss(NamedTuple):
+    """Cross-entropy with a weight a token (none: 1), and unlikelihood of illegal continuations.
+
+    Σ w·(−log p(target)) + factor·Σ −log(1 − p(illegal)). The second term is that of Welleck et al. 2019, "Neural Text
+    Generation with Unlikelihood Training".
+    """
+
+    targets_T: torch.Tensor
+    weights_T: torch.Tensor | None = None
+    illegal: Illegal | None = None
+
+    def chunk(self, logits_CV: torch.Tensor, part: slice, *, grad: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `ChunkLoss`."""
+        targets_C = self.targets_T[part]
+        weights_C = None if self.weights_T is None else self.weights_T[part]
+        logits_CV.sub_(logits_CV.amax(-1, keepdim=True))
+        target_C = logits_CV.gather(1, targets_C[:, None])[:, 0]
+        error_CV = logits_CV.exp_()  # in place, once: these are the largest arrays of the whole step
+        sum_C = error_CV.sum(-1)
+        loss_C = sum_C.log() - target_C
+        loss = loss_C.sum() if weights_C is None else (loss_C * weights_C).sum()
+        wrong = self._wrong(error_CV, sum_C, part)
+        if wrong is not None:
+            loss = loss + wrong.loss
+        if grad:
+            scale_C = sum_C.reciprocal()
+            taken_C = torch.full_like(loss_C, -1.0) if weights_C is None else -weights_C
+            if weights_C is not None:
+                scale_C = scale_C * weights_C
+            if wrong is not None:
+                scale_C = scale_C.index_add(0, wrong.row_N, -wrong.pull_N / sum_C[wrong.row_N])
+            error_CV.mul_(scale_C[:, None])
+            error_CV.scatter_add_(1, targets_C[:, None], taken_C[:, None])
+            if wrong is not None:
+                error_CV.index_put_((wrong.row_N, wrong.token_N), wrong.pull_N, accumulate=True)
+        return loss, error_CV
+
+    def _wrong(self, mass_CV: torch.Tensor, sum_C: torch.Tensor, part: slice) -> _Wrong | None:
+        if self.illegal is None:
+            return None
+        place_N, token_N, factor = self.illegal
+        here_N = (place_N >= part.start) & (place_N < part.stop)
+        row_N, token_N = place_N[here_N] - part.start, token_N[here_N]
+        chance_N = (mass_CV[row_N, token_N] / sum_C[row_N]).clamp(max=MAX_PROBABILITY)
+        loss = -factor * torch.log1p(-chance_N).sum()
+        return _Wrong(row_N, token_N, factor * chance_N / (1 - chance_N), loss)
+
+
+class _Wrong(NamedTuple):
+    """The illegal continuations of a chunk. The gradient of −log(1 − p_i) by logit j is pull·(1[i = j] − p_j)."""
+
+    row_N: torch.Tensor
+    token_N: torch.Tensor
+    pull_N: torch.Tensor
+    loss: torch.Tensor
+
 
 class _Gradients(NamedTuple):
     """Where gradients add up; None where none is wanted."""
@@ -34,9 +126,23 @@ class _Gradients(NamedTuple):
     weight_VD: torch.Tensor | None
     rows_RD: torch.Tensor | None
 
+    def add(self, error_CD: torch.Tensor, hidden_CD: torch.Tensor, used_VD: torch.Tensor, place: _Place) -> None:
+        """Put or add the gradients of a chunk where they belong, from the error of its logits."""
+        if self.hidden_TD is not None:
+            torch.mm(error_CD, used_VD, out=self.hidden_TD[place.part])
+        if self.weight_VD is not None:
+            self.weight_VD.add_(error_CD.T @ hidden_CD)
+        if self.rows_RD is not None and place.index_R is not None:
+            self.rows_RD.add_(error_CD[:, place.index_R].T @ hidden_CD)
 
-class _LinearCrossEntropy(torch.autograd.Function):
-    """Sum over tokens of the cross-entropy of `hidden @ weight.T`."""
+
+class _Place(NamedTuple):
+    part: slice
+    index_R: torch.Tensor | None
+
+
+class _HeadLoss(torch.autograd.Function):
+    """A `ChunkLoss` of `hidden @ weight.T`."""
 
     @staticmethod
     def forward(  # noqa: PLR0917  torch passes arguments by place
@@ -45,21 +151,23 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weight_VD: torch.Tensor,
         rows_RD: torch.Tensor | None,
         index_R: torch.Tensor | None,
-        targets_T: torch.Tensor,
+        loss: ChunkLoss,
     ) -> torch.Tensor:
-        used_VD = weight_VD.to(hidden_TD.dtype)
-        if rows_RD is not None and index_R is not None:
-            used_VD = used_VD.index_copy(0, index_R, rows_RD.to(hidden_TD.dtype))
+        used_VD = Head(weight_VD, rows_RD, index_R).whole(hidden_TD.dtype)
         needs = ctx.needs_input_grad
         grads = _Gradients(
             torch.empty_like(hidden_TD) if needs[0] else None,
             torch.zeros_like(weight_VD, dtype=torch.float32) if needs[1] else None,
             torch.zeros_like(rows_RD, dtype=torch.float32) if rows_RD is not None and needs[2] else None,
         )
+        wanted = any(grad is not None for grad in grads)
         total = torch.zeros((), dtype=torch.float32, device=hidden_TD.device)
         for begin in range(0, hidden_TD.shape[0], CHUNK):
             part = slice(begin, begin + CHUNK)
-            total += _chunk(hidden_TD[part], used_VD, targets_T[part], part=part, grads=grads, index_R=index_R)
+            part_loss, error_CV = loss.chunk((hidden_TD[part] @ used_VD.T).float(), part, grad=wanted)
+            total += part_loss
+            if wanted:
+                grads.add(error_CV.to(hidden_TD.dtype), hidden_TD[part], used_VD, _Place(part, index_R))
         ctx.save_for_backward(*grads)
         return total
 
@@ -69,46 +177,33 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None)
 
 
-def _chunk(
-    hidden_CD: torch.Tensor,
-    weight_VD: torch.Tensor,
-    targets_C: torch.Tensor,
-    *,
-    part: slice,
-    grads: _Gradients,
-    index_R: torch.Tensor | None,
+def head_loss(hidden_TD: torch.Tensor, head: Head, loss: ChunkLoss) -> torch.Tensor:
+    """A loss over the logits of `hidden_TD`, which are never there all at once; fp32, no mean taken.
+
+    It does not support a bias of the head or second derivatives.
+    """
+    found: torch.Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]  # torch does not type apply
+        hidden_TD, head.weight_VD, head.rows_RD, head.index_R, loss
+    )
+    return found
+
+
+def linear_cross_entropy(
+    hidden_TD: torch.Tensor,
+    head: Head,
+    targets_T: torch.Tensor,
+    weights_T: torch.Tensor | None = None,
+    illegal: Illegal | None = None,
 ) -> torch.Tensor:
-    """The loss of a few tokens; their gradients are put or added where they belong."""
-    logits_CV = (hidden_CD @ weight_VD.T).float()
-    logits_CV.sub_(logits_CV.amax(-1, keepdim=True))
-    target_C = logits_CV.gather(1, targets_C[:, None])[:, 0]
-    error_CV = logits_CV.exp_()  # in place, once: these are the largest arrays of the whole step
-    sum_C = error_CV.sum(-1)
-    loss_C = sum_C.log() - target_C
-    if any(grad is not None for grad in grads):
-        error_CV.mul_(sum_C.reciprocal()[:, None])
-        error_CV.scatter_add_(1, targets_C[:, None], torch.full_like(loss_C, -1.0)[:, None])
-        error_CV = error_CV.to(hidden_CD.dtype)
-        if grads.hidden_TD is not None:
-            torch.mm(error_CV, weight_VD, out=grads.hidden_TD[part])
-        if grads.weight_VD is not None:
-            grads.weight_VD.add_(error_CV.T @ hidden_CD)
-        if grads.rows_RD is not None and index_R is not None:
-            grads.rows_RD.add_(error_CV[:, index_R].T @ hidden_CD)
-    return loss_C.sum()
-
-
-def linear_cross_entropy(hidden_TD: torch.Tensor, head: Head, targets_T: torch.Tensor) -> torch.Tensor:
     """Sum over tokens of the negative log-likelihood of their targets, in nats; fp32, no mean taken.
 
     Args:
         hidden_TD: last hidden states; their number format is that of the multiplications.
         head: the output layer.
         targets_T: a word for each token, all valid (leave out tokens that predict nothing before).
+        weights_T: fp32, what each token counts; 1 where there are none.
+        illegal: continuations whose probability is to fall.
 
-    It does not support a bias of the head, label smoothing or second derivatives.
+    It does not support label smoothing.
     """
-    found: torch.Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]  # torch does not type apply
-        hidden_TD, head.weight_VD, head.rows_RD, head.index_R, targets_T
-    )
-    return found
+    return head_loss(hidden_TD, head, CrossEntropyLoss(targets_T, weights_T, illegal))

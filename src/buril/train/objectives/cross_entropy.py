@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # torch is loaded when training begins, not when a plan is ma
 
 
 class CrossEntropy:
-    """Mean over target tokens of −log p(token | the document before it), in nats.
+    """Mean over target tokens of −log p(token | the document before it), in nats; tokens that are given are no targets.
 
     The first token of a document is not predicted: the text before it in the sequence is another document's.
     """
