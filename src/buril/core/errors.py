@@ -513,7 +513,7 @@ MESSAGES: dict[str, Message] = {
         N_("set `train.method: full`, or name a pretrained base (`train.base: smollm2-135m`)"),
     ),
     "T105": Message(
-        N_("the {quantity} of step {step} is not a number; rows: {rows}"),
+        N_("the {quantity} of step {step} is not a number, first in `{module}`; rows: {rows}"),
         N_(
             "the state before this step is kept; `buril why ROW` shows a row. "
             "Lower `train.learning_rate`, or leave the rows out"
@@ -530,6 +530,14 @@ MESSAGES: dict[str, Message] = {
     "T108": Message(
         N_("the packed text holds the token {token}, the model has only {vocabulary}"),
         N_("the pack was made with another tokenizer: run `buril run --until pack` again"),
+    ),
+    "T120": Message(
+        N_("the tracker `mlflow` has no address to send to"),
+        N_("set `train.track: [{{mlflow: {{uri: http://HOST:5000}}}}]` or the environment variable {variable}"),
+    ),
+    "T121": Message(
+        N_("MLflow can't use the address `{uri}` here: {problem}"),
+        N_("name a server (`http://…`) or a folder; `sqlite:///…` needs `pip install mlflow`"),
     ),
     # --- sandbox and evaluation (E0xx)
     "E001": Message(

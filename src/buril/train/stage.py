@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from buril.core.artifact import Artifact, atomic, sync_folder
+from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
-from buril.core.estimate import Estimate
+from buril.core.estimate import Estimate, Past
 from buril.core.plugins import PluginKind, Ref, require
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.train.machine import Precision, resolve_precision
+from buril.train.result import count, digest_so_far, median_of, summary, write_folder, write_seen
 from buril.train.schedule import Schedule
 
 TOKEN_COST_S = 2.2e-11
 """Seconds a token takes per parameter of the model, training two cores with bf16: the first guess before any run."""
-SCRATCH_LEARNING_RATE = 1e-3
-"""Peak learning rate for random weights where none is given: they bear twenty times that of tuning."""
+START_S = 15.0
+"""Seconds that loading and the first evaluation take, whatever is trained."""
+TUNED: dict[str, Any] = {"optimizer": "adamw", "batch_size": 32, "schedule": "cosine", "warmup": 0.1}
+"""What is left open means this for a pretrained base: the customs of tuning."""
+SCRATCH: dict[str, Any] = {"optimizer": "muon", "batch_size": 8, "schedule": "wsd", "warmup": 0.02}
+"""And this for random weights: what learnt most in a few minutes of two cores."""
+SCRATCH_RATES = {"adamw": 1e-3, "muon": 5e-3}
+"""Peak learning rates for random weights where none is given: they bear more than twenty times that of tuning."""
+EPOCHS = 3.0
 CHECKED_TOKENS = 48
 
 
@@ -32,7 +39,7 @@ class Train(Stage):
     """Trains `base` on the sequences of `pack` with the tokens of `tokenizer`."""
 
     name = "train"
-    version = 1
+    version = 2
     small: ClassVar[dict[str, Any]] = {"max_steps": 20, "batch_size": 2, "eval_tokens": 2048}
     small_from_scratch: ClassVar[dict[str, Any]] = {"max_steps": 150, "batch_size": 8, "eval_tokens": 8192}
     """The bounds of `--small` for a model from scratch: it is small, and twenty steps would teach it nothing."""
@@ -44,20 +51,35 @@ class Train(Stage):
         """What is trained: `lora` (adapters: quick, small, keeps what the base knows) or `full` (every weight)."""
         objective: Annotated[Ref, PluginKind("objective")] = Field("cross_entropy", validate_default=True)
         """What is minimised; `cross_entropy` is the likelihood of the next token."""
-        epochs: float = Field(3, gt=0)
-        """Passes over the data; early stopping may end it sooner. Small code corpora gain up to about four."""
+        epochs: float | None = Field(None, gt=0)
+        """Passes over the data; early stopping may end it sooner. None means 3, or no limit where `minutes` is set."""
         max_steps: int | None = Field(None, ge=1)
         """Steps at most; None means as many as the epochs take."""
-        batch_size: int = Field(32, ge=1)
-        """Packed sequences of a step. It is split into micro-batches as memory allows, without changing the step."""
+        minutes: float | None = Field(None, gt=0)
+        """Time to train in, evaluations included: the rate has fallen to its end when it is over, and an interrupted
+        training goes on with what is left. How many steps fit in differs from run to run, so the bytes do too."""
+        clock: Literal["wall", "processor"] = "wall"
+        """What `minutes` are: of the `wall` clock, or of `processor` time (of all threads together), which other
+        programs on the machine do not take away."""
+        batch_size: int | None = Field(None, ge=1)
+        """Packed sequences of a step, split into micro-batches as memory allows without changing the step. None means
+        32, and 8 from scratch."""
+        optimizer: Literal["auto", "adamw", "muon"] = "auto"
+        """What moves the weights: `adamw`, or `muon` for the matrices inside the layers with `adamw` for the rest.
+        `auto` is `muon` from scratch, where it learns more in the same time, and `adamw` for a pretrained base."""
         learning_rate: float | None = Field(None, gt=0)
-        """Peak learning rate; None means the method's own: 2e-4 for lora, 5e-5 for full, 1e-3 from scratch."""
-        schedule: Schedule = "cosine"
-        """How the rate falls after the warm-up: `cosine`, `linear` or `constant`."""
-        warmup: float = Field(0.1, ge=0, le=1)
-        """Share of the steps in which the rate rises."""
+        """Peak learning rate; None means the method's own: 2e-4 for lora, 5e-5 for full, and from scratch 5e-3 with
+        `muon`, 1e-3 with `adamw`."""
+        schedule: Schedule | Literal["auto"] = "auto"
+        """How the rate goes after the warm-up: it falls all the way with `cosine` or `linear`, in the last 40 % with
+        `wsd`, never with `constant`. `auto` is `cosine`, and `wsd` from scratch."""
+        warmup: float | None = Field(None, ge=0, le=1)
+        """Share of the training in which the rate rises. None means 0.1, and 0.02 from scratch."""
         weight_decay: float = Field(0.01, ge=0)
-        """AdamW's decay of matrices; norms and biases are never decayed."""
+        """The optimizer's decay of matrices; norms and biases are never decayed."""
+        ema: float = Field(0.0, ge=0, lt=1)
+        """Decay of a moving average of the weights, such as 0.999; what is evaluated and written is then the average.
+        0 means none."""
         clip: float = Field(1.0, ge=0)
         """Largest norm of a step's gradient; 0 for none."""
         eval_every: int | None = Field(None, ge=1)
@@ -67,7 +89,9 @@ class Train(Stage):
         patience: int = Field(3, ge=0)
         """Evaluations without a lower loss after which training stops; 0 means never."""
         precision: Precision = "auto"
-        """Format of multiplications: `auto` is bf16 where the hardware has it, else fp32. What is trained is fp32."""
+        """Format of multiplications: `auto` is bf16 where the hardware has it, else fp32. What is trained is fp32.
+        `fp16`, for GPUs without bf16, scales the loss so that small gradients survive, and halves the scale when one
+        overflows."""
         seed: int = Field(0, ge=0)
         """Seed of the order of the data, of dropout and of the adapters' first weights."""
         micro_batch_tokens: int = runtime(2048, ge=1)
@@ -78,6 +102,16 @@ class Train(Stage):
         """CPU threads; 0 means all cores. Another number gives other last bits: it is logged in `logs/machine.json`."""
         checkpoint_every_s: float = runtime(30.0, ge=0)
         """Seconds between checkpoints: what a crash costs at most."""
+        sample_completions: int = runtime(0, ge=0)
+        """Validation texts that the model continues at every evaluation, compared by BLEU and exact match."""
+        track: Annotated[tuple[Ref, ...], PluginKind("tracker")] = runtime(())
+        """Where curves are sent beside the run's own events, such as `[tensorboard, {mlflow: {uri: …}}]`."""
+        watts: float = runtime(65.0, gt=0)
+        """Mean power of this machine in watts, where the processor's counters can't be read; the chain's."""
+        price_per_kwh: float = runtime(0.15, ge=0)
+        """Price of a kilowatt hour in US dollars; the chain's, unless it is set here."""
+        price_per_hour: float = runtime(0.0, ge=0)
+        """Rent of this machine in US dollars an hour; the chain's, unless it is set here."""
 
     def needs(self) -> tuple[str, ...]:
         """Weights, tokens, sequences."""
@@ -90,13 +124,24 @@ class Train(Stage):
     def work(self, inputs: Inputs) -> float:
         """Tokens to train, times parameters."""
         pack, base = inputs["pack"].json("summary.json"), inputs["base"].json("base.json")
-        per_step = pack["tokens"] / max(1, pack["sequences"]) * self.settings.batch_size
-        tokens = min(pack["tokens"] * self.settings.epochs, per_step * (self.settings.max_steps or float("inf")))
-        return float(tokens * base["parameters"])
+        numbers = self._numbers(base["kind"])
+        per_step = pack["tokens"] / max(1, pack["sequences"]) * numbers["batch_size"]
+        epochs = float("inf") if numbers["epochs"] is None else pack["tokens"] * numbers["epochs"]
+        tokens = min(epochs, per_step * (self.settings.max_steps or float("inf")))
+        # what a budget of time allows is known in time alone: in the work that the first guess does in it
+        budget = self.settings.minutes * 60 / TOKEN_COST_S if self.settings.minutes else float("inf")
+        return float(min(tokens * base["parameters"], budget))
 
     def assume(self, work: float) -> Estimate:
         """Two cores with bf16."""
-        return Estimate(seconds=15 + work * TOKEN_COST_S, ram_mb=3500, disk_mb=200)
+        return Estimate(seconds=START_S + work * TOKEN_COST_S, ram_mb=3500, disk_mb=200)
+
+    def estimate(self, inputs: Inputs, past: Sequence[Past]) -> Estimate:
+        """As for any stage; a budget of time is never exceeded by more than the beginning and the last evaluation."""
+        found = super().estimate(inputs, past)
+        if not self.settings.minutes or self.settings.clock == "processor":
+            return found
+        return replace(found, seconds=min(found.seconds, START_S + 60 * self.settings.minutes))
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
         """Train, or go on from the last checkpoint of an earlier attempt.
@@ -104,13 +149,17 @@ class Train(Stage):
         Raises:
             BurilError: T103 sequences longer than the model reads, T104 an adapter on random weights, T105 numbers that
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
-                T108 tokens that the model has not, P002 a missing package.
+                T108 tokens that the model has not, T12x a tracker that can't be used, P002 a missing package.
         """
         for package in ("torch", "transformers", *(["peft"] if self.settings.method.name == "lora" else [])):
             require(package, kind="method", name=self.settings.method.name)
         from buril.train.loop import Loop
         from buril.train.machine import prepare_torch, quieten
+        from buril.train.trackers._tracker import following
 
+        trackers = {ref.name: ref.make() for ref in self.settings.track}
+        for tracker in trackers.values():
+            tracker.check()
         quieten()
         machine = prepare_torch(self.settings.threads) | {"micro_batch_tokens": self.settings.micro_batch_tokens}
         task = self._task(inputs)
@@ -118,10 +167,52 @@ class Train(Stage):
         out.text("logs/machine.json", json.dumps(machine, indent=1) + "\n")
         counts = count(task.trainable)
         out.note(_("{trainable:,} of {parameters:,} parameters are trained ({share:.2%})").format(**counts))
-        loop = Loop(task, self._recipe(inputs["base"].json("base.json")["kind"]), out=out, machine=machine)
-        progress = loop.run()
-        self._write(out, loop, {**counts, "num_tokens": task.train.num_tokens})
-        return summary(progress, counts) | {"tokens_per_s": speed(out.folder)}
+        monitor = self._monitor(task, out)
+        recipe = self._recipe(inputs["base"].json("base.json")["kind"])
+        loop = Loop(task, recipe, out=out, machine=machine, monitor=monitor)
+        with following(trackers, self._tracked(inputs, out, counts), out) as readers:
+            progress = loop.run()
+            self._write(out, loop, {**counts, "num_tokens": task.train.num_tokens})
+            cost = {**monitor.cost(progress), "energy": monitor.meter.source if monitor.meter else ""}
+            out.text("logs/cost.json", json.dumps(cost, indent=1) + "\n")
+            if trackers:
+                readers.end("finished", (out.path(task.trainable.folder), digest_so_far(out.folder)))
+        speeds = {name: median_of(out.folder, name) for name in ("tokens_per_s", "mfu")}
+        return summary(progress, counts) | speeds | {"kwh": cost["kwh"], "usd": cost["usd"]}
+
+    def _tracked(self, inputs: Inputs, out: Output, counts: dict[str, Any]) -> Any:
+        """What trackers are told of this training: settings, size, and the digests of what it reads."""
+        from buril.train.trackers._tracker import Tracked
+
+        memory = out.scratch / "trackers"
+        memory.mkdir(exist_ok=True)
+        settings = {name: value.get("name") if isinstance(value, dict) else value
+                    for name, value in self.settings.identity().items()}  # fmt: skip
+        parameters = {**settings, **{name: counts[name] for name in ("parameters", "trainable")}}
+        return Tracked(out.folder, memory, parameters, {name: item.digest for name, item in inputs.items()})
+
+    def _monitor(self, task: Any, out: Output) -> Any:
+        """What tells of the steps, with the machine's fastest multiplication measured now."""
+        import torch
+
+        from buril.core.estimate import Machine
+        from buril.train.monitor import Meter, Monitor, Work, measure_peak
+
+        told, device = self.settings, task.trainable.device
+        machine = Machine(told.watts, told.price_per_kwh, told.price_per_hour)
+        formats = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+        peak = measure_peak(device, formats[resolve_precision(told.precision, told.device)])
+        meter = Meter(machine, device=device.type)
+        out.metric(step=0, gemm_tflops=round(peak / 1e12, 4), energy_source=meter.source)
+        return Monitor(out, Work(task.trainable), machine, peak, meter, sampler_of(task, told.sample_completions))
+
+    def _numbers(self, kind: str) -> dict[str, Any]:
+        """The settings that may be left open, settled for a kind of base."""
+        told, default = self.settings, SCRATCH if kind == "scratch" else TUNED
+        numbers = {name: value if getattr(told, name) in (None, "auto") else getattr(told, name)
+                   for name, value in default.items()}  # fmt: skip
+        epochs = told.epochs or (None if told.minutes else EPOCHS)
+        return {**numbers, "epochs": epochs}
 
     def _recipe(self, kind: str) -> Any:
         from dataclasses import fields
@@ -129,36 +220,43 @@ class Train(Stage):
         from buril.core.plugins import plugin
         from buril.train.loop import Recipe
 
-        told = {item.name: getattr(self.settings, item.name) for item in fields(Recipe)}
-        method = plugin("method", self.settings.method.name)
-        default = SCRATCH_LEARNING_RATE if kind == "scratch" else method.learning_rate
-        return Recipe(**{**told, "learning_rate": told["learning_rate"] or default})
+        told, numbers = self.settings, self._numbers(kind)
+        fp16 = resolve_precision(told.precision, told.device) == "fp16"
+        method = plugin("method", told.method.name)
+        rate = SCRATCH_RATES[numbers["optimizer"]] if kind == "scratch" else method.learning_rate
+        settled = {**numbers, "learning_rate": told.learning_rate or rate, "fp16": fp16}
+        plain = {item.name: getattr(told, item.name) for item in fields(Recipe) if item.name not in settled}
+        return Recipe(**plain, **settled)
 
     def _task(self, inputs: Inputs) -> Any:
         from buril.generators._load import load
         from buril.train.batch import PackedFile
         from buril.train.loop import Task
+        from buril.train.numerics import use_fp16
 
         method = self.settings.method.make()
         kind = inputs["base"].json("base.json")["kind"]
         if kind == "scratch" and not method.trains_weights:
             raise BurilError("T104", method=self.settings.method.name)
-        bf16 = resolve_precision(self.settings.precision, self.settings.device) == "bf16"
+        precision = resolve_precision(self.settings.precision, self.settings.device)
+        bf16 = precision == "bf16"
         dtype = "bf16" if bf16 and not method.trains_weights else "fp32"
         loaded = load(inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=self.settings.device)
         train, valid = (PackedFile(inputs["pack"].path(f"{part}.parquet")) for part in ("train", "valid"))
         check_fits(loaded.model, inputs["pack"], largest=max(train.largest_token, valid.largest_token))
         new_tokens = [] if kind == "scratch" else list(loaded.fim["added"])
         trainable = method.prepare(loaded.model, bf16=bf16, new_tokens=new_tokens, seed=self.settings.seed)
+        if precision == "fp16":
+            use_fp16(trainable, trains_weights=method.trains_weights)
         check_same_output(trainable, train)
-        return Task(trainable, self.settings.objective.make(), train, valid)
+        return Task(trainable, self.settings.objective.make(), train, valid, loaded)
 
     def _write(self, out: Output, loop: Any, counts: dict[str, Any]) -> None:
         from buril.train.loop import curve_lines
 
         progress, told = loop.progress, self.settings
         write_folder(out, loop.task.trainable)
-        _write_seen(out, loop)
+        write_seen(out, loop)
         out.text("curve.json", "\n".join(curve_lines(progress.curve)) + "\n")
         valid = [point["valid_loss"] for point in progress.curve if "valid_loss" in point]
         if progress.best_file and progress.best_step == 0:
@@ -167,25 +265,11 @@ class Train(Stage):
             "method": told.method.name, "objective": told.objective.name,
             "precision": resolve_precision(told.precision, told.device),
             "planned_steps": loop.num_steps, "epochs": progress.tokens / max(1, counts["num_tokens"]),
-            "learning_rate": loop.recipe.learning_rate, "first_valid_loss": valid[0] if valid else None,
+            "learning_rate": loop.recipe.learning_rate, "optimizer": loop.recipe.optimizer, "ema": loop.recipe.ema,
+            "reproducible": loop.recipe.minutes is None, "first_valid_loss": valid[0] if valid else None,
             "last_valid_loss": valid[-1] if valid else None, **summary(progress, counts),
         }  # fmt: skip
         out.text("train.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
-
-
-def _write_seen(out: Output, loop: Any) -> None:
-    """`seen.parquet`: the rows, and how many tokens of each, that the weights which were kept had read."""
-    import pyarrow as pa
-
-    from buril.code.codefile import write_table
-    from buril.train.batch import seen_rows
-
-    progress, recipe = loop.progress, loop.recipe
-    steps = progress.best_step if progress.best_file is not None else progress.step
-    seen = seen_rows(loop.task.train, steps, batch_size=recipe.batch_size, seed=recipe.seed)
-    table = pa.table({"row_id": pa.array(list(seen), pa.string()), "tokens": pa.array(list(seen.values()), pa.int64())})
-    write_table(out.path("seen.parquet"), table)
-    out.rows["seen.parquet"] = len(seen)
 
 
 def check_fits(model: Any, pack: Artifact, *, largest: int) -> None:
@@ -227,44 +311,12 @@ def check_same_output(trainable: Any, train: Any) -> None:
         raise BurilError("T106", model=type(trainable.base).__name__, feature="an output layer of its own kind")
 
 
-def count(trainable: Any) -> dict[str, Any]:
-    """Parameters in all (tied ones once), those that are trained, and their share."""
-    known = {id(parameter): parameter.numel() for parameter in trainable.base.parameters()}
-    known |= {id(parameter): parameter.numel() for parameter in trainable.parameters.values()}
-    trained = sum(parameter.numel() for parameter in trainable.parameters.values())
-    total = sum(known.values())
-    return {"parameters": total, "trainable": trained, "share": trained / total}
+def sampler_of(task: Any, number: int) -> Any:
+    """What makes completions at every evaluation; None where none are wanted or no validation text is long enough."""
+    if not number:
+        return None
+    from buril.train.samples import Sampler, cuts
 
-
-def summary(progress: Any, counts: dict[str, Any]) -> dict[str, Any]:
-    """What a training came to, for `train.json` and the manifest."""
-    losses = [point["loss"] for point in progress.curve if "loss" in point]
-    return {
-        "steps": progress.step, "tokens": progress.tokens, "best_valid_loss": progress.best_loss,
-        "best_step": progress.best_step, "final_loss": losses[-1] if losses else None,
-        "stopped_early": progress.stopped_early, "parameters": counts["parameters"],
-        "trainable_parameters": counts["trainable"], "trainable_share": counts["share"],
-    }  # fmt: skip
-
-
-def speed(folder: Path) -> float:
-    """Median tokens per second of the steps in the speed log; 0 without any."""
-    from statistics import median
-
-    path, found = folder / "logs/speed.jsonl", []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(ValueError):  # a line that a crash cut short
-            found.append(float(json.loads(line)["tokens_per_s"]))
-    return median(found) if found else 0.0
-
-
-def write_folder(out: Output, trainable: Any) -> None:
-    """Write the finished model into its folder of the artifact, file by file, each whole or not at all."""
-    staging = out.scratch / "finished"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    trainable.save(staging)
-    for source in sorted(staging.iterdir()):
-        with atomic(out.path(f"{trainable.folder}/{source.name}")) as temporary:
-            shutil.move(source, temporary)
-    sync_folder(out.path(trainable.folder))
+    special = frozenset(task.loaded.encoder.control_ids)
+    found = cuts([task.valid[index] for index in range(len(task.valid))], number, special=special)
+    return Sampler(task.trainable, task.loaded, found) if found else None
