@@ -222,8 +222,8 @@ class Following:
 
     def __init__(self, trackers: Mapping[str, Tracker], run: Tracked, out: Output) -> None:
         self._deliveries = [Delivery(name, tracker, run, out.warn) for name, tracker in trackers.items()]
-        self._reader = Reader(out.events_path, self._show) if trackers else None
         self._stage = out.stage
+        self._reader = Reader(out.events_path, self._show) if trackers else None  # last: it begins at once
 
     def _show(self, event: Event) -> None:
         point = point_of(event, self._stage)

@@ -112,7 +112,8 @@ class Mlflow:
         if name:
             self._ask(lambda: self._register(name))
             source = f"{self._artifact_uri}/{files.name}" if self.settings.upload else str(files)
-            self._ask(lambda: self._client.create_model_version(name, source, run_id=self._run_id, tags=tags))
+            told = {"run_id": self._run_id, "tags": tags, "await_creation_for": 0}
+            self._ask(lambda: self._client.create_model_version(name, source, **told))
 
     def close(self, end: Literal["finished", "failed", "interrupted"]) -> None:
         """Say how it ended."""
