@@ -282,7 +282,7 @@ def test_a_budget_of_time_ends_with_a_finished_decay(
     cost = json.loads((out.folder / "logs/cost.json").read_text())
     assert 0.08 * 60 < cost["hours"] * 3600 < 0.1 * 60 + 4
     units = {event["unit"] for event in read_events(out.events_path) if event["kind"] == "progress"}
-    assert units == {"seconds"}
+    assert units == {"s"}
 
 
 def test_an_interrupted_budget_goes_on_with_what_is_left(

@@ -16,8 +16,10 @@ from buril.core.errors import BurilError
 from buril.core.events import EventLog
 from buril.core.stage import Output
 from buril.generators._load import load
+from buril.train.batch import lay_out
 from buril.train.loop import Loop
 from buril.train.methods.full import Full
+from buril.train.methods.lora import Lora
 from buril.train.numerics import FIRST_SCALE, Average, first_bad_gradient, first_bad_output, make_scaler
 from buril.train.optimizers import Muon, Optimizers, orthogonal, suits_muon
 from buril.train.state import Checkpoints
@@ -227,9 +229,15 @@ def test_what_is_written_is_the_average(inputs: dict[str, Artifact], make_artifa
 # --- numbers that are none
 
 
-def test_the_place_where_numbers_go_wrong_is_named(tmp_path: Path) -> None:
-    from buril.train.batch import lay_out
+def test_the_adapted_layer_where_numbers_go_wrong_is_named(tmp_path: Path) -> None:
+    trainable = Lora(Lora.Settings(rank=2)).prepare(model_of(tmp_path), bf16=False, new_tokens=[], seed=0)
+    name = next(name for name in trainable.parameters if "layers.1.mlp.up_proj.lora_A" in name)
+    with torch.no_grad():
+        trainable.parameters[name].fill_(float("nan"))
+    assert first_bad_output(trainable, lay_out([sequence(0, [9, 5])])) == "model.layers.1.mlp.up_proj"
 
+
+def test_the_place_where_numbers_go_wrong_is_named(tmp_path: Path) -> None:
     trainable = Full(Full.Settings()).prepare(model_of(tmp_path), bf16=False, new_tokens=[], seed=0)
     batch = lay_out([sequence(0, [9, 5])])
     assert first_bad_output(trainable, batch) == "lm_head"

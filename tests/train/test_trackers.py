@@ -364,6 +364,22 @@ def test_trackers_are_waited_for_together_and_get_all_in_order(output: Callable[
         assert tracker.ends == ["digest", "finished"]
 
 
+def test_a_tracker_with_a_fault_of_its_own_ends_alone(
+    output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Faulty(Slow):
+        def record(self, points: Sequence[Point]) -> None:
+            raise ZeroDivisionError
+
+    seen: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: seen.append(told.exc_type))
+    out, whole = output("train"), Slow()
+    with following({"faulty": Faulty(), "whole": whole}, Tracked(out.folder, out.scratch, {}, {}), out):
+        out.metric(step=1, loss=1.0)
+    assert seen == [ZeroDivisionError] and whole.ends == ["finished"] and len(whole.points) == 1
+    assert len(warnings(out)) == 1 and "faulty" in warnings(out)[0]
+
+
 def test_a_training_that_fails_is_closed_as_such(output: Callable[..., Output]) -> None:
     for problem, end in ((KeyboardInterrupt(), "interrupted"), (BurilError("T102"), "failed")):
         out, tracker = output(end), Slow()

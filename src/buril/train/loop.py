@@ -295,7 +295,7 @@ class Loop:
     def _say(self, loss: float, speed: float) -> None:
         done, total, unit = float(self.progress.step), float(self.num_steps or 0), "steps"
         if self.extent.seconds is not None:
-            done, total, unit = min(self._seconds(), self.extent.seconds), self.extent.seconds, "seconds"
+            done, total, unit = min(round(self._seconds(), 1), self.extent.seconds), self.extent.seconds, "s"
         self.out.progress(done, total, unit, loss=loss, tokens_per_s=speed)
 
 

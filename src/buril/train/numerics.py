@@ -99,8 +99,8 @@ def first_bad_output(trainable: Trainable, batch: Batch) -> str:
 
         return look
 
-    leaves = [(name, module) for name, module in trainable.base.named_modules() if not any(module.children())]
-    handles = [module.register_forward_hook(watch(name)) for name, module in leaves]
+    # inner modules end before those around them, so the innermost is the first that is seen
+    handles = [module.register_forward_hook(watch(name)) for name, module in trainable.base.named_modules() if name]
     try:
         trainable.train(False)
         with torch.no_grad():

@@ -163,6 +163,8 @@ class Delivery:
         self._thread.join(PATIENCE_S)
         if self._thread.is_alive():
             self._tell(_("it did not answer in time"))
+        elif self._last:
+            self._tell(_("it ended before the training"))
 
     def _work(self) -> None:
         wait_s, next_try = RETRY_S[0], 0.0
