@@ -38,6 +38,9 @@ MAX_ROWS_NAMED = 5
 EVALUATIONS = 10
 """Evaluations of a training where none are asked for, beside the one before it; half of them in short trainings."""
 
+EVALUATION_SHARE = 0.1
+"""Share of a training by time that evaluations may take, its first and last aside."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -168,7 +171,8 @@ class Loop:
             return True
         if self.recipe.eval_every or self.recipe.minutes is None:
             return progress.step % (self.recipe.eval_every or self._default_interval()) == 0
-        return self.extent.done(progress.step, self._seconds()) * EVALUATIONS >= progress.num_evals
+        wanted = self.extent.done(progress.step, self._seconds()) * EVALUATIONS >= progress.num_evals
+        return wanted and progress.eval_s <= EVALUATION_SHARE * self._seconds()
 
     def _default_interval(self) -> int:
         steps = self.num_steps
@@ -234,7 +238,7 @@ class Loop:
 
     def _evaluate(self, ended: bool) -> None:
         """Measure the loss on the validation sample, and keep the weights when it is the lowest so far."""
-        progress = self.progress
+        progress, used = self.progress, self._seconds()
         with self._average.in_place() if self._average else contextlib.nullcontext():
             loss = valid_loss(self.task, self._valid, micro_batch_tokens=self.recipe.micro_batch_tokens)
             better = progress.best_loss is None or loss < progress.best_loss
@@ -249,6 +253,8 @@ class Loop:
         else:
             progress.bad_evals += 1
             progress.stopped_early = 0 < self.recipe.patience <= progress.bad_evals and not ended
+        self._read_clock()
+        progress.eval_s += self._seconds() - used
         self._whole = True
 
     def _not_finite(self, quantity: str, sequences: Sequence[Packed], module: str) -> None:

@@ -56,8 +56,9 @@ class Train(Stage):
         max_steps: int | None = Field(None, ge=1)
         """Steps at most; None means as many as the epochs take."""
         minutes: float | None = Field(None, gt=0)
-        """Time to train in, evaluations included: the rate has fallen to its end when it is over, and an interrupted
-        training goes on with what is left. How many steps fit in differs from run to run, so the bytes do too."""
+        """Time to train in, at most a tenth of it for evaluations: the rate has fallen to its end when it is over, and
+        an interrupted training goes on with what is left. How many steps fit in differs from run to run, so the bytes
+        do too."""
         clock: Literal["wall", "processor"] = "wall"
         """What `minutes` are: of the `wall` clock, or of `processor` time (of all threads together), which other
         programs on the machine do not take away."""

@@ -27,7 +27,7 @@ class Progress:
 
     `best_file` holds the weights of the lowest validation loss; `bad_evals` counts the evaluations since it.
     `scale` and `growth` are those of the scaled loss (fp16). `wall_s`, `cpu_s` and `joules` are what it took so far,
-    earlier attempts included; they are told and, in a training by time, end it.
+    earlier attempts included, `eval_s` what evaluations did; they are told and, in a training by time, end it.
     """
 
     step: int = 0
@@ -42,6 +42,7 @@ class Progress:
     growth: int = 0
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    eval_s: float = 0.0
     joules: float = 0.0
     stopped_early: bool = False
     machine: dict[str, Any] = field(default_factory=dict)
