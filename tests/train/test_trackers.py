@@ -158,6 +158,11 @@ def test_mlflow_says_what_address_it_can_not_use(
         assert not mine(out), "before anything is loaded or trained"
 
 
+def test_a_tracker_is_named_once() -> None:
+    with pytest.raises(ValueError, match="tensorboard"):
+        stage(track=["tensorboard", "tensorboard"])
+
+
 # --- mlflow, over http
 
 

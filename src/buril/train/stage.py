@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
@@ -113,6 +113,16 @@ class Train(Stage):
         """Price of a kilowatt hour in US dollars; the chain's, unless it is set here."""
         price_per_hour: float = runtime(0.0, ge=0)
         """Rent of this machine in US dollars an hour; the chain's, unless it is set here."""
+
+        @field_validator("track")
+        @classmethod
+        def _each_once(cls, track: tuple[Ref, ...]) -> tuple[Ref, ...]:
+            """Refuse a tracker that is named twice: one of the two would be left out."""
+            known = [item.name for item in track]
+            twice = next((name for name in known if known.count(name) > 1), None)
+            if twice:
+                raise ValueError(_("`{name}` is named twice").format(name=twice))
+            return track
 
     def needs(self) -> tuple[str, ...]:
         """Weights, tokens, sequences."""
