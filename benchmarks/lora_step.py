@@ -91,7 +91,7 @@ def ours(made: dict[str, Artifact], folder: Path, batch_size: int) -> Iterator[C
     """Our steps, one after the other."""
     stage = Train(Train.Settings(batch_size=batch_size, device="cpu", eval_tokens=1, micro_batch_tokens=1))
     out = Output(folder / "train", EventLog(folder / "events.jsonl"), "train")
-    loop = Loop(stage._task(made), stage._recipe(made["base"].json("base.json")["kind"]), out=out, machine={})
+    loop = Loop(stage._task(made), stage._recipe(made), out=out, machine={})
     while True:
         yield loop._step
 

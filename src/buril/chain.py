@@ -38,6 +38,7 @@ STAGES: dict[str, tuple[str, str]] = {
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
 ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
 MARKED = "syntax"  # the objective for which `pack` marks the structure of the text
+SHARED = ("seed", "watts", "price_per_kwh", "price_per_hour")  # keys of the YAML that are defaults of a stage's own
 LENGTH = "max_length"  # the key of `train:` that `pack` follows, and the context of a model from scratch
 
 
@@ -167,7 +168,7 @@ class Chain:
         top = top or self.top
         found = stage_class(name)
         given, place = self._given(name)
-        defaults = {"seed": top.seed} if "seed" in found.Settings.model_fields else {}
+        defaults = {name: getattr(top, name) for name in SHARED if name in found.Settings.model_fields}
         settings = config.validate(found.Settings, given, self.document, place, defaults)
         return _bound(settings, self._bounds(name, found)) if self._bounded else settings
 

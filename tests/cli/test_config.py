@@ -101,7 +101,7 @@ def test_check_without_a_file(call: Callable[..., Any]) -> None:
         ("train.method", "full", "buril.yaml:13:3"),
         ("train.max_length", "512", "buril.yaml:14:3"),
         ("train.base", "scratch", "buril.yaml:12:3"),
-        ("train.batch_size", "32", "default"),
+        ("train.weight_decay", "0.01", "default"),
         ("collect.folder.path", "src", "buril.yaml:4:14"),
         ("collect.0.folder.license", "internal", "buril.yaml:4:25"),
         ("collect.sources.packages", "{}", "buril.yaml:5:5"),

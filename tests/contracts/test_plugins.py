@@ -107,6 +107,14 @@ def test_augment(name: str, tmp_path: Path) -> None:
     testing.check_augment(made)
 
 
+@pytest.mark.parametrize("name", own("tracker"))
+def test_tracker(name: str, tmp_path: Path) -> None:
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    found = plugin("tracker", name)
+    told = {"uri": str(tmp_path / "mlruns"), "register_as": "acme"} if name == "mlflow" else {}
+    testing.check_tracker(found(found.Settings(**told)), tmp_path / "run")
+
+
 @pytest.mark.parametrize("name", own("scanner"))
 def test_scanner(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "semgrep":  # a program of its own

@@ -267,8 +267,17 @@ def _train(folder: Path, _files: list[CodeFile]) -> None:
             "stopped_early": False, "trainable_share": 0.0362, "trainable_parameters": 4884480}  # fmt: skip
     (folder / "train.json").write_text(json.dumps(said))
     (folder / "logs").mkdir(exist_ok=True)
-    speed = [{"step": step, "tokens_per_s": 2600 + draw.gauss(0, 60)} for step in range(10, 421, 10)]
+    speed = [
+        {
+            "step": step,
+            "tokens_per_s": 2600 + draw.gauss(0, 60),
+            "grad_norms": {"attention": 0.4, "mlp": 0.7 - step / 1e3},
+        }
+        for step in range(10, 421, 10)
+    ]
     (folder / "logs/speed.jsonl").write_text("".join(json.dumps(item) + "\n" for item in speed))
+    scores = [{"step": step, "valid_bleu": 0.3 + step / 2e3, "valid_exact_match": 0.25} for step in (0, 210, 420)]
+    (folder / "logs/evaluations.jsonl").write_text("".join(json.dumps(item) + "\n" for item in scores))
 
 
 def _side(value: float, half: float, n: int) -> dict[str, float]:

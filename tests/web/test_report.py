@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gettext
 import json
 import re
@@ -344,3 +345,18 @@ def test_without_a_model_nothing_is_said_to_be_learnt(artifacts: dict[str, Artif
         html = render(gather(made, name="acme-coder"))
         titles = ("Learnt from", "Repositories learnt from", "what was learnt from")
         assert [title in html for title in titles] == [said] * 3
+
+
+def test_gradients_and_samples_are_drawn_where_they_were_logged() -> None:
+    from buril.web.figures import training_figures
+    from buril.web.training import Training
+
+    empty = Training(*["lora", "toy", "folder", ""], *[None] * 9, 1.0, (), (), (), ())  # type: ignore[arg-type]
+    assert training_figures(empty) == []
+    points = ((1.0, 0.5), (2.0, 0.25))
+    told = dataclasses.replace(
+        empty, gradients={"attention": points, "mlp": points}, samples={"bleu": points, "exact_match": ()}
+    )
+    gradients, samples = training_figures(told)
+    assert gradients.name == "gradients" and gradients.head == ("step", "attention", "feed-forward")
+    assert samples.name == "samples" and samples.head == ("step", "BLEU") and len(samples.rows) == 2

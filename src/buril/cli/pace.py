@@ -56,7 +56,7 @@ class Pace:
         spent, done = last.time - first.time, last.done - first.done
         if spent < MIN_S or done <= 0:
             return ""
-        rates = [_rate(done / spent, self._unit)]
+        rates = [] if self._unit == "s" else [_rate(done / spent, self._unit)]  # a second a second says nothing
         if last.num_bytes > first.num_bytes and self._unit != "bytes":
             rates.append(_rate((last.num_bytes - first.num_bytes) / spent, "bytes"))
         if last.done < self._total:

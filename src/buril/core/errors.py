@@ -513,7 +513,7 @@ MESSAGES: dict[str, Message] = {
         N_("set `train.method: full`, or name a pretrained base (`train.base: smollm2-135m`)"),
     ),
     "T105": Message(
-        N_("the {quantity} of step {step} is not a number; rows: {rows}"),
+        N_("the {quantity} of step {step} is not a number, first in `{module}`; rows: {rows}"),
         N_(
             "the state before this step is kept; `buril why ROW` shows a row. "
             "Lower `train.learning_rate`, or leave the rows out"
@@ -566,6 +566,15 @@ MESSAGES: dict[str, Message] = {
         N_("a probe needs `{stage}`, which has yet to be made from your code"),
         N_("make it first: `buril run --until {stage}`"),
         EXIT_PREREQUISITE,
+    ),
+    # --- trackers (T15x)
+    "T150": Message(
+        N_("the tracker `mlflow` has no address to send to"),
+        N_("set `train.track: [{{mlflow: {{uri: http://HOST:5000}}}}]` or the environment variable {variable}"),
+    ),
+    "T151": Message(
+        N_("MLflow can't use the address `{uri}` here: {problem}"),
+        N_("name a server (`http://…`) or a folder; `sqlite:///…` needs `pip install mlflow`"),
     ),
     # --- sandbox and evaluation (E0xx)
     "E001": Message(

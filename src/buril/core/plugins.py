@@ -33,6 +33,7 @@ KINDS: dict[str, str] = {
     "base": "buril.train.bases",
     "method": "buril.train.methods",
     "objective": "buril.train.objectives",
+    "tracker": "buril.train.trackers",
     "suite": "buril.evaluate.suites",
     "metric": "buril.evaluate.metrics",
 }

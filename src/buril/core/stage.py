@@ -50,6 +50,11 @@ class Output:
         path.mkdir(exist_ok=True)
         return path
 
+    @property
+    def events_path(self) -> Path:
+        """The log of the run's events, for a reader that belongs to the stage."""
+        return self._events.path
+
     def path(self, name: str) -> Path:
         """Where a file of the artifact goes; its folder exists."""
         path = self.folder / name

@@ -16,6 +16,7 @@ from buril.testing._common import check_imports, check_plugin
 from buril.testing._data import check_language, check_scanner, check_source, check_step
 from buril.testing._engine import check_engine
 from buril.testing._evaluate import check_generator, check_metric, check_sandbox, check_suite, suite_data
+from buril.testing._tracker import check_tracker
 from buril.testing._train import check_base, check_method, check_objective, tiny_model
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "check_source",
     "check_step",
     "check_suite",
+    "check_tracker",
     "suite_data",
     "tiny_model",
 ]

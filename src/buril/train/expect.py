@@ -16,6 +16,7 @@ from buril.core.artifact import Artifact
 from buril.core.estimate import Estimate, Past, scale
 from buril.core.machine import memory_mb
 from buril.core.text import _
+from buril.train.defaults import EPOCHS, settled
 from buril.train.machine import resolve_precision
 from buril.train.memory import (
     LIBRARIES,
@@ -46,6 +47,7 @@ PER_OPERATION = 4.0
 
 def shape(settings: Any, inputs: Mapping[str, Artifact]) -> tuple[Model, Method, Load]:
     """The sizes of a training, from its settings and the artifacts it reads; nothing is loaded."""
+    settings = settled(settings, inputs)
     summary = inputs["pack"].json("summary.json")
     length = int(summary["max_length"])
     bf16 = resolve_precision(settings.precision, settings.device) == "bf16"
@@ -100,7 +102,7 @@ def work_of(settings: Any, inputs: Mapping[str, Artifact]) -> float:
     """The operations of a whole training, evaluations included, in units of `PER_OPERATION`."""
     model, method, load = shape(settings, inputs)
     summary = inputs["pack"].json("summary.json")
-    tokens, steps = run_length(settings, summary)
+    tokens, steps = run_length(settled(settings, inputs), summary)
     every = settings.eval_every or max(1, -(-steps // (10 if steps >= 100 else 5)))
     evaluated = min(settings.eval_tokens, summary.get("valid", {}).get("tokens", settings.eval_tokens))
     evaluations = 1 + -(-steps // every)
@@ -109,10 +111,10 @@ def work_of(settings: Any, inputs: Mapping[str, Artifact]) -> float:
 
 
 def run_length(settings: Any, summary: Mapping[str, Any]) -> tuple[float, int]:
-    """Tokens and steps of a training, early stopping aside."""
+    """Tokens and steps of a training whose settings are settled, early stopping and a budget of time aside."""
     sequences = max(1, summary["sequences"])
     per_epoch = -(-sequences // settings.batch_size)
-    steps = max(1, round(settings.epochs * per_epoch))
+    steps = max(1, round((settings.epochs or EPOCHS) * per_epoch))
     if settings.max_steps:
         steps = min(steps, settings.max_steps)
     return summary["tokens"] * steps / per_epoch, steps
@@ -141,11 +143,20 @@ def expect(settings: Any, inputs: Mapping[str, Artifact], past: Sequence[Past]) 
         disk_mb=(finished + checkpoints) / 1e6,
         gpu_mb=found.total / 1e6 if load.gpu else 0.0,
     )
-    steps = run_length(settings, inputs["pack"].json("summary.json"))[1]
+    steps = run_length(settled(settings, inputs), inputs["pack"].json("summary.json"))[1]
     ratio = next((run.ram_mb / run.expected_ram_mb for run in past if run.expected_ram_mb), 1.0)
-    scaled = scale(work, past, assumed)
+    scaled = _within(settings, scale(work, past, assumed))
     corrected = replace(scaled, ram_mb=assumed.ram_mb * ratio, disk_mb=assumed.disk_mb)
     return replace(corrected, note=_said(found, load, steps, scaled.seconds / steps))
+
+
+def _within(settings: Any, found: Estimate) -> Estimate:
+    """An estimate with the time that `minutes` allows, where it is of the wall's clock."""
+    if not settings.minutes or settings.clock == "processor":
+        return found
+    budget = START_S + 60 * settings.minutes
+    bounded = settings.epochs or settings.max_steps  # else nothing but the budget ends it
+    return replace(found, seconds=min(found.seconds, budget) if bounded else budget)
 
 
 def _said(found: Memory, load: Load, steps: int, seconds: float) -> str:

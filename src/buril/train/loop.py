@@ -5,46 +5,64 @@ tokens of the whole step, clips, and moves the weights. Validation loss decides 
 
 Everything random is a function of (seed, step, sequence). On one machine with one number of threads an interrupted
 and resumed training therefore gives the bytes of an uninterrupted one. Another number of threads, another processor
-or another split into micro-batches sums in another order: equal to rounding, not to the bit.
+or another split into micro-batches sums in another order: equal to rounding, not to the bit. A training by time is
+another matter: how many steps fit into it is never the same twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.core.text import _
+from buril.generators._load import Loaded
 from buril.train.batch import Packed, PackedFile, micro_batches, num_steps, sample, step_sequences
 from buril.train.methods._trainable import Trainable
+from buril.train.monitor import Monitor, Norms
+from buril.train.numerics import LEAST_SCALE, Average, first_bad_gradient, first_bad_output, make_scaler
 from buril.train.objectives._objective import Objective
-from buril.train.schedule import Schedule, factor
-from buril.train.state import Checkpoints, Progress, optimizer_tensors, restore
+from buril.train.optimizers import Choice, Optimizers
+from buril.train.schedule import Extent, Schedule, factor
+from buril.train.state import Checkpoints, Progress, named, put_back
 
-BETAS = (0.9, 0.999)
 MAX_ROWS_NAMED = 5
+EVALUATIONS = 10
+"""Evaluations of a training where none are asked for, beside the one before it; half of them in short trainings."""
+
+EVALUATION_SHARE = 0.1
+"""Share of a training by time that evaluations may take, its first and last aside."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The numbers of a training; `Train.Settings` says what each means."""
+    """The numbers of a training; `Train.Settings` says what each means.
 
-    epochs: float
+    Where the settings leave a number open it is settled here; `epochs` stays open where only time ends a training.
+    """
+
+    epochs: float | None
     max_steps: int | None
+    minutes: float | None
+    clock: Literal["wall", "processor"]
     batch_size: int
     micro_batch_tokens: int
+    optimizer: Choice
     learning_rate: float
     weight_decay: float
     warmup: float
     schedule: Schedule
     clip: float
+    ema: float
+    fp16: bool
     patience: int
     eval_every: int | None
     eval_tokens: int
@@ -54,12 +72,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what for what."""
+    """What is trained on what for what; `loaded` has the tokenizer that samples are written with."""
 
     trainable: Trainable
     objective: Objective
     train: PackedFile
     valid: PackedFile
+    loaded: Loaded
 
 
 class Loop:
@@ -70,22 +89,32 @@ class Loop:
         recipe: the numbers.
         out: events go there, checkpoints into its scratch folder.
         machine: what the bits depend on besides; a resume on another one is said aloud.
+        monitor: what tells of the steps; by default it tells what needs no measuring.
     """
 
-    def __init__(self, task: Task, recipe: Recipe, *, out: Output, machine: dict[str, Any]) -> None:
+    def __init__(
+        self, task: Task, recipe: Recipe, *, out: Output, machine: dict[str, Any], monitor: Monitor | None = None
+    ) -> None:
         self.task, self.recipe, self.out = task, recipe, out
-        self.num_steps = num_steps(
-            len(task.train), batch_size=recipe.batch_size, epochs=recipe.epochs, max_steps=recipe.max_steps
-        )
-        self.eval_every = recipe.eval_every or math.ceil(self.num_steps / (10 if self.num_steps >= 100 else 5))
+        self.monitor = monitor or Monitor(out)
+        self.extent = extent_of(recipe, len(task.train))
         self.progress = Progress(machine=machine)
         self._parameters = task.trainable.parameters
-        self._optimizer = make_optimizer(self._parameters, weight_decay=recipe.weight_decay)
+        self._optimizers = Optimizers(self._parameters, choice=recipe.optimizer, weight_decay=recipe.weight_decay)
+        self._average = Average(self._parameters, recipe.ema) if recipe.ema else None
+        self._scaler = make_scaler(task.trainable.device, fp16=recipe.fp16, scale=0.0, growth=0)
         self._checkpoints = Checkpoints(out.scratch / "checkpoints")
         self._valid = sample(task.valid, num_tokens=recipe.eval_tokens, seed=recipe.seed)
         self._whole = True
         """False while an update is under way: nothing may be saved then."""
         self._saved_at = time.monotonic()
+        self._clock = Clock(self.progress)
+        self._last_step_s = 0.0
+
+    @property
+    def num_steps(self) -> int | None:
+        """Steps of the whole training; None where time ends it."""
+        return self.extent.num_steps
 
     def run(self) -> Progress:
         """Train to the end and put the best weights in place.
@@ -103,55 +132,94 @@ class Loop:
             raise
         self._save()
         if self.progress.best_file is not None:
-            best = self._checkpoints.load_best(self.progress.best_file)
-            with torch.no_grad():
-                for name, parameter in self._parameters.items():
-                    parameter.copy_(best[name])
+            put_back("best", self._parameters, named("best", self._checkpoints.load_best(self.progress.best_file)))
+        elif self._average:
+            put_back("average", self._parameters, named("average", self._average.values))
         return self.progress
 
     def _steps(self) -> None:
         while True:
-            if self._evaluation_due():
-                self._evaluate()
+            self._read_clock()
+            ended = self._ended()
+            if self._evaluation_due(ended):
+                self._evaluate(ended)
             if time.monotonic() - self._saved_at >= self.recipe.checkpoint_every_s:
                 self._save()
-            if self.progress.step >= self.num_steps or self.progress.stopped_early:
+            if ended or self.progress.stopped_early:
                 return
             self._step()
 
-    def _evaluation_due(self) -> bool:
+    def _read_clock(self) -> None:
+        self._clock.read(self.progress)
+        self.progress.joules = self.monitor.spent(self._clock.joules_before)
+
+    def _seconds(self) -> float:
+        """What a training by time has used of it."""
+        return self.progress.cpu_s if self.recipe.clock == "processor" else self.progress.wall_s
+
+    def _ended(self) -> bool:
+        """Whether it is done; by time, when a further step would lead farther from the end than it stands now."""
+        return self.extent.done(self.progress.step, self._seconds() + self._last_step_s / 2) >= 1
+
+    def _evaluation_due(self, ended: bool) -> bool:
         """Whether this step is one to evaluate at, and has not been: asked of the state alone, as a resume will."""
         progress = self.progress
-        wanted = progress.step % self.eval_every == 0 or progress.step == self.num_steps
         last = progress.curve[-1] if progress.curve else {}
-        return bool(self._valid) and wanted and not ("valid_loss" in last and last["step"] == progress.step)
+        if not self._valid or ("valid_loss" in last and last["step"] == progress.step):
+            return False
+        if ended:
+            return True
+        if self.recipe.eval_every or self.recipe.minutes is None:
+            return progress.step % (self.recipe.eval_every or self._default_interval()) == 0
+        wanted = self.extent.done(progress.step, self._seconds()) * EVALUATIONS >= progress.num_evals
+        return wanted and progress.eval_s <= EVALUATION_SHARE * self._seconds()
+
+    def _default_interval(self) -> int:
+        steps = self.num_steps
+        assert steps is not None
+        return math.ceil(steps / (EVALUATIONS if steps >= 100 else EVALUATIONS // 2))
 
     def _step(self) -> None:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), self._seconds()
         recipe, step = self.recipe, self.progress.step
         sequences = step_sequences(self.task.train, step, batch_size=recipe.batch_size, seed=recipe.seed)
-        loss = self._accumulate(sequences, step)
-        norm = float(clip(list(self._parameters.values()), recipe.clip))
-        if not math.isfinite(norm):
-            self._not_finite("gradient", sequences)
-        lr = recipe.learning_rate * factor(
-            step, num_steps=self.num_steps, warmup=recipe.warmup, schedule=recipe.schedule
-        )
-        num_tokens = sum(len(sequence.input_ids) for sequence in sequences)
-        tokens = self.progress.tokens + num_tokens
-        point = {"step": step + 1, "tokens": tokens, "loss": loss, "lr": lr, "grad_norm": norm}
+        loss, norms = self._gradients(sequences, step)
+        place, places = self.extent.place(step, used)
+        lr = recipe.learning_rate * factor(place, num_steps=places, warmup=recipe.warmup, schedule=recipe.schedule)
+        tokens = self.progress.tokens + sum(len(sequence.input_ids) for sequence in sequences)
+        point = {"step": step + 1, "tokens": tokens, "loss": loss, "lr": lr, "grad_norm": float(norms.total)}
         self._whole = False
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizers.step(lr, self._scaler)
+        self._scaler.update()
+        if self._average:
+            self._average.update(step + 1)
         self.progress.step, self.progress.tokens = step + 1, tokens
         self.progress.curve.append(point)
         self._whole = True
-        self._say(point, num_tokens, time.perf_counter() - began)
+        self._read_clock()
+        self._last_step_s = self._seconds() - used
+        speed = self.monitor.step(point, sequences, norms, time.perf_counter() - began)
+        self._say(round(loss, 4), speed)
+
+    def _gradients(self, sequences: Sequence[Packed], step: int) -> tuple[float, Norms]:
+        """Put the clipped gradients of a step in place; returns its mean loss in nats and the norms before clipping.
+
+        Under fp16 a gradient that overflows is computed again with half the scale: no step and no text is left out.
+        """
+        while True:
+            loss = self._accumulate(sequences, step)
+            self._optimizers.unscale(self._scaler)
+            norms = Norms.of(self._parameters)
+            if math.isfinite(float(norms.total)):
+                clip(list(self._parameters.values()), self.recipe.clip, norms.total)
+                return loss, norms
+            if self._scaler.get_scale() <= LEAST_SCALE:
+                self._not_finite("gradient", sequences, first_bad_gradient(self.task.trainable))
+            self._optimizers.forget()
+            self._scaler.update()
 
     def _accumulate(self, sequences: Sequence[Packed], step: int) -> float:
-        """Gradients of the mean loss of a step, micro-batch by micro-batch; returns the mean loss in nats."""
+        """Scaled gradients of the mean loss of a step, micro-batch by micro-batch; returns the mean loss in nats."""
         task, recipe = self.task, self.recipe
         task.trainable.train(True)
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # for layers with randomness of their own: no state to resume
@@ -163,63 +231,102 @@ class Loop:
             task.trainable.begin(batch, seed=recipe.seed, step=step)
             part = task.objective.loss_sum(task.trainable.hidden(batch), task.trainable.head(), batch) / total
             if not math.isfinite(part.item()):
-                self._not_finite("loss", batch.sequences)
-            part.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+                self._not_finite("loss", batch.sequences, first_bad_output(task.trainable, batch))
+            self._scaler.scale(part).backward()  # type: ignore[no-untyped-call]  # torch does not type it
             loss += part.item()
         return loss
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, ended: bool) -> None:
         """Measure the loss on the validation sample, and keep the weights when it is the lowest so far."""
-        progress = self.progress
-        loss = valid_loss(self.task, self._valid, micro_batch_tokens=self.recipe.micro_batch_tokens)
-        better = progress.best_loss is None or loss < progress.best_loss
-        file = self._checkpoints.save_best(progress.step, dict(self._parameters)) if better else progress.best_file
+        progress, used = self.progress, self._seconds()
+        with self._average.in_place() if self._average else contextlib.nullcontext():
+            loss = valid_loss(self.task, self._valid, micro_batch_tokens=self.recipe.micro_batch_tokens)
+            better = progress.best_loss is None or loss < progress.best_loss
+            file = self._checkpoints.save_best(progress.step, dict(self._parameters)) if better else progress.best_file
+            self.monitor.evaluation(progress.step, loss, progress)
         self._whole = False
         progress.curve.append({"step": progress.step, "tokens": progress.tokens, "valid_loss": loss})
+        progress.num_evals += 1
         if better:
             progress.best_loss, progress.best_step, progress.best_file = loss, progress.step, file
             progress.bad_evals = 0
         else:
             progress.bad_evals += 1
-            progress.stopped_early = 0 < self.recipe.patience <= progress.bad_evals and progress.step < self.num_steps
+            progress.stopped_early = 0 < self.recipe.patience <= progress.bad_evals and not ended
+        self._read_clock()
+        progress.eval_s += self._seconds() - used
         self._whole = True
-        self.out.metric(step=progress.step, valid_loss=loss)
 
-    def _not_finite(self, quantity: str, sequences: Sequence[Packed]) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
+    def _not_finite(self, quantity: str, sequences: Sequence[Packed], module: str) -> None:
+        self._optimizers.forget()
         self._save()
         rows = list(dict.fromkeys(row for sequence in sequences for row in sequence.row_ids))
         step = self.progress.step + 1
-        self.out.text("logs/not_finite.json", json.dumps({"step": step, "quantity": quantity, "rows": rows}) + "\n")
+        told = {"step": step, "quantity": quantity, "module": module, "rows": rows}
+        self.out.text("logs/not_finite.json", json.dumps(told) + "\n")
         shown = ", ".join(rows[:MAX_ROWS_NAMED]) + (", …" if len(rows) > MAX_ROWS_NAMED else "")
-        raise BurilError("T105", quantity=_("loss") if quantity == "loss" else _("gradient"), step=step, rows=shown)
+        name = _("loss") if quantity == "loss" else _("gradient")
+        raise BurilError("T105", quantity=name, step=step, module=module, rows=shown)
 
     def _save(self) -> None:
-        parameters = {f"parameter.{name}": parameter for name, parameter in self._parameters.items()}
-        self._checkpoints.save(self.progress, {**parameters, **optimizer_tensors(self._optimizer, self._parameters)})
+        self._read_clock()
+        self.progress.scale = self._scaler.get_scale() if self.recipe.fp16 else 0.0
+        self.progress.growth = int(self._scaler.state_dict().get("_growth_tracker", 0))
+        averages = named("average", self._average.values) if self._average else {}
+        tensors = {**named("parameter", self._parameters), **averages, **self._optimizers.tensors()}
+        self._checkpoints.save(self.progress, tensors)
         self._saved_at = time.monotonic()
 
     def _resume(self) -> None:
         found = self._checkpoints.load()
         if found is None:
+            self._clock = Clock(self.progress)
             return
         machine = self.progress.machine
         self.progress, tensors = found
-        restore(self._optimizer, self._parameters, tensors)
+        put_back("parameter", self._parameters, tensors)
+        if self._average:
+            put_back("average", self._average.values, tensors)
+        self._optimizers.restore(tensors)
+        self._scaler = make_scaler(
+            self.task.trainable.device, fp16=self.recipe.fp16, scale=self.progress.scale, growth=self.progress.growth
+        )
+        self._clock = Clock(self.progress)
         goes_on = _("training goes on after step {step} of {total}")
-        self.out.note(goes_on.format(step=self.progress.step, total=self.num_steps))
+        self.out.note(goes_on.format(step=self.progress.step, total=self.num_steps or "?"))
         if self.progress.machine != machine:
             self.out.warn(_("training began on another machine or with other threads: the last bits will differ"))
             self.progress.machine = machine
 
-    def _say(self, point: dict[str, float], num_tokens: int, seconds: float) -> None:
-        """Tell the run's events and the speed log; neither is part of what the artifact is."""
-        speed = round(num_tokens / seconds, 1)
-        self.out.metric(**point, tokens_per_s=speed)
-        self.out.progress(self.progress.step, self.num_steps, "steps", loss=round(point["loss"], 4), tokens_per_s=speed)
-        with self.out.path("logs/speed.jsonl").open("a", encoding="utf-8") as stream:
-            line = {"step": point["step"], "tokens": num_tokens, "seconds": round(seconds, 4), "tokens_per_s": speed}
-            stream.write(json.dumps(line) + "\n")
+    def _say(self, loss: float, speed: float) -> None:
+        done, total, unit = float(self.progress.step), float(self.num_steps or 0), "steps"
+        if self.extent.seconds is not None:
+            done, total, unit = min(round(self._seconds(), 1), self.extent.seconds), self.extent.seconds, "s"
+        self.out.progress(done, total, unit, loss=loss, tokens_per_s=speed)
+
+
+class Clock:
+    """Adds the time since it was last read to a training's; what an earlier attempt took is in there already."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.joules_before = progress.joules
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def read(self, progress: Progress) -> None:
+        """Add what passed."""
+        wall, cpu = time.monotonic(), time.process_time()
+        progress.wall_s += wall - self._wall
+        progress.cpu_s += cpu - self._cpu
+        self._wall, self._cpu = wall, cpu
+
+
+def extent_of(recipe: Recipe, num_sequences: int) -> Extent:
+    """How long a training is: the epochs or fewer steps, the minutes, or whichever ends first."""
+    seconds = recipe.minutes * 60 if recipe.minutes else None
+    if recipe.epochs is None:
+        return Extent(recipe.max_steps, seconds)
+    steps = num_steps(num_sequences, batch_size=recipe.batch_size, epochs=recipe.epochs, max_steps=recipe.max_steps)
+    return Extent(steps, seconds)
 
 
 def valid_loss(task: Task, sequences: Sequence[Packed], *, micro_batch_tokens: int) -> float:
@@ -233,20 +340,10 @@ def valid_loss(task: Task, sequences: Sequence[Packed], *, micro_batch_tokens: i
     return total / weight
 
 
-def make_optimizer(parameters: dict[str, torch.nn.Parameter], *, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) that decays matrices only: norms and biases have no size to be kept small."""
-    matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=BETAS, fused=True)
-
-
-def clip(parameters: list[torch.nn.Parameter], limit: float) -> torch.Tensor:
-    """Scale all gradients so that their common norm is `limit` at most (0: no limit); returns the norm before."""
-    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+def clip(parameters: list[torch.nn.Parameter], limit: float, norm: torch.Tensor) -> None:
+    """Scale all gradients, whose common norm is `norm`, so that it is `limit` at most (0: no limit)."""
     if limit:
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
-    return norm
 
 
 def curve_lines(curve: Sequence[dict[str, float]]) -> Iterator[str]:

@@ -9,13 +9,13 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-Precision = Literal["auto", "bf16", "fp32"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Numbers of glibc's `mallopt` options (malloc.h)."""
 NVIDIA = Path("/proc/driver/nvidia/version")
 
 
-def resolve_precision(precision: Precision, device: str = "auto") -> Literal["bf16", "fp32"]:
+def resolve_precision(precision: Precision, device: str = "auto") -> Literal["bf16", "fp16", "fp32"]:
     """`bf16` where the hardware multiplies it natively, else `fp32`; what is named outright stays as named.
 
     It asks for instructions, never for a stopwatch: the choice bears identity, so it must not change between runs on

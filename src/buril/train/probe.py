@@ -96,7 +96,7 @@ def probe(
     short = settings.model_copy(
         update={
             "max_steps": steps, "batch_size": MICRO_BATCHES * per_batch, "epochs": 1e6, "eval_tokens": length,
-            "eval_every": steps, "patience": 0,
+            "eval_every": steps, "patience": 0, "minutes": None, "track": (),
         }
     )  # fmt: skip
     folders = {name: str(artifact.folder) for name, artifact in inputs.items()}

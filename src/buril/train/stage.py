@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from buril.core.artifact import Artifact, atomic, sync_folder
+from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.estimate import Estimate, Past
 from buril.core.plugins import PluginKind, Ref, plugin, require
@@ -20,12 +17,12 @@ from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
+from buril.train.defaults import SCRATCH_RATES, settled
 from buril.train.expect import expect, resolve_layers, work_of
 from buril.train.machine import Precision, resolve_precision
+from buril.train.result import count, digest_so_far, median_of, summary, write_folder, write_seen
 from buril.train.schedule import Schedule
 
-SCRATCH_LEARNING_RATE = 1e-3
-"""Peak learning rate for random weights where none is given: they bear twenty times that of tuning."""
 CHECKED_TOKENS = 48
 
 
@@ -33,7 +30,7 @@ class Train(Stage):
     """Trains `base` on the sequences of `pack` with the tokens of `tokenizer`."""
 
     name = "train"
-    version = 1
+    version = 2
     small: ClassVar[dict[str, Any]] = {"max_steps": 20, "batch_size": 2, "eval_tokens": 2048}
     small_from_scratch: ClassVar[dict[str, Any]] = {"max_steps": 150, "batch_size": 8, "eval_tokens": 8192}
     """The bounds of `--small` for a model from scratch: it is small, and twenty steps would teach it nothing."""
@@ -46,20 +43,36 @@ class Train(Stage):
         4-bit weights: less memory, more time) or `full` (every weight)."""
         objective: Annotated[Ref, PluginKind("objective")] = Field("cross_entropy", validate_default=True)
         """What is minimised; `cross_entropy` is the likelihood of the next token."""
-        epochs: float = Field(3, gt=0)
-        """Passes over the data; early stopping may end it sooner. Small code corpora gain up to about four."""
+        epochs: float | None = Field(None, gt=0)
+        """Passes over the data; early stopping may end it sooner. None means 3, or no limit where `minutes` is set."""
         max_steps: int | None = Field(None, ge=1)
         """Steps at most; None means as many as the epochs take."""
-        batch_size: int = Field(32, ge=1)
-        """Packed sequences of a step. It is split into micro-batches as memory allows, without changing the step."""
+        minutes: float | None = Field(None, gt=0)
+        """Time to train in, at most a tenth of it for evaluations: the rate has fallen to its end when it is over, and
+        an interrupted training goes on with what is left. How many steps fit in differs from run to run, so the bytes
+        do too."""
+        clock: Literal["wall", "processor"] = "wall"
+        """What `minutes` are: of the `wall` clock, or of `processor` time (of all threads together), which other
+        programs on the machine do not take away."""
+        batch_size: int | None = Field(None, ge=1)
+        """Packed sequences of a step, split into micro-batches as memory allows without changing the step. None means
+        32, and 8 from scratch."""
+        optimizer: Literal["auto", "adamw", "muon"] = "auto"
+        """What moves the weights: `adamw`, or `muon` for the matrices inside the layers with `adamw` for the rest.
+        `auto` is `muon` from scratch, where it learns more in the same time, and `adamw` for a pretrained base."""
         learning_rate: float | None = Field(None, gt=0)
-        """Peak learning rate; None means the method's own: 2e-4 for lora, qlora, 5e-5 for full, 1e-3 from scratch."""
-        schedule: Schedule = "cosine"
-        """How the rate falls after the warm-up: `cosine`, `linear` or `constant`."""
-        warmup: float = Field(0.1, ge=0, le=1)
-        """Share of the steps in which the rate rises."""
+        """Peak learning rate; None means the method's own: 2e-4 for lora and qlora, 5e-5 for full, and from scratch 5e-3 with
+        `muon`, 1e-3 with `adamw`."""
+        schedule: Schedule | Literal["auto"] = "auto"
+        """How the rate goes after the warm-up: it falls all the way with `cosine` or `linear`, in the last 40 % with
+        `wsd`, never with `constant`. `auto` is `cosine`, and `wsd` from scratch."""
+        warmup: float | None = Field(None, ge=0, le=1)
+        """Share of the training in which the rate rises. None means 0.1, and 0.02 from scratch."""
         weight_decay: float = Field(0.01, ge=0)
-        """AdamW's decay of matrices; norms and biases are never decayed."""
+        """The optimizer's decay of matrices; norms and biases are never decayed."""
+        ema: float = Field(0.0, ge=0, lt=1)
+        """Decay of a moving average of the weights, such as 0.999; what is evaluated and written is then the average.
+        0 means none."""
         clip: float = Field(1.0, ge=0)
         """Largest norm of a step's gradient; 0 for none."""
         eval_every: int | None = Field(None, ge=1)
@@ -69,7 +82,9 @@ class Train(Stage):
         patience: int = Field(3, ge=0)
         """Evaluations without a lower loss after which training stops; 0 means never."""
         precision: Precision = "auto"
-        """Format of multiplications: `auto` is bf16 where the hardware has it, else fp32. What is trained is fp32."""
+        """Format of multiplications: `auto` is bf16 where the hardware has it, else fp32. What is trained is fp32.
+        `fp16`, for GPUs without bf16, scales the loss so that small gradients survive, and halves the scale when one
+        overflows."""
         seed: int = Field(0, ge=0)
         """Seed of the order of the data, of dropout and of the adapters' first weights."""
         micro_batch_tokens: int = runtime(2048, ge=1)
@@ -83,6 +98,26 @@ class Train(Stage):
         """CPU threads; 0 means all cores. Another number gives other last bits: it is logged in `logs/machine.json`."""
         checkpoint_every_s: float = runtime(30.0, ge=0)
         """Seconds between checkpoints: what a crash costs at most."""
+        sample_completions: int = runtime(0, ge=0)
+        """Validation texts that the model continues at every evaluation, compared by BLEU and exact match."""
+        track: Annotated[tuple[Ref, ...], PluginKind("tracker")] = runtime(())
+        """Where curves are sent beside the run's own events, such as `[tensorboard, {mlflow: {uri: …}}]`."""
+        watts: float = runtime(65.0, gt=0)
+        """Mean power of this machine in watts, where the processor's counters can't be read; the chain's."""
+        price_per_kwh: float = runtime(0.15, ge=0)
+        """Price of a kilowatt hour in US dollars; the chain's, unless it is set here."""
+        price_per_hour: float = runtime(0.0, ge=0)
+        """Rent of this machine in US dollars an hour; the chain's, unless it is set here."""
+
+        @field_validator("track")
+        @classmethod
+        def _each_once(cls, track: tuple[Ref, ...]) -> tuple[Ref, ...]:
+            """Refuse a tracker that is named twice: one of the two would be left out."""
+            known = [item.name for item in track]
+            twice = next((name for name in known if known.count(name) > 1), None)
+            if twice:
+                raise ValueError(_("`{name}` is named twice").format(name=twice))
+            return track
 
     def needs(self) -> tuple[str, ...]:
         """Weights, tokens, sequences."""
@@ -108,14 +143,19 @@ class Train(Stage):
         Raises:
             BurilError: T103 sequences longer than the model reads, T104 an adapter on random weights, T105 numbers that
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
-                T108 tokens that the model has not, T130 to T132 what the objective refuses, P002 a missing package.
+                T108 tokens that the model has not, T13x what the objective refuses, T140 a model without layers to compute
+                twice, T15x a tracker that can't be used, P002 a missing package.
         """
         name = self.settings.method.name
         for package in getattr(plugin("method", name), "packages", ("torch", "transformers")):
             require(package, kind="method", name=name)
         from buril.train.loop import Loop
         from buril.train.machine import prepare_torch, quieten
+        from buril.train.trackers._tracker import following
 
+        trackers = {ref.name: ref.make() for ref in self.settings.track}
+        for tracker in trackers.values():
+            tracker.check()
         quieten()
         machine = prepare_torch(self.settings.threads) | {"micro_batch_tokens": self.settings.micro_batch_tokens}
         twice = resolve_layers(self.settings, inputs).twice  # asked before the weights take their memory
@@ -124,32 +164,71 @@ class Train(Stage):
         out.text("logs/machine.json", json.dumps(machine, indent=1) + "\n")
         counts = count(task.trainable)
         out.note(_("{trainable:,} of {parameters:,} parameters are trained ({share:.2%})").format(**counts))
-        loop = Loop(task, self._recipe(inputs["base"].json("base.json")["kind"]), out=out, machine=machine)
-        progress = loop.run()
-        self._write(out, loop, {**counts, "num_tokens": task.train.num_tokens})
-        return summary(progress, counts) | {"tokens_per_s": speed(out.folder)}
+        monitor = self._monitor(task, out)
+        recipe = self._recipe(inputs)
+        loop = Loop(task, recipe, out=out, machine=machine, monitor=monitor)
+        with following(trackers, self._tracked(inputs, out, counts), out) as readers:
+            progress = loop.run()
+            self._write(out, loop, {**counts, "num_tokens": task.train.num_tokens})
+            cost = {**monitor.cost(progress), "energy": monitor.meter.source if monitor.meter else ""}
+            out.text("logs/cost.json", json.dumps(cost, indent=1) + "\n")
+            if trackers:
+                readers.end("finished", (out.path(task.trainable.folder), digest_so_far(out.folder)))
+        speeds = {name: median_of(out.folder, name) for name in ("tokens_per_s", "mfu")}
+        return summary(progress, counts) | speeds | {"kwh": cost["kwh"], "usd": cost["usd"]}
 
-    def _recipe(self, kind: str) -> Any:
+    def _tracked(self, inputs: Inputs, out: Output, counts: dict[str, Any]) -> Any:
+        """What trackers are told of this training: settings, size, and the digests of what it reads."""
+        from buril.train.trackers._tracker import Tracked
+
+        memory = out.scratch / "trackers"
+        memory.mkdir(exist_ok=True)
+        settings = {name: value.get("name") if isinstance(value, dict) else value
+                    for name, value in self.settings.identity().items()}  # fmt: skip
+        parameters = {**settings, **{name: counts[name] for name in ("parameters", "trainable")}}
+        return Tracked(out.folder, memory, parameters, {name: item.digest for name, item in inputs.items()})
+
+    def _monitor(self, task: Any, out: Output) -> Any:
+        """What tells of the steps, with the machine's fastest multiplication measured now."""
+        import torch
+
+        from buril.core.estimate import Machine
+        from buril.train.monitor import Meter, Monitor, Work, measure_peak
+
+        told, device = self.settings, task.trainable.device
+        machine = Machine(told.watts, told.price_per_kwh, told.price_per_hour)
+        formats = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+        peak = measure_peak(device, formats[resolve_precision(told.precision, told.device)])
+        meter = Meter(machine, device=device.type)
+        out.metric(step=0, gemm_tflops=round(peak / 1e12, 4), energy_source=meter.source)
+        return Monitor(out, Work(task.trainable), machine, peak, meter, sampler_of(task, told.sample_completions))
+
+    def _recipe(self, inputs: Inputs) -> Any:
         from dataclasses import fields
 
         from buril.train.loop import Recipe
 
-        told = {item.name: getattr(self.settings, item.name) for item in fields(Recipe)}
-        method = plugin("method", self.settings.method.name)
-        default = SCRATCH_LEARNING_RATE if kind == "scratch" else method.learning_rate
-        return Recipe(**{**told, "learning_rate": told["learning_rate"] or default})
+        told = settled(self.settings, inputs)
+        method = plugin("method", told.method.name)
+        scratch = inputs["base"].json("base.json")["kind"] == "scratch"
+        rate = told.learning_rate or (SCRATCH_RATES[told.optimizer] if scratch else method.learning_rate)
+        found = {"learning_rate": rate, "fp16": resolve_precision(told.precision, told.device) == "fp16"}
+        plain = {item.name: getattr(told, item.name) for item in fields(Recipe) if item.name not in found}
+        return Recipe(**plain, **found)
 
     def _task(self, inputs: Inputs) -> Any:
         from buril.generators._load import load
         from buril.train.batch import PackedFile
         from buril.train.loop import Task
         from buril.train.objectives._objective import Scene, open_objective
+        from buril.train.numerics import use_fp16
 
         method = self.settings.method.make()
         kind = inputs["base"].json("base.json")["kind"]
         if kind == "scratch" and not method.trains_weights:
             raise BurilError("T104", method=self.settings.method.name)
-        bf16 = resolve_precision(self.settings.precision, self.settings.device) == "bf16"
+        precision = resolve_precision(self.settings.precision, self.settings.device)
+        bf16 = precision == "bf16"
         dtype = "bf16" if bf16 and not method.trains_weights else "fp32"
         convert = partial(method.convert, bf16=bf16) if hasattr(method, "convert") else None
         loaded = load(
@@ -159,17 +238,19 @@ class Train(Stage):
         check_fits(loaded.model, inputs["pack"], largest=max(train.largest_token, valid.largest_token))
         new_tokens = [] if kind == "scratch" else list(loaded.fim["added"])
         trainable = method.prepare(loaded.model, bf16=bf16, new_tokens=new_tokens, seed=self.settings.seed)
+        if precision == "fp16":
+            use_fp16(trainable, trains_weights=method.trains_weights)
         check_same_output(trainable, train)
         objective = self.settings.objective.make()
         self._objective_told = open_objective(objective, Scene(inputs, trainable, bf16))
-        return Task(trainable, objective, train, valid)
+        return Task(trainable, objective, train, valid, loaded)
 
     def _write(self, out: Output, loop: Any, counts: dict[str, Any]) -> None:
         from buril.train.loop import curve_lines
 
         progress, told = loop.progress, self.settings
         write_folder(out, loop.task.trainable)
-        _write_seen(out, loop)
+        write_seen(out, loop)
         out.text("curve.json", "\n".join(curve_lines(progress.curve)) + "\n")
         valid = [point["valid_loss"] for point in progress.curve if "valid_loss" in point]
         if progress.best_file and progress.best_step == 0:
@@ -178,25 +259,11 @@ class Train(Stage):
             "method": told.method.name, "objective": told.objective.name,
             "precision": resolve_precision(told.precision, told.device),
             "planned_steps": loop.num_steps, "epochs": progress.tokens / max(1, counts["num_tokens"]),
-            "learning_rate": loop.recipe.learning_rate, "first_valid_loss": valid[0] if valid else None,
+            "learning_rate": loop.recipe.learning_rate, "optimizer": loop.recipe.optimizer, "ema": loop.recipe.ema,
+            "reproducible": loop.recipe.minutes is None, "first_valid_loss": valid[0] if valid else None,
             "last_valid_loss": valid[-1] if valid else None, **summary(progress, counts), **self._objective_told,
         }  # fmt: skip
         out.text("train.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
-
-
-def _write_seen(out: Output, loop: Any) -> None:
-    """`seen.parquet`: the rows, and how many tokens of each, that the weights which were kept had read."""
-    import pyarrow as pa
-
-    from buril.code.codefile import write_table
-    from buril.train.batch import seen_rows
-
-    progress, recipe = loop.progress, loop.recipe
-    steps = progress.best_step if progress.best_file is not None else progress.step
-    seen = seen_rows(loop.task.train, steps, batch_size=recipe.batch_size, seed=recipe.seed)
-    table = pa.table({"row_id": pa.array(list(seen), pa.string()), "tokens": pa.array(list(seen.values()), pa.int64())})
-    write_table(out.path("seen.parquet"), table)
-    out.rows["seen.parquet"] = len(seen)
 
 
 def check_fits(model: Any, pack: Artifact, *, largest: int) -> None:
@@ -238,46 +305,12 @@ def check_same_output(trainable: Any, train: Any) -> None:
         raise BurilError("T106", model=type(trainable.base).__name__, feature="an output layer of its own kind")
 
 
-def count(trainable: Any) -> dict[str, Any]:
-    """Parameters in all (tied ones once), those that are trained, and their share."""
-    from buril.train.methods._quantised import num_weights
+def sampler_of(task: Any, number: int) -> Any:
+    """What makes completions at every evaluation; None where none are wanted or no validation text is long enough."""
+    if not number:
+        return None
+    from buril.train.samples import Sampler, cuts
 
-    known = {id(parameter): num_weights(parameter) for parameter in trainable.base.parameters()}
-    known |= {id(parameter): parameter.numel() for parameter in trainable.parameters.values()}
-    trained = sum(parameter.numel() for parameter in trainable.parameters.values())
-    total = sum(known.values())
-    return {"parameters": total, "trainable": trained, "share": trained / total}
-
-
-def summary(progress: Any, counts: dict[str, Any]) -> dict[str, Any]:
-    """What a training came to, for `train.json` and the manifest."""
-    losses = [point["loss"] for point in progress.curve if "loss" in point]
-    return {
-        "steps": progress.step, "tokens": progress.tokens, "best_valid_loss": progress.best_loss,
-        "best_step": progress.best_step, "final_loss": losses[-1] if losses else None,
-        "stopped_early": progress.stopped_early, "parameters": counts["parameters"],
-        "trainable_parameters": counts["trainable"], "trainable_share": counts["share"],
-    }  # fmt: skip
-
-
-def speed(folder: Path) -> float:
-    """Median tokens per second of the steps in the speed log; 0 without any."""
-    from statistics import median
-
-    path, found = folder / "logs/speed.jsonl", []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(ValueError):  # a line that a crash cut short
-            found.append(float(json.loads(line)["tokens_per_s"]))
-    return median(found) if found else 0.0
-
-
-def write_folder(out: Output, trainable: Any) -> None:
-    """Write the finished model into its folder of the artifact, file by file, each whole or not at all."""
-    staging = out.scratch / "finished"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    trainable.save(staging)
-    for source in sorted(staging.iterdir()):
-        with atomic(out.path(f"{trainable.folder}/{source.name}")) as temporary:
-            shutil.move(source, temporary)
-    sync_folder(out.path(trainable.folder))
+    special = frozenset(task.loaded.encoder.control_ids)
+    found = cuts([task.valid[index] for index in range(len(task.valid))], number, special=special)
+    return Sampler(task.trainable, task.loaded, found) if found else None

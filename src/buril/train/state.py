@@ -18,8 +18,6 @@ import torch
 from buril.core.artifact import atomic
 
 GENERATIONS = 2
-SLOTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW remembers of a parameter."""
 Tensors = dict[str, torch.Tensor]
 
 
@@ -28,6 +26,8 @@ class Progress:
     """Where a training stands. `step` counts the updates made, `tokens` those seen; `curve` is what `curve.json` gets.
 
     `best_file` holds the weights of the lowest validation loss; `bad_evals` counts the evaluations since it.
+    `scale` and `growth` are those of the scaled loss (fp16). `wall_s`, `cpu_s` and `joules` are what it took so far,
+    earlier attempts included, `eval_s` what evaluations did; they are told and, in a training by time, end it.
     """
 
     step: int = 0
@@ -37,6 +37,13 @@ class Progress:
     best_step: int = 0
     best_file: str | None = None
     bad_evals: int = 0
+    num_evals: int = 0
+    scale: float = 0.0
+    growth: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    eval_s: float = 0.0
+    joules: float = 0.0
     stopped_early: bool = False
     machine: dict[str, Any] = field(default_factory=dict)
 
@@ -113,21 +120,13 @@ def read_tensors(path: Path) -> Tensors:
     return found
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter]) -> Tensors:
-    """The optimizer's memory by the names of the parameters: `adam.exp_avg.NAME` and so on."""
-    return {
-        f"adam.{slot}.{name}": value
-        for name, parameter in parameters.items()
-        for slot, value in optimizer.state[parameter].items()
-    }
+def named(kind: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Tensors under the names that a checkpoint keeps them by: `KIND.NAME`."""
+    return {f"{kind}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def restore(optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter], tensors: Tensors) -> None:
-    """Put parameters and the optimizer's memory back as they were."""
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[f"parameter.{name}"])
-            if f"adam.step.{name}" in tensors:
-                optimizer.state[parameter] = {
-                    slot: tensors[f"adam.{slot}.{name}"].to(parameter.device) for slot in SLOTS
-                }
+@torch.no_grad()
+def put_back(kind: str, targets: Mapping[str, torch.Tensor], tensors: Tensors) -> None:
+    """Copy what `named` kept into the tensors that it was taken from."""
+    for name, target in targets.items():
+        target.copy_(tensors[f"{kind}.{name}"])

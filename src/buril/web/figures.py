@@ -31,23 +31,38 @@ class Figure:
 
 
 def training_figures(training: Training) -> list[Figure]:
-    """Loss, learning rate and speed, as far as they were recorded."""
+    """Loss, gradients, samples, learning rate and speed, as far as they were recorded."""
     loss = (
         draw.Series(_("training"), training.train_loss, "first"),
         draw.Series(_("validation"), training.valid_loss, "second", dots=len(training.valid_loss) <= 40),
     )
     rate = (draw.Series(_("learning rate"), training.learning_rate),)
     speed = (draw.Series(_("tokens/s"), training.speed),)
+    gradients = _pair((_("attention"), _("feed-forward")), list(training.gradients.values()))
+    samples = _pair(("BLEU", _("first line right")), list(training.samples.values()), dots=True)
     words_of = (
         draw.Labels("loss", _("Loss"), _("Cross-entropy of a token; lower is better."), _("step"), _("nats a token")),
+        draw.Labels("gradients", _("Gradients"), _("Norm of a step's gradient by part, before clipping."), _("step")),
+        draw.Labels("samples", _("Samples"), _("Validation texts that the model continued."), _("step"), _("0 to 1")),
         draw.Labels("rate", _("Learning rate"), _("The learning rate of each step."), _("step")),
         draw.Labels("speed", _("Speed"), _("Tokens a second, as measured while training."), _("step"), _("tokens/s")),
     )
+    every = (loss, gradients, samples, rate, speed)
     figures = [
-        _curve(labels, series, height)
-        for labels, series, height in zip(words_of, (loss, rate, speed), (470.0, 210.0, 210.0), strict=True)
+        _curve(labels, series, 470.0 if labels.name == "loss" else 210.0)
+        for labels, series in zip(words_of, every, strict=True)
     ]
     return [figure for figure in figures if figure]
+
+
+def _pair(
+    names: tuple[str, str], lines: Sequence[tuple[draw.Point, ...]], *, dots: bool = False
+) -> tuple[draw.Series, ...]:
+    """Two lines of one chart, in the two colours."""
+    return tuple(
+        draw.Series(name, points, style, dots=dots and len(points) <= 40)
+        for name, points, style in zip(names, lines, ("first", "second"), strict=False)
+    )
 
 
 def _curve(labels: draw.Labels, series: Sequence[draw.Series], height: float) -> Figure | None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from buril.core.artifact import Artifact
 from buril.web.draw import Point
+
+PARTS = ("attention", "mlp")
+"""Parts of the model whose gradients are drawn: the two that hold nearly all of it."""
+SAMPLES = ("bleu", "exact_match")
 
 
 @dataclass(frozen=True)
 class Training:
     """What training did. Curves are (step, value); counts and times are None where the stage did not say.
 
+    `gradients` are norms by part of the model, `samples` scores of completions by metric, empty where none were made.
     `trainable` is the share of the parameters that were trained, between 0 and 1.
     """
 
@@ -37,6 +42,8 @@ class Training:
     valid_loss: tuple[Point, ...]
     learning_rate: tuple[Point, ...]
     speed: tuple[Point, ...]
+    gradients: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    samples: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
 
 
 def gather_training(artifacts: Mapping[str, Artifact]) -> Training | None:
@@ -46,7 +53,8 @@ def gather_training(artifacts: Mapping[str, Artifact]) -> Training | None:
         return None
     said, base = read_json(train, "train.json"), read_json(artifacts.get("base"), "base.json")
     curve = _points(read_json_list(train, "curve.json"))
-    speed = _curve(read_lines(train, "logs/speed.jsonl"), "tokens_per_s", "tokens_per_second", "tok_s")
+    steps, evaluations = (read_lines(train, f"logs/{name}.jsonl") for name in ("speed", "evaluations"))
+    speed = _curve(steps, "tokens_per_s", "tokens_per_second", "tok_s")
     valid = _curve(curve, "valid_loss", "eval_loss")
     return Training(
         method=method_name(said.get("method") or train.manifest.settings.get("method")),
@@ -61,7 +69,14 @@ def gather_training(artifacts: Mapping[str, Artifact]) -> Training | None:
         tokens_per_s=_median([value for _step, value in speed]) or first(train.manifest.metrics, "tokens_per_s"),
         train_loss=_curve(curve, "loss", "train_loss"), valid_loss=valid,
         learning_rate=_curve(curve, "lr", "learning_rate"), speed=speed,
+        gradients={part: _curve(_inner(steps, "grad_norms"), part) for part in PARTS},
+        samples={name: _curve(evaluations, f"valid_{name}") for name in SAMPLES},
     )  # fmt: skip
+
+
+def _inner(lines: Iterable[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The mappings that stand under a name, each with its line's step."""
+    return [{**line[name], "step": line.get("step")} for line in lines if isinstance(line.get(name), Mapping)]
 
 
 def method_name(value: object) -> str:

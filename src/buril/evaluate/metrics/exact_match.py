@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from buril.code.similarity import same_text
 from buril.core.settings import Settings as BaseSettings
 
 
@@ -21,8 +22,4 @@ class ExactMatch:
 
     def score(self, text: str, reference: str) -> float:
         """Whether the two are equal, white space at line ends and around the whole aside."""
-        return float(_trimmed(text) == _trimmed(reference))
-
-
-def _trimmed(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+        return float(same_text(text, reference))
