@@ -66,7 +66,10 @@ def measure(name: str, folder: Path, text: list[str]) -> dict[str, Any]:
         times["peer"].append(cpu_s(lambda: encoder.encode_plainly(text)))
     speed = {who: mb / statistics.median(found) for who, found in times.items()}
     num_tokens = sum(map(len, ours))
-    print(f"{name}: {mb:.1f} MB, {num_tokens} tokens, ids equal; set up in {set_up:.2f} s" + (f"; {reason}" if reason else ""))
+    print(
+        f"{name}: {mb:.1f} MB, {num_tokens} tokens, ids equal; set up in {set_up:.2f} s"
+        + (f"; {reason}" if reason else "")
+    )
     return {
         "name": f"encode {name}", "ours": round(speed["ours"], 2), "peer": round(speed["peer"], 2),
         "peer_name": f"tokenizers {__import__('tokenizers').__version__}", "unit": "MB/s of CPU time",

@@ -149,6 +149,13 @@ def test_joining_takes_what_saves_most() -> None:
     assert names[4] == "ab" and names[6] == "abc"
 
 
+def test_what_one_file_alone_repeats_is_no_word(tmp_path: Path) -> None:
+    raw = json.loads(base_of(tmp_path / "b").path("model/tokenizer.json").read_text())
+    table, files = "ZQXJ = 1\n" * 500, ["frobnicate(1)\n" * 3] * 30
+    found = extend.extend(raw, [table, *files], 500).raw["model"]["vocab"]
+    assert "frobnicate" in found and "ZQXJ" not in found and "ZQ" not in found
+
+
 def test_runs_and_banners() -> None:
     names = {0: "="}
     pairs = extend.join({(0,) * 300: 100}, 20, first=1, names=names)
@@ -224,3 +231,44 @@ def test_a_vocabulary_with_ids_that_nobody_added_is_refused(
     with pytest.raises(BurilError) as caught:
         load(base.folder, art.folder, device="cpu")
     assert caught.value.code == "T013"
+
+
+def bits_per_byte(model: Any, encoder: Encoder, text: str) -> float:
+    """Of a text in windows of 128 tokens, the first token of each not counted as predicted."""
+    import torch
+
+    ids, total = torch.tensor(encoder.encode(text)), 0.0
+    with torch.no_grad():
+        for window in ids.split(128):
+            if len(window) > 1:
+                loss = model(input_ids=window[None], labels=window[None]).loss
+                total += float(loss) * (len(window) - 1)
+    return total / 0.6931 / len(text.encode())
+
+
+def test_a_model_reads_new_words_better_from_the_mean_of_their_pieces(
+    split: Artifact, tmp_path: Path, make_artifact: Callable
+) -> None:
+    """A small model learns the base's tokens for a moment; then its vocabulary is extended in both ways."""
+    torch = pytest.importorskip("torch")
+    from buril.generators import _load
+
+    base = plain_config(base_of(tmp_path / "b"))
+    llama(base, tied=True)
+    art = make_artifact(stage(extend=40), {"base": base, "split": split})
+    model = _load.load(base.folder, art.folder, dtype="fp32", device="cpu").model.train()
+    old = Encoder(base.path("model"))
+    ids = torch.tensor([token for file in code()[0] for token in old.encode(file.content)])
+    ids = ids[: len(ids) // 128 * 128].view(-1, 128)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(60):
+        batch = ids[(torch.arange(8) * 7 + 8 * step) % len(ids)]
+        model(input_ids=batch, labels=batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    text, fim = code()[1][0].content[:12_000], read_fim(art.folder)
+    found = {}
+    for way, told in (("mean", fim), ("random", {**fim, "pieces": {}})):
+        _load.grow(model.eval(), told)
+        found[way] = bits_per_byte(model, Encoder(art.folder), text)
+    assert found["mean"] < 0.95 * found["random"], found

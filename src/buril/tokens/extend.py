@@ -27,6 +27,8 @@ SAMPLE_BYTES = 50_000_000
 """Text to learn from at most: words that are worth a token show in it, and it is cut at some 3 MB a second."""
 MIN_COUNT = 20
 """A new token saves at least so many in the sample: the embedding of one seen less often would learn nothing."""
+TEXT_COUNT = 10
+"""A word counts at most so often in one text: a table that repeats it a thousand times says nothing of other files."""
 MAX_TOKEN_BYTES = 64
 """No new token is longer, so that banners and data do not take ids."""
 UTF8_BYTES = frozenset(range(0xF5)) - {0xC0, 0xC1}
@@ -88,14 +90,15 @@ def is_byte_level(raw: Mapping[str, Any]) -> bool:
 def words_of(
     tokenizer: Tokenizer, texts: Iterable[str], told: Callable[[int], None] | None = None
 ) -> dict[tuple[int, ...], int]:
-    """The words of some texts that take more than one token, as ids, and how often they occur."""
+    """The words of some texts that take more than one token, as ids, and how often they occur (see `TEXT_COUNT`)."""
     from tokenizers import Tokenizer as Parser
 
     cutter, normalizer, done = tokenizer.pre_tokenizer, tokenizer.normalizer, 0
     counts: Counter[str] = Counter()
     for text in texts:
         clean = text if normalizer is None or text.isascii() else normalizer.normalize_str(text)
-        counts.update(word for word, _place in cutter.pre_tokenize_str(clean))
+        here = Counter(word for word, _place in cutter.pre_tokenize_str(clean))
+        counts.update({word: min(number, TEXT_COUNT) for word, number in here.items()})
         done += len(text.encode("utf-8", "replace"))
         if told:
             told(done)

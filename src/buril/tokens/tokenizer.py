@@ -205,9 +205,7 @@ class Tokenizer(Stage):
         found = measure(split.files("valid/*.parquet"), encoder, other)
         reason = encoder.quicken()
         if reason:
-            out.note(
-                _("tokenizers encodes this text; tiktoken, which is faster, can't: {reason}").format(reason=reason)
-            )
+            out.note(_("tiktoken would be faster than tokenizers, but is not used: {reason}").format(reason=reason))
         evidence = {"engine": "tokenizers" if reason else "tiktoken", "reason": reason, "same_ids": found.same_ids}
         out.text(EVIDENCE, json.dumps({**evidence, "texts": found.texts}, indent=1, sort_keys=True) + "\n")
         out.text("logs/fertility.json", json.dumps(found.fertility, indent=1, sort_keys=True) + "\n")
