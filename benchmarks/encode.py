@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 from all import machine
 
 from buril.generators._encoder import Encoder
@@ -66,13 +67,10 @@ def measure(name: str, folder: Path, text: list[str]) -> dict[str, Any]:
         times["peer"].append(cpu_s(lambda: encoder.encode_plainly(text)))
     speed = {who: mb / statistics.median(found) for who, found in times.items()}
     num_tokens = sum(map(len, ours))
-    print(
-        f"{name}: {mb:.1f} MB, {num_tokens} tokens, ids equal; set up in {set_up:.2f} s"
-        + (f"; {reason}" if reason else "")
-    )
+    print(f"{name}: {mb:.1f} MB, {num_tokens} tokens, ids equal; set up in {set_up:.2f} s; {reason or 'tiktoken'}")
     return {
         "name": f"encode {name}", "ours": round(speed["ours"], 2), "peer": round(speed["peer"], 2),
-        "peer_name": f"tokenizers {__import__('tokenizers').__version__}", "unit": "MB/s of CPU time",
+        "peer_name": f"tokenizers {tokenizers.__version__}", "unit": "MB/s of CPU time",
         "ratio": round(speed["ours"] / speed["peer"], 2), "target": TARGET,
         "met": speed["ours"] >= TARGET * speed["peer"], "machine": machine(),
     }  # fmt: skip

