@@ -2,9 +2,9 @@
 
     python benchmarks/estimate.py MODEL_FOLDER... [--methods lora,qlora,full] [--length 1024] [--twice N]
 
-Each pair of model and method trains a few short steps of two micro-batches (the probe of `buril plan --probe`) on random
-tokens in full-length documents, in fp32 or in what the processor multiplies natively. The last line is a JSON list, one
-object a row; `ratio` is computed by measured, and the target is that it stays within 20 %.
+Each pair of model and method trains a few short steps of two micro-batches (the probe of `buril plan --probe`) on
+random tokens in full-length documents, in fp32 or in what the processor multiplies natively. The last line is a JSON
+list, one object a row; `ratio` is computed by measured, and the target is that it stays within 20 %.
 """
 
 from __future__ import annotations

@@ -120,11 +120,12 @@ def theirs(
             self.cpu, self.wall = time.process_time() - self.began, time.perf_counter() - self.wall_began
 
     clock = Clock()
-    told: dict[str, Any] = dict(
-        output_dir=str(folder / side), per_device_train_batch_size=1, gradient_accumulation_steps=batch_size,
-        max_steps=1, learning_rate=2e-4, bf16=bf16, use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True,
-        gradient_checkpointing=side == "trl_default", logging_strategy="no", dataloader_drop_last=True,
-    )  # fmt: skip
+    told: dict[str, Any] = {
+        "output_dir": str(folder / side), "per_device_train_batch_size": 1, "gradient_accumulation_steps": batch_size,
+        "max_steps": 1, "learning_rate": 2e-4, "bf16": bf16, "use_cpu": True, "report_to": [], "save_strategy": "no",
+        "disable_tqdm": True, "gradient_checkpointing": side == "trl_default", "logging_strategy": "no",
+        "dataloader_drop_last": True,
+    }  # fmt: skip
 
     def trainer_of(sequences: list[Packed]) -> Any:
         if side == "trainer":

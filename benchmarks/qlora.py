@@ -52,7 +52,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     known = {id(weight) for weight in linear}
     rest = sum(weight.numel() for weight in model.parameters() if id(weight) not in known)
     weights, size = sum(map(num_weights, linear)), sum(map(num_bytes, linear))
-    print(f"{folder.name}: loss {before:.4f} → {after:.4f} nats; {8 * size / weights:.3f} bits a weight of the linear layers")
+    print(f"{folder.name}: loss {before:.4f} → {after:.4f} nats; {8 * size / weights:.3f} bits a linear weight")
     found = []
     for name, plain, small in (
         ("linear layers", 2 * weights, size), ("whole model", 2 * (weights + rest), size + 2 * rest),

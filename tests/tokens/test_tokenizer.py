@@ -83,11 +83,14 @@ def stage(**given) -> Tokenizer:
 # --- settings
 
 
-def test_reuse_is_the_default_and_one_of_the_two_is_enough() -> None:
+def test_reuse_is_the_default_and_one_of_the_three_is_enough() -> None:
     assert stage().settings.reuse == "base" and stage().needs() == ("base", "split")
     assert stage(train="bpe").settings.reuse is None and stage(train="bpe").needs() == ("split",)
-    with pytest.raises(ValidationError, match="not both"):
-        stage(train="bpe", reuse="base")
+    assert stage(extend=9).settings.reuse is None and stage(extend=9).needs() == ("base", "split")
+    for several in ({"reuse": "base"}, {"extend": 9}):
+        with pytest.raises(ValidationError, match="not several"):
+            stage(train="bpe", **several)
+    assert stage(train="bpe", compare="x").settings.identity() == stage(train="bpe").settings.identity()
 
 
 # --- reuse
@@ -161,7 +164,98 @@ def test_a_base_without_a_tokenizer_says_so(split: Artifact, tmp_path: Path, out
     assert caught.value.code == "T014"
 
 
+# --- what comes back
+
+
+def with_normalizer(base: Artifact, normalizer: dict[str, str]) -> Artifact:
+    path = base.path("model/tokenizer.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "normalizer": normalizer}))
+    return base
+
+
+def said(log: Path, kind: str) -> list[str]:
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    return [event["text"] for event in events if event["kind"] == kind]
+
+
+def test_a_vocabulary_that_does_not_give_texts_back_is_refused(
+    split: Artifact, tmp_path: Path, output: Callable
+) -> None:
+    base = with_normalizer(base_of(tmp_path / "b"), {"type": "Replace", "pattern": {"String": "+"}, "content": "-"})
+    with pytest.raises(BurilError) as caught:
+        stage().run({"base": base, "split": split}, output("t"))
+    assert caught.value.code == "T018" and "5 of 5" in str(caught.value) and "left + righ" in str(caught.value)
+
+
+def test_few_texts_that_do_not_come_back_are_told(tmp_path: Path, output: Callable) -> None:
+    """A vocabulary without some bytes, as SmolLM2's, drops what they spell: one text of many is no reason to stop."""
+    base = base_of(tmp_path / "b")
+    path = base.path("model/tokenizer.json")
+    raw = json.loads(path.read_text())
+    del raw["model"]["vocab"]["Ą"]  # how the byte 0x04 is spelt
+    raw["model"]["vocab"].update({token["content"]: token["id"] for token in raw["added_tokens"]})
+    path.write_text(json.dumps(raw))
+    odd = [CodeFile(repo="acme", path="odd", content="x = 1\x04\n", language="python")]
+    split = split_of(tmp_path / "s", {"valid": rows(PYTHON, "python", 200) + odd})
+    out = output("t")
+    stage().run({"base": base, "split": split}, out)
+    (warning,) = said(out.folder.parent / "events.jsonl", "warning")
+    assert warning.startswith("1 of 201 texts") and "x = 1\\x04" in warning
+
+
+def test_texts_that_come_back_composed_are_told_and_never_refused(tmp_path: Path, output: Callable) -> None:
+    base = with_normalizer(base_of(tmp_path / "b"), {"type": "NFC"})
+    decomposed = [CodeFile(repo="a", path=str(n), content=f"# cafe\u0301 {n}\n", language="python") for n in range(4)]
+    split = split_of(tmp_path / "s", {"valid": decomposed + rows(PYTHON, "python", 2)})
+    out = output("t")
+    stage().run({"base": base, "split": split}, out)
+    (warning,) = said(out.folder.parent / "events.jsonl", "warning")
+    assert warning.startswith("4 of 6 texts") and "NFC" in warning
+
+
+def test_it_says_which_way_encodes_and_that_both_agree(
+    split: Artifact, tmp_path: Path, make_artifact: Callable
+) -> None:
+    pytest.importorskip("tiktoken")
+    art = make_artifact(stage(), {"base": base_of(tmp_path / "b"), "split": split}, folder="one")
+    assert art.json("logs/encoding.json") == {"engine": "tiktoken", "reason": None, "same_ids": True, "texts": 5}
+    base = with_normalizer(base_of(tmp_path / "c"), {"type": "NFD"})
+    art = make_artifact(stage(), {"base": base, "split": split}, folder="two")
+    told = art.json("logs/encoding.json")
+    assert told["engine"] == "tokenizers" and "NFD" in told["reason"] and told["same_ids"] is None
+
+
+def test_other_ids_on_the_corpus_are_found_and_tiktoken_is_left(
+    split: Artifact, tmp_path: Path, output: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tiktoken")
+    from buril.generators import _quick
+
+    own = _quick.Quick.encode
+    monkeypatch.setattr(_quick.Quick, "encode", lambda self, text: own(self, text.replace("return left", "left")))
+    out = output("t")
+    stage().run({"base": base_of(tmp_path / "b"), "split": split}, out)
+    assert any("other ids" in text for text in said(out.folder.parent / "events.jsonl", "warning"))
+    encoder = Encoder(out.folder, quick_after=0)
+    assert encoder.encode(PYTHON) == encoder.encode_plainly([PYTHON])[0]
+
+
 # --- training
+
+
+def test_a_trained_vocabulary_is_measured_beside_another(
+    split: Artifact, tmp_path: Path, output: Callable, make_artifact: Callable
+) -> None:
+    other = base_of(tmp_path / "b").path("model")
+    art = make_artifact(stage(train="bpe", vocab=512, compare=str(other)), {"split": split})
+    texts = [row.content for row in rows(PYTHON, "python", 5, 40)]
+    python = art.json("logs/fertility.json")["python"]
+    assert python["base_tokens"] == sum(map(len, Encoder(other).encode_batch(texts))) != python["tokens"]
+    assert art.manifest.metrics["base_bytes_per_token"] == round(python["bytes"] / python["base_tokens"], 3)
+    assert art.manifest.metrics["bytes_per_token"] == round(python["bytes"] / python["tokens"], 3)
+    with pytest.raises(BurilError) as caught:
+        stage(train="bpe", vocab=512, compare=str(tmp_path / "none")).run({"split": split}, output("t"))
+    assert caught.value.code == "T012"
 
 
 def test_a_trained_vocabulary_loads_in_stock_transformers(split: Artifact, make_artifact: Callable) -> None:
@@ -253,7 +347,7 @@ def test_runs_of_spaces_kept_as_added_tokens_stay_tokens(tmp_path: Path) -> None
 
 
 def test_lone_surrogates_do_not_stop_a_batch(encoder: Encoder) -> None:
-    assert encoder.decode(encoder.encode_batch(["ok", "a\ud800b"])[1]) == "a?b"
+    assert encoder.decode(encoder.encode_batch(["ok", "a\ud800b"])[1]) == "a\ufffdb"
 
 
 def test_a_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def model_of(kind: str, *, layers: int = 3) -> tuple[Any, Model]:
 
 
 def test_the_numbers_taken_over_are_those_of_the_code_that_loads_torch() -> None:
-    assert (memory.BLOCK, memory.LONGEST_FP32) == (attention.BLOCK, attention.LONGEST_FP32)
+    assert memory.BLOCK == attention.BLOCK
     assert memory.CHUNK == _head.CHUNK
 
 
@@ -214,7 +214,10 @@ def test_a_probe_makes_what_it_needs_and_asks_for_the_rest(tmp_path: Path) -> No
     assert made["pack"].json("summary.json")["max_length"] == 64
     found = probe.probe(Train.Settings(threads=1, precision="fp32"), made, tmp_path / "probe", steps=2)
     assert found.steps == 2
-    stages |= {"base": Base(Base.Settings(base="scratch")), "tokenizer": Tokenizer(Tokenizer.Settings(reuse=None, train="bpe"))}
+    stages |= {
+        "base": Base(Base.Settings(base="scratch")),
+        "tokenizer": Tokenizer(Tokenizer.Settings(reuse=None, train="bpe")),
+    }
     with pytest.raises(BurilError, match="run --until tokenizer") as raised:
         probe.probe_inputs(stages, {}, tmp_path / "scratch")
     assert raised.value.code == "T142"

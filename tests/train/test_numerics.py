@@ -83,13 +83,14 @@ def test_embeddings_heads_norms_and_biases_are_no_matrices_for_muon(tmp_path: Pa
 
 
 def test_random_weights_get_their_own_recipe(tmp_path: Path) -> None:
-    scratch = stage(method="full", batch_size=None, learning_rate=None)._recipe("scratch")
+    random, known = ({"base": write_base(tmp_path / kind, kind=kind)} for kind in ("scratch", "folder"))
+    scratch = stage(method="full", batch_size=None, learning_rate=None)._recipe(random)
     assert (scratch.optimizer, scratch.schedule, scratch.batch_size, scratch.warmup) == ("muon", "wsd", 8, 0.02)
-    tuned = stage(method="full", batch_size=None, learning_rate=None)._recipe("folder")
+    tuned = stage(method="full", batch_size=None, learning_rate=None)._recipe(known)
     assert (tuned.optimizer, tuned.schedule, tuned.batch_size, tuned.warmup) == ("adamw", "cosine", 32, 0.1)
     assert (tuned.learning_rate, tuned.weight_decay, tuned.epochs, tuned.clip) == (5e-5, 0.01, 3, 1)
-    assert stage(method="full", optimizer="adamw", learning_rate=None)._recipe("scratch").learning_rate == 1e-3
-    assert stage(minutes=1.0)._recipe("folder").epochs is None
+    assert stage(method="full", optimizer="adamw", learning_rate=None)._recipe(random).learning_rate == 1e-3
+    assert stage(minutes=1.0)._recipe(known).epochs is None
 
 
 # --- stopping and going on

@@ -99,13 +99,12 @@ def _probe(chain: Chain, store: Store, steps: int) -> Probe:
 
 def _probed(found: Probe, chain: Chain) -> Iterator[str]:
     """What a probe measured, in lines."""
-    by_name = {stage.name: stage.settings for stage in chain.stages("train")}
-    tokens = by_name["pack"].max_length * by_name["train"].batch_size
-    yield _("measured over {steps} short steps: {speed:,.0f} tokens/s, {seconds} for a whole step of {tokens:,}").format(
+    text = _("measured over {steps} short steps: {speed:,.0f} tokens/s, {seconds} for a whole step of {tokens:,}")
+    yield text.format(
         steps=found.steps,
         speed=found.tokens_per_s,
-        seconds=common.duration(tokens / found.tokens_per_s),
-        tokens=tokens,
+        seconds=common.duration(found.step_tokens / found.tokens_per_s),
+        tokens=found.step_tokens,
     )
     yield _("memory at most {measured}, {expected} were expected").format(
         measured=common.size(found.ram_mb * 1e6), expected=common.size(found.expected_mb * 1e6)

@@ -495,6 +495,14 @@ MESSAGES: dict[str, Message] = {
     "T017": Message(
         N_("this model has no chat template"), N_("use plain completion, or a base that was tuned for chat")
     ),
+    "T018": Message(
+        N_("the vocabulary of `{name}` does not give {count} of {total} texts back: {before} becomes {after}"),
+        N_("choose a base whose tokenizer keeps text as it is, or train one: `tokenizer: {{train: bpe}}`"),
+    ),
+    "T019": Message(
+        N_("the vocabulary of the base `{name}` can't be extended: it is no byte-level BPE"),
+        N_("use `tokenizer: {{reuse: base}}`, or a base such as SmolLM2 or Qwen"),
+    ),
     # --- packing and training (T1xx)
     "T101": Message(
         N_("the tokenizer has no control tokens for filling in the middle (missing: {missing})"),

@@ -67,7 +67,7 @@ def load(
     weights_dir = inside(model_dir or base_dir, "model")
     encoder, fim = Encoder(tokenizer_dir), read_fim(tokenizer_dir)
     if model_dir is None:
-        _check_same_vocabulary(weights_dir, tokenizer_dir)
+        _check_same_vocabulary(weights_dir, tokenizer_dir, fim)
     place = choose_device(device)
     model = _weights(weights_dir, dtype="auto" if convert else choose_dtype(dtype, place))
     if model_dir is None:
@@ -122,8 +122,12 @@ def cpu_has_bf16() -> bool:
 def grow(model: PreTrainedModel, fim: Fim) -> None:
     """Give a model the embedding rows of the tokens that its tokenizer has and it had not.
 
-    A new row is the mean of the old rows, moved a little by its own id so that no two are alike; the same tokenizer
-    always gives the same rows. Where input and output embeddings are tied, they stay tied.
+    The row of a token that was learnt from text is the mean of its pieces' rows: the model begins by reading it as it
+    read them, and expecting it as it expected them. That of a control token is the mean of the old rows, moved a little
+    by its own id so that no two are alike. The same tokenizer always gives the same rows. Where input and output
+    embeddings are tied, they stay tied.
+
+    Source: Gee et al. 2022, Fast Vocabulary Transfer for Language Model Compression (the mean of the pieces).
     """
     old = model.get_input_embeddings().weight.shape[0]
     if fim["vocab_size"] > old:
@@ -135,8 +139,10 @@ def grow(model: PreTrainedModel, fim: Fim) -> None:
     head = model.get_output_embeddings()
     if head is not None and head.weight.data_ptr() != tables[0].weight.data_ptr():
         tables.append(head)
+    pieces = {int(token): ids for token, ids in fim.get("pieces", {}).items()}
     for table in tables:
-        _fill(table.weight, new, known=min(old, new[0]))
+        _fill(table.weight, [token for token in new if token not in pieces], known=min(old, new[0]))
+        _fill_from_pieces(table.weight, pieces)
 
 
 def _fill(weight_VD: torch.Tensor, new: list[int], *, known: int) -> None:
@@ -150,6 +156,14 @@ def _fill(weight_VD: torch.Tensor, new: list[int], *, known: int) -> None:
             noise_D = np.random.default_rng([row]).standard_normal(weight_VD.shape[1], dtype=np.float32)
             moved_D = mean_D + NEW_ROW_SPREAD * spread_D * torch.from_numpy(noise_D).to(mean_D.device)
             weight_VD[row] = moved_D.to(weight_VD.dtype)
+
+
+def _fill_from_pieces(weight_VD: torch.Tensor, pieces: dict[int, list[int]]) -> None:
+    import torch
+
+    with torch.no_grad():
+        for row, ids in pieces.items():
+            weight_VD[row] = weight_VD[ids].float().mean(dim=0).to(weight_VD.dtype)
 
 
 def _weights(folder: Path, *, dtype: torch.dtype | str) -> PreTrainedModel:
@@ -195,12 +209,22 @@ def _first_line(problem: BaseException) -> str:
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
 
 
-def _check_same_vocabulary(weights_dir: Path, tokenizer_dir: Path) -> None:
-    """A pretrained base knows its own ids only: a tokenizer that numbers tokens otherwise would feed it noise."""
+def _check_same_vocabulary(weights_dir: Path, tokenizer_dir: Path, fim: Fim) -> None:
+    """A pretrained base knows its own ids only: a tokenizer that numbers tokens otherwise would feed it noise.
+
+    An extended vocabulary has more, all of them after the base's own, and `fim.json` says which.
+    """
     own = weights_dir / "tokenizer.json"
-    if own.is_file() and _vocabulary(own) != _vocabulary(tokenizer_dir / "tokenizer.json"):
+    if not own.is_file():
+        return
+    base, found = _vocabulary(own), _vocabulary(tokenizer_dir / "tokenizer.json")
+    known, added = set(base.values()), set(fim["added"])
+    if not base.items() <= found.items() or not set(found.values()) <= known | added:
         raise BurilError("T013", tokenizer=tokenizer_dir, base=weights_dir)
 
 
-def _vocabulary(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
+def _vocabulary(path: Path) -> dict[str, int]:
+    """Token → id, added tokens included."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    added = {token["content"]: token["id"] for token in raw.get("added_tokens") or []}
+    return {**raw["model"]["vocab"], **added}

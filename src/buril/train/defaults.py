@@ -1,4 +1,4 @@
-"""What the settings of a training mean that are left open: it depends on whether the weights are pretrained or random."""
+"""What settings of a training mean that are left open: it depends on whether the weights are pretrained or random."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from buril.train.memory import (
 START_S = 15.0
 """Imports, loading and writing."""
 EFFICIENCY = 0.55
-"""Share of the speed of large matrices that a whole step reaches on a CPU, as measured with `benchmarks/estimate.py`."""
+"""Share of the speed of large matrices that a whole step reaches on a CPU, measured with `benchmarks/estimate.py`."""
 BF16_GAIN = 2.4
 """How much faster than fp32 a CPU with bf16 instructions multiplies (measured: AMD Zen 4)."""
 GPU_OPERATIONS_PER_S = 50e12
@@ -107,7 +107,7 @@ def work_of(settings: Any, inputs: Mapping[str, Artifact]) -> float:
     evaluated = min(settings.eval_tokens, summary.get("valid", {}).get("tokens", settings.eval_tokens))
     evaluations = 1 + -(-steps // every)
     total = tokens * operations(model, method, load) + evaluations * evaluated * forward_operations(model, load)
-    return total / PER_OPERATION
+    return float(total / PER_OPERATION)
 
 
 def run_length(settings: Any, summary: Mapping[str, Any]) -> tuple[float, int]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 FP32, BF16 = 4, 2
-BLOCK, LONGEST_FP32 = 128, 1024
-"""Of `attention.py`, which loads torch: a test holds them equal."""
+BLOCK = 128
+"""Of `attention.py`, which loads torch: a test holds it equal."""
 CHUNK = 512
 """Of `objectives/_head.py`."""
 NF4_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8
@@ -106,6 +106,7 @@ class Method:
         whole: every weight is trained; else adapters of `rank` beside the layers named in `targets` (None: all).
         four_bit: bytes of a frozen linear weight where they are quantised, else None.
         dropout: whether the adapters' inputs are dropped: a mask and a copy are then kept.
+        quick: whether adapted layers run as one operation, which widens 16-bit weights at each use.
     """
 
     whole: bool
@@ -113,6 +114,7 @@ class Method:
     targets: tuple[str, ...] | None = None
     dropout: bool = True
     four_bit: float | None = None
+    quick: bool = True
 
     @classmethod
     def of(cls, plugin: Any) -> Method:
@@ -125,6 +127,7 @@ class Method:
             targets=None if targets is None or isinstance(targets, str) else tuple(targets),
             dropout=bool(getattr(told, "dropout", 0.1)),
             four_bit=(NF4_BYTES if told.double else NF4_SIMPLE_BYTES) if hasattr(plugin, "convert") else None,
+            quick=not plugin.trains_weights and not getattr(told, "dora", False),
         )
 
     def adapted(self, model: Model) -> dict[str, tuple[int, int]]:
@@ -187,7 +190,11 @@ def memory(model: Model, method: Method, load: Load) -> Memory:
     )  # AdamW's two moments, a gradient; an adapter itself
     libraries = CUDA_CONTEXT if load.gpu else LIBRARIES
     slack = lost(load) * (kept + head)
-    loading = libraries + weights + model.parameters * model.file_bytes * (0 if load.gpu else 1)
+    loading = (
+        libraries
+        + max(weights, load.unit * model.parameters * (method.four_bit is None))
+        + model.parameters * model.file_bytes * (0 if load.gpu else 1)
+    )
     return Memory(libraries, weights, moving, kept, head, work, slack, loading)
 
 
@@ -204,7 +211,8 @@ def _weights(model: Model, method: Method, load: Load) -> float:
     if method.whole:
         return float(FP32 * model.parameters)
     if method.four_bit is None:
-        return float(load.unit * model.parameters)
+        short = sum(inputs * outputs for inputs, outputs in method.adapted(model).values()) if method.quick else 0
+        return float(load.unit * model.parameters - max(0, load.unit - model.file_bytes) * short * model.layers)
     return method.four_bit * model.linear + load.unit * (model.parameters - model.linear)
 
 
@@ -222,7 +230,10 @@ def layer_activations(model: Model, method: Method, load: Load) -> float:
     queries, keys = model.heads * model.head, model.kv_heads * model.head
     if not load.gpu and not _in_blocks(load):
         keys = queries  # torch's own attention gives every query head keys and values of its own
-    plain = 2 * queries + 2 * keys + 4 * model.inner  # q, k, v and the attended; gate, its SiLU, up, their product
+    remade = method.quick and "down_proj" in method.adapted(model)  # then gate and up alone are kept
+    plain = (
+        2 * queries + 2 * keys + (2 if remade else 4) * model.inner
+    )  # q, k, v and the attended; gate, its SiLU, up, their product
     norms = 2 * FP32 * (model.width + 1)  # what each norm was given, in fp32, and its scale
     if method.whole:
         norms += 4 * FP32 * model.width + (
@@ -256,7 +267,7 @@ def _attention(model: Model, load: Load) -> float:
 
 def _in_blocks(load: Load) -> bool:
     """Whether attention runs in blocks whose weights are kept."""
-    return not load.gpu and (load.bf16 or load.document <= LONGEST_FP32)
+    return not load.gpu and load.bf16
 
 
 def _blocks(length: int) -> int:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,7 @@ from buril.core.estimate import Past
 from buril.core.events import EventLog
 from buril.core.machine import joules
 from buril.core.stage import Output, Stage
+from buril.train.defaults import settled
 from buril.train.expect import PER_OPERATION, expected_memory, shape
 from buril.train.memory import operations
 
@@ -44,6 +46,7 @@ class Probe:
     """What was measured. `work` is in the units of the stage; `expected_mb` is what was computed before.
 
     `watts` are those of the processors, 0 where the system does not tell (RAPL is for root alone on most).
+    `step_tokens` are those of a whole step of the training that was asked for.
     """
 
     steps: int
@@ -55,6 +58,7 @@ class Probe:
     expected_mb: float
     work: float
     watts: float
+    step_tokens: int
 
     def past(self) -> Past:
         """As an estimate remembers it."""
@@ -107,7 +111,9 @@ def probe(
             raise BurilError("T141", mb=round(expected_memory(settings, inputs)[0].total / 1e6)) from problem
     model, method, load = shape(settings, inputs)
     work = found["tokens"] * operations(model, method, load) / PER_OPERATION
-    return Probe(**found, expected_mb=expected_memory(short, inputs)[0].total / 1e6, work=work)
+    expected_mb = expected_memory(short, inputs)[0].total / 1e6
+    whole = length * settled(settings, inputs).batch_size
+    return Probe(**found, expected_mb=expected_mb, work=work, step_tokens=whole)
 
 
 def probe_inputs(stages: Mapping[str, Stage], found: Mapping[str, Artifact], folder: Path) -> dict[str, Artifact]:
@@ -119,8 +125,8 @@ def probe_inputs(stages: Mapping[str, Stage], found: Mapping[str, Artifact], fol
         folder: where the rest is made: the base by its stage, its own tokenizer, a pack of random tokens.
 
     Raises:
-        BurilError: T142 when the tokenizer must be learnt from the user's code first; those of the stage `base` when the
-            weights can't be had.
+        BurilError: T142 when the tokenizer must be learnt from the user's code first; those of the stage `base` when
+            the weights can't be had.
     """
     inputs: dict[str, Artifact] = {name: found[name] for name in ("base", "tokenizer", "pack") if name in found}
     if "tokenizer" not in inputs and "base" not in stages["tokenizer"].needs():
@@ -159,10 +165,8 @@ def measure(settings: Any, folders: Mapping[str, str], folder: str, limit_s: flo
     out = _Bounded(Path(folder) / "out", EventLog(Path(folder) / "events.jsonl"), "train")
     out.until = time.monotonic() + limit_s
     energy, began = joules(), time.monotonic()
-    try:
+    with suppress(_Enough):
         Train(settings).run(inputs, out)
-    except _Enough:
-        pass
     spent, seconds = joules() - energy, time.monotonic() - began
     lines = [json.loads(line) for line in out.path("logs/speed.jsonl").read_text(encoding="utf-8").splitlines()]
     timed = lines[1:] or lines

@@ -61,8 +61,8 @@ class Train(Stage):
         """What moves the weights: `adamw`, or `muon` for the matrices inside the layers with `adamw` for the rest.
         `auto` is `muon` from scratch, where it learns more in the same time, and `adamw` for a pretrained base."""
         learning_rate: float | None = Field(None, gt=0)
-        """Peak learning rate; None means the method's own: 2e-4 for lora and qlora, 5e-5 for full, and from scratch 5e-3 with
-        `muon`, 1e-3 with `adamw`."""
+        """Peak learning rate; None means the method's own: 2e-4 for lora and qlora, 5e-5 for full, and from scratch
+        5e-3 with `muon`, 1e-3 with `adamw`."""
         schedule: Schedule | Literal["auto"] = "auto"
         """How the rate goes after the warm-up: it falls all the way with `cosine` or `linear`, in the last 40 % with
         `wsd`, never with `constant`. `auto` is `cosine`, and `wsd` from scratch."""
@@ -143,7 +143,7 @@ class Train(Stage):
         Raises:
             BurilError: T103 sequences longer than the model reads, T104 an adapter on random weights, T105 numbers that
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
-                T108 tokens that the model has not, T13x what the objective refuses, T140 a model without layers to compute
+                T108 tokens that the model has not, T13x what the objective refuses, T140 layers that can't be computed
                 twice, T15x a tracker that can't be used, P002 a missing package.
         """
         name = self.settings.method.name
@@ -212,7 +212,10 @@ class Train(Stage):
         method = plugin("method", told.method.name)
         scratch = inputs["base"].json("base.json")["kind"] == "scratch"
         rate = told.learning_rate or (SCRATCH_RATES[told.optimizer] if scratch else method.learning_rate)
-        found = {"learning_rate": rate, "fp16": resolve_precision(told.precision, told.device) == "fp16"}
+        found: dict[str, Any] = {
+            "learning_rate": rate,
+            "fp16": resolve_precision(told.precision, told.device) == "fp16",
+        }
         plain = {item.name: getattr(told, item.name) for item in fields(Recipe) if item.name not in found}
         return Recipe(**plain, **found)
 
@@ -220,8 +223,8 @@ class Train(Stage):
         from buril.generators._load import load
         from buril.train.batch import PackedFile
         from buril.train.loop import Task
-        from buril.train.objectives._objective import Scene, open_objective
         from buril.train.numerics import use_fp16
+        from buril.train.objectives._objective import Scene, open_objective
 
         method = self.settings.method.make()
         kind = inputs["base"].json("base.json")["kind"]

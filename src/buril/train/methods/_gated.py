@@ -73,7 +73,8 @@ def quicken_gated(model: torch.nn.Module, dropout: Dropout) -> int:
     """Let the gated feed-forwards whose last layer has a plain adapter run so; returns how many there are."""
     found = [module for module in model.modules() if _is_gated(module)]
     for module in found:
-        module.forward = partial(_forward, module, reader(module.down_proj.base_layer), dropout)  # type: ignore[union-attr, arg-type]  # checked
+        down: Any = module.down_proj
+        module.forward = partial(_forward, module, reader(down.base_layer), dropout)
     return len(found)
 
 

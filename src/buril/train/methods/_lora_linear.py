@@ -97,7 +97,8 @@ def quicken(model: torch.nn.Module, dropout: Dropout) -> int:
 
 def is_quickened(layer: Any) -> bool:
     """Whether `quicken` takes a layer."""
-    return type(layer).__name__ in QUICKENED and ADAPTER in layer.lora_A and ADAPTER not in layer.lora_variant
+    adapted = ADAPTER in getattr(layer, "lora_A", ())
+    return type(layer).__name__ in QUICKENED and adapted and ADAPTER not in layer.lora_variant
 
 
 def shrink(base: Any) -> None:

@@ -28,10 +28,11 @@ def recompute(model: Any, num_layers: int, contexts: Contexts) -> int:
     Raises:
         BurilError: T140 when the model has no list of layers.
     """
-    found = [child for child in model.get_decoder().children() if isinstance(child, torch.nn.ModuleList)]
+    lists = (child for child in model.get_decoder().children() if isinstance(child, torch.nn.ModuleList))
+    found: list[list[torch.nn.Module]] = [list(child) for child in lists]
     if not found:
         raise BurilError("T140", model=type(model).__name__)
-    layers = list(max(found, key=len))[:num_layers]
+    layers = max(found, key=len)[:num_layers]
     for layer in layers:
         layer.forward = partial(_run, layer.forward, contexts)
     return len(layers)

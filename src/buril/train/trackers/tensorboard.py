@@ -38,7 +38,7 @@ class Tensorboard:
 
     def open(self, run: Tracked) -> None:
         """Begin a file beside those of earlier attempts."""
-        from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]  # it has no stubs
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder = run.folder / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,8 +51,8 @@ class Tensorboard:
 
     def record(self, points: Sequence[Point]) -> None:
         """Write a scalar for each value; after an interruption, steps that were lost with it are first withdrawn."""
-        from tensorboard.compat.proto.event_pb2 import SessionLog  # type: ignore[import-untyped]  # it has no stubs
-        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]  # it has no stubs
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
 
         for point in points:
             if self._going_on and point.step:
