@@ -40,7 +40,7 @@ install-dev: $(VENV)/.dev  ## the environment a developer needs
 system:
 	@scripts/system-packages git chromium fonts-dejavu-core
 
-demo: $(VENV)/.train  ## install, fine-tune a real model on installed Python packages, report (about four minutes)
+demo: $(VENV)/.train  ## install, fine-tune a real model on installed Python packages, report (four to nine minutes)
 	@mkdir -p $(DEMO)
 	@echo "buril init --packages"
 	@cd $(DEMO) && '$(CURDIR)/$(BIN)/buril' init --packages --force

@@ -45,7 +45,7 @@ from buril.tokens.tokenizer import Tokenizer
 from buril.train.base import Base
 from buril.train.batch import Packed, PackedFile, step_sequences
 from buril.train.loop import Loop
-from buril.train.machine import resolve_precision
+from buril.train.machine import prepare_torch, resolve_precision
 from buril.train.stage import Train
 
 SIZES = {"small": (1024, 2, 2, 2), "full": (2048, 2, 2, 2)}
@@ -88,7 +88,8 @@ def read_inputs(folder: Path) -> dict[str, Artifact]:
 
 
 def ours(made: dict[str, Artifact], folder: Path, batch_size: int) -> Iterator[Callable[[], None]]:
-    """Our steps, one after the other."""
+    """Our steps, one after the other, on a process made ready as the stage does."""
+    prepare_torch(0)
     stage = Train(Train.Settings(batch_size=batch_size, device="cpu", eval_tokens=1, micro_batch_tokens=1))
     out = Output(folder / "train", EventLog(folder / "events.jsonl"), "train")
     loop = Loop(stage._task(made), stage._recipe(made), out=out, machine={})
