@@ -1,6 +1,6 @@
 """Memory of a training: what the plan computes from `config.json` against the measured peak of a process of its own.
 
-    python benchmarks/estimate.py MODEL_FOLDER... [--methods lora,qlora,full] [--length 1024] [--twice N]
+    python benchmarks/estimate.py [--size small|full] [--model BASE]... [--methods LIST] [--length TOKENS] [--twice N]
 
 Each pair of model and method trains a few short steps of two micro-batches (the probe of `buril plan --probe`) on
 random tokens in full-length documents, in fp32 or in what the processor multiplies natively. The last line is a JSON
@@ -23,15 +23,17 @@ from buril.train.probe import Probe, probe, probe_inputs
 from buril.train.stage import Train
 
 TARGET = 0.2
+SIZES = {"small": ("lora,qlora", 256), "full": ("lora,qlora,full", 1024)}
+"""Methods and tokens of a sequence."""
 
 
-def measured(base: Path, method: str, length: int, twice: int) -> tuple[Probe, dict[str, float]]:
+def measured(base: str, method: str, length: int, twice: int) -> tuple[Probe, dict[str, float]]:
     """A probe of one training, and the parts that were computed for it."""
     from buril.tokens.pack import Pack
     from buril.tokens.tokenizer import Tokenizer
 
     stages = {
-        "base": Base(Base.Settings(base=str(base))),
+        "base": Base(Base.Settings(base=base)),
         "tokenizer": Tokenizer(Tokenizer.Settings(reuse="base")),
         "pack": Pack(Pack.Settings(max_length=length)),
     }
@@ -45,23 +47,26 @@ def measured(base: Path, method: str, length: int, twice: int) -> tuple[Probe, d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--methods", default="lora,qlora,full")
-    parser.add_argument("--length", type=int, default=1024)
+    parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--model", action="append", default=[], help="what `train.base` may be")
+    parser.add_argument("--methods")
+    parser.add_argument("--length", type=int)
     parser.add_argument("--twice", type=int, default=0, help="layers computed twice (checkpoint_layers)")
     told = parser.parse_args()
     from all import machine
 
+    methods, length = told.methods or SIZES[told.size][0], told.length or SIZES[told.size][1]
     rows = []
-    for base in told.models:
-        for method in told.methods.split(","):
-            found, parts = measured(base, method, told.length, told.twice)
+    for base in told.model or ["smollm2-135m"]:
+        name = Path(base).name
+        for method in methods.split(","):
+            found, parts = measured(base, method, length, told.twice)
             ratio = found.expected_mb / found.ram_mb
-            print(f"{base.name:32} {method:6} {told.length} tokens  computed {found.expected_mb:7.0f} MB  "
+            print(f"{name:32} {method:6} {length} tokens  computed {found.expected_mb:7.0f} MB  "
                   f"measured {found.ram_mb:7.0f} MB  ratio {ratio:.2f}  {found.tokens_per_s:.0f} tokens/s  {parts}",
                   flush=True)  # fmt: skip
             rows.append({
-                "name": f"estimate/{base.name}/{method}/{told.length}", "ours": round(found.expected_mb),
+                "name": f"estimate: {name}, {method}, {length} tokens", "ours": round(found.expected_mb),
                 "peer": round(found.ram_mb), "peer_name": "measured peak of the process", "unit": "MB",
                 "ratio": round(ratio, 3), "target": TARGET, "met": abs(ratio - 1) <= TARGET, "machine": machine(),
             })  # fmt: skip

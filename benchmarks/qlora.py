@@ -1,6 +1,6 @@
 """4-bit weights: their memory against bf16, and what the quantisation costs in loss on real code.
 
-    python benchmarks/qlora.py MODEL_FOLDER...
+    python benchmarks/qlora.py [--size small|full] [--model BASE]...     (both sizes are the same)
 
 Weights are counted as they lie in memory, scales included: those of the quantised linear layers, and those of the whole
 model, whose embedding stays in bf16. The loss is the mean of the same tokens of the standard library's files, in fp32,
@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,24 @@ def loss(model: Any, tokenizer: Any) -> float:
     return total / number
 
 
-def rows(folder: Path) -> list[dict[str, Any]]:
+def folder_of(base: str, place: Path) -> Path:
+    """The folder of a base model, as the stage `base` writes it."""
+    from buril.core.events import EventLog
+    from buril.core.stage import Output
+    from buril.train.base import Base
+
+    out = Output(place / "base", EventLog(place / "events.jsonl"), "base")
+    Base(Base.Settings(base=base)).run({}, out)
+    return out.folder / "model"
+
+
+def rows(base: str) -> list[dict[str, Any]]:
+    """The two rows of a model, and its loss."""
+    with tempfile.TemporaryDirectory() as place:
+        return rows_of(Path(base).name, folder_of(base, Path(place)))
+
+
+def rows_of(title: str, folder: Path) -> list[dict[str, Any]]:
     from all import machine
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -52,7 +70,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     known = {id(weight) for weight in linear}
     rest = sum(weight.numel() for weight in model.parameters() if id(weight) not in known)
     weights, size = sum(map(num_weights, linear)), sum(map(num_bytes, linear))
-    print(f"{folder.name}: loss {before:.4f} → {after:.4f} nats; {8 * size / weights:.3f} bits a linear weight")
+    print(f"{title}: loss {before:.4f} → {after:.4f} nats; {8 * size / weights:.3f} bits a linear weight")
     found = []
     for name, plain, small in (
         ("linear layers", 2 * weights, size), ("whole model", 2 * (weights + rest), size + 2 * rest),
@@ -60,7 +78,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
         saved = 1 - small / plain
         print(f"  {name}: {plain / 1e6:.1f} MB in bf16, {small / 1e6:.1f} MB in NF4: −{saved:.1%}")
         found.append({
-            "name": f"qlora/{folder.name}/{name}", "ours": round(small / 1e6, 1), "peer": round(plain / 1e6, 1),
+            "name": f"qlora: {title}, {name}", "ours": round(small / 1e6, 1), "peer": round(plain / 1e6, 1),
             "peer_name": "bf16", "unit": "MB", "ratio": round(saved, 3), "target": TARGET, "met": saved >= TARGET,
             "loss_before": round(before, 4), "loss_after": round(after, 4), "machine": machine(),
         })  # fmt: skip
@@ -69,8 +87,9 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="+", type=Path)
-    print(json.dumps([row for folder in parser.parse_args().models for row in rows(folder)]))
+    parser.add_argument("--size", choices=("small", "full"), default="small")
+    parser.add_argument("--model", action="append", default=[], help="what `train.base` may be")
+    print(json.dumps([row for base in parser.parse_args().model or ["smollm2-135m"] for row in rows(base)]))
 
 
 if __name__ == "__main__":

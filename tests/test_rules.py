@@ -23,6 +23,7 @@ LONG_FUNCTIONS: set[str] = set()
 MANY_PARAMETERS: set[str] = {
     "generators/_load.py:load",  # what a model is made of, each by name
     "train/attention.py:attend",  # the signature is transformers'
+    "train/methods/_gated.py:forward",
     "train/methods/_lora_linear.py:forward",  # autograd functions take tensors one by one
     "train/objectives/_head.py:forward",
 }

@@ -324,7 +324,6 @@ def test_an_interrupted_budget_goes_on_with_what_is_left(
 def test_a_budget_bounds_what_a_plan_expects(inputs: dict[str, Artifact]) -> None:
     plain, budget = Train(Train.Settings(epochs=1000)), Train(Train.Settings(minutes=2))
     assert budget.estimate(inputs, []).seconds == pytest.approx(15 + 120)
-    assert budget.work(inputs) == pytest.approx(120 / 2.2e-11)
-    assert plain.work(inputs) > 0
+    assert plain.estimate(inputs, []).seconds > 15 and plain.work(inputs) > budget.work(inputs) > 0
     short = Train(Train.Settings(minutes=2, max_steps=1, batch_size=4))
     assert short.estimate(inputs, []).seconds < 20

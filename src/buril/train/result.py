@@ -35,7 +35,9 @@ def digest_so_far(folder: Path) -> str:
 
 def count(trainable: Any) -> dict[str, Any]:
     """Parameters in all (tied ones once), those that are trained, and their share."""
-    known = {id(parameter): parameter.numel() for parameter in trainable.base.parameters()}
+    from buril.train.methods._quantised import num_weights
+
+    known = {id(parameter): num_weights(parameter) for parameter in trainable.base.parameters()}
     known |= {id(parameter): parameter.numel() for parameter in trainable.parameters.values()}
     trained = sum(parameter.numel() for parameter in trainable.parameters.values())
     total = sum(known.values())
