@@ -54,8 +54,8 @@ def strike(target: str, struck: list[int], stage: str = "prepare") -> None:
     """Kill the first worker seen in a task of `stage`; or the raylet with that process id, while a worker of it is."""
     while not struck:
         for pid in tasks(stage):
-            if target == "worker" or parent(pid) == int(target):
-                victim = pid if target == "worker" else int(target)
+            if target.startswith("worker") or parent(pid) == int(target):
+                victim = pid if target.startswith("worker") else int(target)
                 os.kill(victim, signal.SIGKILL)
                 struck.append(victim)
                 return

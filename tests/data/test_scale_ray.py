@@ -100,8 +100,12 @@ def collected_in(folder: Path, name: str) -> Path:
 
 
 def drive(*words: str) -> dict[str, Any]:
-    process = started(*words, stderr=subprocess.PIPE)
-    out, err = process.communicate(timeout=120)
+    """Run a driver to its end; once more where Ray itself broke down, as its 2.60 does now and then on a busy machine."""
+    for _attempt in range(2):
+        process = started(*words, stderr=subprocess.PIPE)
+        out, err = process.communicate(timeout=120)
+        if "You have likely discovered a bug in Ray" not in err:
+            break
     assert process.returncode == 0, err
     found: dict[str, Any] = json.loads(out)  # nothing else may be on stdout
     return found
@@ -120,12 +124,16 @@ def test_a_cluster_that_does_not_fit_is_refused(cluster: dict[str, Any], tmp_pat
 
 
 def test_a_killed_worker_costs_one_try(cluster: dict[str, Any], folder: Path, expected: dict[str, str]) -> None:
-    store = collected_in(folder, "worker")
-    told = drive("drive", str(folder), cluster["address"], "worker")
+    for attempt in range(3):  # a worker that was struck just after it had answered proves nothing
+        store = collected_in(folder, f"worker{attempt}")
+        told = drive("drive", str(folder), cluster["address"], f"worker{attempt}")
+        assert told["digests"] == expected
+        events = read_events(next((store / "runs").glob("*/events.jsonl")))
+        if any(event["kind"] == "warning" and "worker died" in event["text"] for event in events):
+            break
+    else:
+        raise AssertionError("no try was told of")
     assert len(told["struck"]) == 1
-    assert told["digests"] == expected
-    events = read_events(next((store / "runs").glob("*/events.jsonl")))
-    assert any(event["kind"] == "warning" and "worker died" in event["text"] for event in events)
 
 
 def test_a_killed_driver_leaves_no_task_and_resumes(
