@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import platform
@@ -81,7 +82,7 @@ class Installed:
         if name == STDLIB and self._stdlib:
             paths = _stdlib_paths(repository.root)
         else:
-            paths = sorted({str(path) for path in self._found[name].files or ()})
+            paths = sorted(set(_recorded(self._found[name])))
             if not paths:
                 yield Dropped("", 0, "no_record", "the package does not say which files it installed")
         lister, licenses = Lister(repository.root), licenses_of(repository, paths)
@@ -153,11 +154,21 @@ def _field(found: metadata.Distribution, name: str) -> str:
     return found.metadata[name] or "" if name in found.metadata else ""
 
 
+def _recorded(found: metadata.Distribution) -> list[str]:
+    """The paths that a distribution recorded, also those that are gone: newer `importlib_metadata`, which some package
+    may have put in the place of the standard one, leaves them out of `files`.
+    """
+    record = found.read_text("RECORD")
+    if record is None:
+        return [str(path) for path in found.files or ()]
+    return [str(PurePosixPath(row[0])) for row in csv.reader(record.splitlines()) if row]
+
+
 def _texts(found: metadata.Distribution) -> list[Path]:
     """The licence texts of a distribution itself: those at the top of its metadata folder, not of what it bundles."""
     texts = []
-    for path in found.files or ():
-        parts = PurePosixPath(str(path)).parts
+    for path in _recorded(found):
+        parts = PurePosixPath(path).parts
         inner = [part for part in parts[1:-1] if part not in ("licenses", "license_files")]
         if (
             len(parts) > 1
