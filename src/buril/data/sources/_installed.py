@@ -155,8 +155,9 @@ def _field(found: metadata.Distribution, name: str) -> str:
 
 
 def _recorded(found: metadata.Distribution) -> list[str]:
-    """The paths that a distribution recorded, also those that are gone: newer `importlib_metadata`, which some package
-    may have put in the place of the standard one, leaves them out of `files`.
+    """The paths that a distribution recorded, also those that are gone.
+
+    The package `importlib_metadata`, which others may have put in the place of the standard one, leaves them out.
     """
     record = found.read_text("RECORD")
     if record is None:
