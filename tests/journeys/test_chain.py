@@ -218,7 +218,7 @@ def test_ctrl_c_says_how_to_go_on(done: Path, tmp_path: Path) -> None:
     _out, err = process.communicate(timeout=60)
     if process.returncode == 0:
         pytest.skip("the machine was too fast: the run was over before the signal")
-    assert process.returncode in (130, -signal.SIGINT), err  # a shell says 130 for both
+    assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "buril run" in err
     assert buril("run", "--no-report", cwd=tmp_path).code == 0
