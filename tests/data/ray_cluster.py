@@ -51,12 +51,21 @@ def drive(folder: Path, address: str, target: str) -> dict[str, Any]:
 
 
 def strike(target: str, struck: list[int], stage: str = "prepare") -> None:
-    """Kill the first worker seen in a task of `stage`; or the raylet with that process id, while a worker of it is."""
+    """Kill the first worker seen in a task of `stage`; or the raylet with that process id, while a worker of it is.
+
+    A worker is held first and looked at again: on a busy machine it may have answered meanwhile.
+    """
     while not struck:
         for pid in tasks(stage):
-            if target.startswith("worker") or parent(pid) == int(target):
-                victim = pid if target.startswith("worker") else int(target)
+            if target == "worker" or parent(pid) == int(target):
+                os.kill(pid, signal.SIGSTOP)
+                if pid not in tasks(stage):
+                    os.kill(pid, signal.SIGCONT)
+                    continue
+                victim = pid if target == "worker" else int(target)
                 os.kill(victim, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)  # the worker of a raylet ends by itself
                 struck.append(victim)
                 return
         time.sleep(0.005)
