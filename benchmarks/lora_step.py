@@ -32,13 +32,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait by spin
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
+from _stages import after_split
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from buril.code.codefile import CodeFile, write_rows
+from buril.code.codefile import CodeFile
 from buril.core.artifact import Artifact
 from buril.core.events import EventLog
-from buril.core.stage import Output, Stage
+from buril.core.stage import Output
 from buril.generators._load import load
 from buril.tokens.pack import Pack
 from buril.tokens.tokenizer import Tokenizer
@@ -61,23 +60,14 @@ TOKENS_TARGET, MEMORY_TARGET = 2.0, 0.6
 
 def make_inputs(folder: Path, base: str, max_length: int) -> None:
     """The artifacts that training reads, made by the stages themselves."""
-    from tests.conftest import as_artifact
-
     files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     rows = [CodeFile("cpython", path.name, path.read_text("utf-8", "replace"), language="python") for path in files]
-    write_rows(folder / "split/train/00000.parquet", rows[:60])
-    write_rows(folder / "split/valid/00000.parquet", rows[60:62])
-    made = {"split": as_artifact(folder / "split", "split")}
-
-    def make(stage: Stage) -> None:
-        out = Output(folder / stage.name, EventLog(folder / "events.jsonl"), stage.name)
-        stage.run(made, out)
-        out.finish()
-        made[stage.name] = as_artifact(out.folder, stage.name)
-
-    make(Base(Base.Settings(base=base)))
-    make(Tokenizer(Tokenizer.Settings(fim=False)))
-    make(Pack(Pack.Settings(max_length=max_length, fim_rate=0, workers=1)))
+    stages = (
+        Base(Base.Settings(base=base)),
+        Tokenizer(Tokenizer.Settings(fim=False)),
+        Pack(Pack.Settings(max_length=max_length, fim_rate=0, workers=1)),
+    )
+    after_split(folder, stages, train=rows[:60], valid=rows[60:62])
 
 
 def read_inputs(folder: Path) -> dict[str, Artifact]:

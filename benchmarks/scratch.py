@@ -19,7 +19,6 @@ import ast
 import json
 import math
 import os
-import sys
 import sysconfig
 import tempfile
 import time
@@ -31,13 +30,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from _stages import after_split, run
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from buril.code.codefile import CodeFile, write_rows
+from buril.code.codefile import CodeFile
 from buril.core.artifact import Artifact
 from buril.core.events import EventLog
-from buril.core.stage import Output, Stage
+from buril.core.stage import Output
 from buril.generators._generator import Request
 from buril.generators._load import Loaded, load
 from buril.generators.transformers import Transformers
@@ -93,24 +91,19 @@ def parses(text: str) -> bool:
 
 def inputs(folder: Path, num_bytes: int, depth: int) -> dict[str, Artifact]:
     """The artifacts that training reads, made by the stages themselves."""
-    from tests.conftest import as_artifact
-
     train, valid = sources(num_bytes)
     print(f"{sum(file.bytes for file in train)} bytes to learn from, {sum(file.bytes for file in valid)} held out")
-    write_rows(folder / "split/train/00000.parquet", train)
-    write_rows(folder / "split/valid/00000.parquet", valid)
-    made = {"split": as_artifact(folder / "split", "split")}
+    stages = (
+        Tokenizer(Tokenizer.Settings(train="bpe", vocab=4096)),
+        base_of(depth),
+        Pack(Pack.Settings(max_length=MAX_LENGTH, fim_rate=0, workers=1)),
+    )
+    return after_split(folder, stages, train=train, valid=valid)
 
-    def make(stage: Stage) -> None:
-        out = Output(folder / stage.name, EventLog(folder / "events.jsonl"), stage.name)
-        stage.run(made, out)
-        out.finish()
-        made[stage.name] = as_artifact(out.folder, stage.name)
 
-    make(Tokenizer(Tokenizer.Settings(train="bpe", vocab=4096)))
-    make(Base(Base.Settings(base="scratch", depth=depth, max_length=MAX_LENGTH)))
-    make(Pack(Pack.Settings(max_length=MAX_LENGTH, fim_rate=0, workers=1)))
-    return made
+def base_of(depth: int) -> Base:
+    """Random weights of that many layers."""
+    return Base(Base.Settings(base="scratch", depth=depth, max_length=MAX_LENGTH))
 
 
 def ours(made: dict[str, Artifact], folder: Path, minutes: float, threads: int, told: dict[str, Any]) -> Loaded:
@@ -264,10 +257,7 @@ def kept(folder: Path, num_bytes: int, depth: int) -> dict[str, Artifact]:
     if not (folder / "pack").is_dir():
         inputs(folder, num_bytes, depth)
     made = {name: as_artifact(folder / name, name) for name in ("tokenizer", "pack")}
-    out = Output(folder / f"base{depth}", EventLog(folder / "events.jsonl"), "base")
-    Base(Base.Settings(base="scratch", depth=depth, max_length=MAX_LENGTH)).run(made, out)
-    out.finish()
-    return {**made, "base": as_artifact(out.folder, "base")}
+    return {**made, "base": run(base_of(depth), made, folder, f"base{depth}")}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import sysconfig
 import tempfile
 import time
@@ -24,14 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _stages import after_split, run
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from buril.code.codefile import CodeFile, write_rows
+from buril.code.codefile import CodeFile
 from buril.code.parse import parse
 from buril.core.artifact import Artifact
-from buril.core.events import EventLog
-from buril.core.stage import Output, Stage
 from buril.evaluate.interval import paired_bootstrap, wilson
 from buril.generators._generator import Request
 from buril.generators._load import load
@@ -79,43 +75,26 @@ def rows(part: str, limit: int) -> list[CodeFile]:
 
 def inputs(folder: Path, size: str) -> dict[str, Artifact]:
     """The artifacts that every training reads, made by the stages themselves."""
-    from tests.conftest import as_artifact
-
-    write_rows(folder / "split/train/00000.parquet", rows("train", TRAIN_BYTES[size]))
-    write_rows(folder / "split/valid/00000.parquet", rows("valid", 300_000))
-    made = {"split": as_artifact(folder / "split", "split")}
-    for stage in (
+    stages = (
         Tokenizer(Tokenizer.Settings(train="bpe", vocab=VOCAB)),
         Base(Base.Settings(base="scratch", depth=DEPTH, max_length=LENGTH)),
         Pack(Pack.Settings(max_length=LENGTH, fim_rate=0, structure=True, workers=1)),
-    ):
-        run(stage, made, folder)
-        made[stage.name] = as_artifact(folder / stage.name, stage.name)
-    return made
-
-
-def run(stage: Stage, made: dict[str, Artifact], folder: Path) -> Path:
-    """Run a stage into a folder named after it."""
-    out = Output(folder / stage.name, EventLog(folder / "events.jsonl"), stage.name)
-    stage.run(made, out)
-    out.finish()
-    return out.folder
+    )
+    return after_split(folder, stages, train=rows("train", TRAIN_BYTES[size]), valid=rows("valid", 300_000))
 
 
 def train(made: dict[str, Artifact], folder: Path, objective: Any, *, seed: int, steps: int) -> dict[str, Any]:
     """Train; gives back where the model is and what its training came to."""
-    from tests.conftest import as_artifact
-
     folder.mkdir(parents=True)
     base = run(Base(Base.Settings(base="scratch", depth=DEPTH, max_length=LENGTH, seed=seed)), made, folder)
-    given = {**made, "base": as_artifact(base, "base")}
+    given = {**made, "base": base}
     settings = Train.Settings(
         method="full", objective=objective, max_steps=steps, epochs=100, batch_size=BATCH, learning_rate=3e-3,
         patience=0, threads=1, device="cpu", precision="fp32", seed=seed, eval_tokens=30_000, eval_every=steps,
         checkpoint_every_s=1e9,
     )  # fmt: skip
     began = time.perf_counter()
-    out = run(Train(settings), given, folder)
+    out = run(Train(settings), given, folder).folder
     told = json.loads((out / "train.json").read_text())
     return {
         "folder": out,
