@@ -45,6 +45,7 @@ from buril.train.base import Base
 from buril.train.batch import Packed, PackedFile, step_sequences
 from buril.train.loop import Loop
 from buril.train.machine import prepare_torch, resolve_precision
+from buril.train.probe import peak_mb
 from buril.train.stage import Train
 
 SIZES = {"small": (1024, 2, 2, 2), "full": (2048, 2, 2, 2)}
@@ -191,13 +192,6 @@ def product_s(rows: int, inner: int, columns: int, *, dtype: torch.dtype) -> flo
         torch.mm(left, right.T)
         found.append(time.process_time() - began)
     return min(found) / torch.get_num_threads()
-
-
-def peak_mb() -> float:
-    """Largest resident size of this process so far."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def child(side: str, folder: Path, batch_size: int, steps: int) -> dict[str, Any]:

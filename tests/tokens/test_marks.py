@@ -13,8 +13,9 @@ from buril.chain import Chain
 from buril.code.codefile import CodeFile, write_rows
 from buril.core.artifact import Artifact
 from buril.generators._encoder import Encoder
+from buril.generators._quick import alphabet
 from buril.tokens import bpe
-from buril.tokens.marks import STRUCTURE, Marker, byte_letters, token_bytes
+from buril.tokens.marks import STRUCTURE, Marker, token_bytes
 from tests.conftest import as_artifact
 from tests.tokens.test_pack import rows, stage
 from tests.train.small import write_tokenizer
@@ -118,7 +119,7 @@ def test_bytes_of_tokens_are_those_of_a_trained_vocabulary(tmp_path: Path) -> No
     sizes = token_bytes(encoder)
     for text in (CODE, "日本 größe \t\r\n \x00 😀", ""):
         assert sum(sizes[token] for token in encoder.encode(text)) == len(text.encode())
-    assert len(byte_letters()) == 256 and not any(sizes[number] for number in encoder.control_ids)
+    assert len(alphabet()) == 256 and not any(sizes[number] for number in encoder.control_ids)
     marker = Marker(encoder, 0)
     assert marker.places(encoder.encode("ab"), 5, 3) is None  # the tokens are not the bytes: no marks
     assert marker.places(encoder.encode(CODE), 7, len(CODE.encode()))[0] == 7  # type: ignore[index]

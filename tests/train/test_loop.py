@@ -25,28 +25,18 @@ from buril.core.events import EventLog
 from buril.core.stage import Output
 from buril.generators._load import load
 from buril.train.attention import attend_document
-from buril.train.batch import IGNORE, Packed, PackedFile, lay_out, micro_batches, num_steps, step_sequences
+from buril.train.batch import IGNORE, Packed, PackedFile, lay_out, micro_batches, step_sequences
 from buril.train.methods.full import Full
 from buril.train.methods.lora import Lora
 from buril.train.objectives._head import Head, linear_cross_entropy
 from buril.train.objectives.cross_entropy import CrossEntropy
-from buril.train.schedule import factor
+from buril.train.schedule import factor, num_steps
 from buril.train.stage import Train
 from buril.train.state import Checkpoints, Progress
 from tests.train.small import inputs as make_inputs
 from tests.train.small import write_base, write_tokenizer
 
 REPO = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def stage(**told: Any) -> Train:

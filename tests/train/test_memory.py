@@ -29,20 +29,9 @@ from buril.train.methods.full import Full
 from buril.train.methods.lora import Lora
 from buril.train.objectives import _head
 from buril.train.stage import Train, count
-from tests.train.small import inputs as make_inputs
 from tests.train.small import write_base, write_tokenizer
 from tests.train.test_loop import stage
 from tests.train.test_methods import kept_bytes
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def model_of(kind: str, *, layers: int = 3) -> tuple[Any, Model]:

@@ -27,16 +27,6 @@ from tests.train.test_loop import gradients, loss_of, model_of, sequence, stage
 bnb = pytest.importorskip("bitsandbytes")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
-
-
 def stirred(trainable: Any) -> Any:
     """With adapters that do something: fresh ones are zero, and so are half of their gradients."""
     torch.manual_seed(1)

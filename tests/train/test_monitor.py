@@ -26,19 +26,8 @@ from buril.train.samples import Cut, Sampler, cuts
 from buril.train.schedule import Extent, factor
 from buril.train.stage import Train
 from buril.train.state import Progress
-from tests.train.small import inputs as make_inputs
 from tests.train.test_loop import model_of, sequence, stage
 from tests.train.test_numerics import Stopping
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def metrics_of(out: Output) -> list[dict[str, Any]]:

@@ -23,20 +23,8 @@ from buril.train.methods.lora import Lora
 from buril.train.numerics import FIRST_SCALE, Average, first_bad_gradient, first_bad_output, make_scaler
 from buril.train.optimizers import Muon, Optimizers, orthogonal, suits_muon
 from buril.train.state import Checkpoints
-from tests.train.small import inputs as make_inputs
 from tests.train.small import write_base
 from tests.train.test_loop import gradients, model_of, sequence, stage
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
-
 
 # --- optimizers
 

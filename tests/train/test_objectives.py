@@ -30,11 +30,6 @@ from tests.train.small import inputs as make_inputs
 D, V = 16, 50
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 # --- the head
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
@@ -21,19 +20,8 @@ from buril.core.stage import Output
 from buril.train.trackers import _tracker
 from buril.train.trackers._tracker import Following, Point, Tracked, Unreachable, flatten, following, point_of
 from buril.train.trackers.mlflow import Mlflow
-from tests.train.small import inputs as make_inputs
 from tests.train.test_loop import stage
 from tests.train.test_numerics import Stopping
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def curve(out: Output, name: str) -> list[tuple[int, float]]:

@@ -48,13 +48,13 @@ def memory_mb(root: Path = _GROUPS) -> tuple[float, float]:
     return total, free
 
 
-def joules(root: Path = Path("/sys/class/powercap")) -> float:
-    """Energy that the processors' own counters (RAPL) have added up, in joules; 0 where they can't be read.
-
-    Only packages are summed: cores and memory are parts of them. The counters begin anew after some hours.
-    """
-    found = (_text(folder / "energy_uj") for folder in root.glob("intel-rapl:*") if folder.name.count(":") == 1)
-    return sum(int(text) / 1e6 for text in found if text.isdigit())
+def cache_home() -> Path:
+    """Where a user's caches lie: `XDG_CACHE_HOME`, else `~/.cache`. Without any home, where nothing can be kept."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(base) if base else Path.home() / ".cache"
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

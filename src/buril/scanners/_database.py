@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from buril.core.machine import cache_home
+
 Pattern = tuple[bytes, bool]
 """An expression, and whether upper and lower case are the same to it."""
 
@@ -44,8 +46,7 @@ def _path(library: Any, patterns: Sequence[Pattern]) -> Path:
     named = hashlib.sha256(f"{library.__version__}\0{platform.machine()}\0".encode())
     for expression, caseless in patterns:
         named.update(b"%d %d\0" % (len(expression), caseless) + expression)
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path(os.environ.get("HOME", os.devnull)) / ".cache")
-    return Path(cache) / "buril" / "patterns" / f"{named.hexdigest()[:32]}.hs"
+    return cache_home() / "buril" / "patterns" / f"{named.hexdigest()[:32]}.hs"
 
 
 def _read(library: Any, path: Path) -> Any:

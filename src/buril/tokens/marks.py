@@ -18,6 +18,7 @@ from buril.code.language import languages
 from buril.code.parse import HardParse, parse
 from buril.code.structure import END, SIGNS, Gap, Structure, blocks, breaks, illegal_signs, structure
 from buril.generators._encoder import Encoder
+from buril.generators._quick import alphabet
 
 GIVEN, STRUCTURE = 1, 2
 """Bits of a mark: a token that is read but not learnt to write, and one that carries syntax. 0 is an ordinary one."""
@@ -150,16 +151,10 @@ def token_bytes(encoder: Encoder) -> np.ndarray:
     In a byte-level vocabulary each byte is spelt by one letter of an alphabet of 256. A token with another letter (a
     run of spaces that was added whole) is spelt as it is.
     """
-    alphabet = byte_letters()
+    letters = alphabet().keys()
     vocabulary = encoder.vocabulary
     found = np.zeros(max(vocabulary.values()) + 1, dtype=np.int64)
     for token, number in vocabulary.items():
         if number not in encoder.control_ids:
-            found[number] = len(token) if alphabet.issuperset(token) else len(token.encode("utf-8", "replace"))
+            found[number] = len(token) if letters >= set(token) else len(token.encode("utf-8", "replace"))
     return found
-
-
-def byte_letters() -> frozenset[str]:
-    """The 256 letters that spell bytes in a byte-level vocabulary (Radford et al. 2019): printable ones themselves."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    return frozenset(map(chr, [*plain, *range(0x100, 0x100 + 256 - len(plain))]))

@@ -147,12 +147,6 @@ def order(num_sequences: int, *, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(num_sequences)
 
 
-def num_steps(num_sequences: int, *, batch_size: int, epochs: float, max_steps: int | None) -> int:
-    """Optimizer steps of a training."""
-    steps = max(1, round(epochs * -(-num_sequences // batch_size)))
-    return min(steps, max_steps) if max_steps else steps
-
-
 def seen_rows(file: PackedFile, steps: int, *, batch_size: int, seed: int) -> dict[str, int]:
     """Tokens of every row that the first `steps` steps read, by row id: what the weights after them learnt from."""
     per_epoch = -(-len(file) // batch_size)

@@ -30,6 +30,7 @@ from buril.train.memory import (
     memory,
     operations,
 )
+from buril.train.schedule import interval, num_steps
 
 START_S = 15.0
 """Imports, loading and writing."""
@@ -103,7 +104,7 @@ def work_of(settings: Any, inputs: Mapping[str, Artifact]) -> float:
     model, method, load = shape(settings, inputs)
     summary = inputs["pack"].json("summary.json")
     tokens, steps = run_length(settled(settings, inputs), summary)
-    every = settings.eval_every or max(1, -(-steps // (10 if steps >= 100 else 5)))
+    every = settings.eval_every or interval(steps)
     evaluated = min(settings.eval_tokens, summary.get("valid", {}).get("tokens", settings.eval_tokens))
     evaluations = 1 + -(-steps // every)
     total = tokens * operations(model, method, load) + evaluations * evaluated * forward_operations(model, load)
@@ -112,12 +113,10 @@ def work_of(settings: Any, inputs: Mapping[str, Artifact]) -> float:
 
 def run_length(settings: Any, summary: Mapping[str, Any]) -> tuple[float, int]:
     """Tokens and steps of a training whose settings are settled, early stopping and a budget of time aside."""
-    sequences = max(1, summary["sequences"])
-    per_epoch = -(-sequences // settings.batch_size)
-    steps = max(1, round((settings.epochs or EPOCHS) * per_epoch))
-    if settings.max_steps:
-        steps = min(steps, settings.max_steps)
-    return summary["tokens"] * steps / per_epoch, steps
+    sequences, size = max(1, summary["sequences"]), settings.batch_size
+    epochs = settings.epochs or EPOCHS
+    steps = num_steps(sequences, batch_size=size, epochs=epochs, max_steps=settings.max_steps)
+    return summary["tokens"] * steps / -(-sequences // size), steps
 
 
 def expected_memory(settings: Any, inputs: Mapping[str, Artifact]) -> tuple[Memory, Load]:

@@ -15,7 +15,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,19 +25,16 @@ from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.core.text import _
 from buril.generators._load import Loaded
-from buril.train.batch import Packed, PackedFile, micro_batches, num_steps, sample, step_sequences
+from buril.train.batch import Packed, PackedFile, micro_batches, sample, step_sequences
 from buril.train.methods._trainable import Trainable
 from buril.train.monitor import Monitor, Norms
 from buril.train.numerics import LEAST_SCALE, Average, first_bad_gradient, first_bad_output, make_scaler
 from buril.train.objectives._objective import Objective
 from buril.train.optimizers import Choice, Optimizers
-from buril.train.schedule import Extent, Schedule, factor
+from buril.train.schedule import EVALUATIONS, Extent, Schedule, factor, interval, num_steps
 from buril.train.state import Checkpoints, Progress, named, put_back
 
 MAX_ROWS_NAMED = 5
-EVALUATIONS = 10
-"""Evaluations of a training where none are asked for, beside the one before it; half of them in short trainings."""
-
 EVALUATION_SHARE = 0.1
 """Share of a training by time that evaluations may take, its first and last aside."""
 
@@ -72,13 +69,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what for what; `loaded` has the tokenizer that samples are written with."""
+    """What is trained on what for what.
+
+    `loaded` has the tokenizer that samples are written with, `told` what the objective says of itself in `train.json`.
+    """
 
     trainable: Trainable
     objective: Objective
     train: PackedFile
     valid: PackedFile
     loaded: Loaded
+    told: Mapping[str, Any]
 
 
 class Loop:
@@ -98,6 +99,8 @@ class Loop:
         self.task, self.recipe, self.out = task, recipe, out
         self.monitor = monitor or Monitor(out)
         self.extent = extent_of(recipe, len(task.train))
+        by_steps = self.num_steps if recipe.minutes is None else None
+        self._eval_every = recipe.eval_every or (interval(by_steps) if by_steps else None)
         self.progress = Progress(machine=machine)
         self._parameters = task.trainable.parameters
         self._optimizers = Optimizers(self._parameters, choice=recipe.optimizer, weight_decay=recipe.weight_decay)
@@ -124,6 +127,7 @@ class Loop:
             KeyboardInterrupt: as it came, after saving the state.
         """
         self._resume()
+        self._clock = Clock(self.progress)
         try:
             self._steps()
         except KeyboardInterrupt:
@@ -169,15 +173,10 @@ class Loop:
             return False
         if ended:
             return True
-        if self.recipe.eval_every or self.recipe.minutes is None:
-            return progress.step % (self.recipe.eval_every or self._default_interval()) == 0
+        if self._eval_every:
+            return progress.step % self._eval_every == 0
         wanted = self.extent.done(progress.step, self._seconds()) * EVALUATIONS >= progress.num_evals
         return wanted and progress.eval_s <= EVALUATION_SHARE * self._seconds()
-
-    def _default_interval(self) -> int:
-        steps = self.num_steps
-        assert steps is not None
-        return math.ceil(steps / (EVALUATIONS if steps >= 100 else EVALUATIONS // 2))
 
     def _step(self) -> None:
         began, used = time.perf_counter(), self._seconds()
@@ -280,7 +279,6 @@ class Loop:
     def _resume(self) -> None:
         found = self._checkpoints.load()
         if found is None:
-            self._clock = Clock(self.progress)
             return
         machine = self.progress.machine
         self.progress, tensors = found
@@ -291,7 +289,6 @@ class Loop:
         self._scaler = make_scaler(
             self.task.trainable.device, fp16=self.recipe.fp16, scale=self.progress.scale, growth=self.progress.growth
         )
-        self._clock = Clock(self.progress)
         goes_on = _("training goes on after step {step} of {total}")
         self.out.note(goes_on.format(step=self.progress.step, total=self.num_steps or "?"))
         if self.progress.machine != machine:

@@ -26,7 +26,6 @@ from buril.core.artifact import Artifact, Manifest
 from buril.core.errors import BurilError
 from buril.core.estimate import Past
 from buril.core.events import EventLog
-from buril.core.machine import joules
 from buril.core.stage import Output, Stage
 from buril.train.defaults import settled
 from buril.train.expect import PER_OPERATION, expected_memory, shape
@@ -159,22 +158,24 @@ def _own_tokenizer(base: Artifact, folder: Path) -> Artifact:
 
 def measure(settings: Any, folders: Mapping[str, str], folder: str, limit_s: float) -> dict[str, Any]:
     """Train in this process, and say what the steps took; the first step, that warms up, is not timed."""
+    from buril.core.estimate import Machine
+    from buril.train.monitor import Meter
     from buril.train.stage import Train
 
     inputs = {name: stand_in(Path(path), name) for name, path in folders.items()}
     out = _Bounded(Path(folder) / "out", EventLog(Path(folder) / "events.jsonl"), "train")
     out.until = time.monotonic() + limit_s
-    energy, began = joules(), time.monotonic()
+    meter, began = Meter(Machine(watts=0.0)), time.monotonic()
     with suppress(_Enough):
         Train(settings).run(inputs, out)
-    spent, seconds = joules() - energy, time.monotonic() - began
+    watts = meter.joules() / (time.monotonic() - began)
     lines = [json.loads(line) for line in out.path("logs/speed.jsonl").read_text(encoding="utf-8").splitlines()]
     timed = lines[1:] or lines
     return {
         "steps": len(lines), "tokens": sum(line["tokens"] for line in timed),
         "seconds": sum(line["seconds"] for line in timed),
         "tokens_per_s": median(line["tokens_per_s"] for line in timed),
-        "ram_mb": peak_mb(), "gpu_mb": _gpu_mb(), "watts": spent / seconds if spent > 0 else 0.0,
+        "ram_mb": peak_mb(), "gpu_mb": _gpu_mb(), "watts": watts,
     }  # fmt: skip
 
 

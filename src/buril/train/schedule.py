@@ -9,6 +9,10 @@ from typing import Literal
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
 DECAY = 0.4
 """Last share of a `wsd` training, in which the rate falls: best of what was tried for a few minutes of two cores."""
+EVALUATIONS = 10
+"""Evaluations of a training where none are asked for, beside the one before it; half of them in short trainings."""
+MANY_STEPS = 100
+"""A training of fewer is short."""
 PLACES = 10_000
 """Places that a training by time is divided in, as one by steps is in steps."""
 
@@ -36,6 +40,17 @@ def factor(step: float, *, num_steps: int, warmup: float, schedule: Schedule) ->
         return min(1.0, (num_steps - step) / falling)
     left = (num_steps - step) / max(1, num_steps - rising)
     return left if schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+
+
+def num_steps(num_sequences: int, *, batch_size: int, epochs: float, max_steps: int | None) -> int:
+    """Optimizer steps of a training."""
+    steps = max(1, round(epochs * -(-num_sequences // batch_size)))
+    return min(steps, max_steps) if max_steps else steps
+
+
+def interval(steps: int) -> int:
+    """Steps between the evaluations of a training that says nothing of them."""
+    return math.ceil(steps / (EVALUATIONS if steps >= MANY_STEPS else EVALUATIONS // 2))
 
 
 @dataclass(frozen=True)

@@ -245,8 +245,8 @@ class Train(Stage):
             use_fp16(trainable, trains_weights=method.trains_weights)
         check_same_output(trainable, train)
         objective = self.settings.objective.make()
-        self._objective_told = open_objective(objective, Scene(inputs, trainable, bf16))
-        return Task(trainable, objective, train, valid, loaded)
+        told = open_objective(objective, Scene(inputs, trainable, bf16))
+        return Task(trainable, objective, train, valid, loaded, told)
 
     def _write(self, out: Output, loop: Any, counts: dict[str, Any]) -> None:
         from buril.train.loop import curve_lines
@@ -264,7 +264,7 @@ class Train(Stage):
             "planned_steps": loop.num_steps, "epochs": progress.tokens / max(1, counts["num_tokens"]),
             "learning_rate": loop.recipe.learning_rate, "optimizer": loop.recipe.optimizer, "ema": loop.recipe.ema,
             "reproducible": loop.recipe.minutes is None, "first_valid_loss": valid[0] if valid else None,
-            "last_valid_loss": valid[-1] if valid else None, **summary(progress, counts), **self._objective_told,
+            "last_valid_loss": valid[-1] if valid else None, **summary(progress, counts), **loop.task.told,
         }  # fmt: skip
         out.text("train.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
 

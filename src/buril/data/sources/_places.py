@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from buril.core.errors import BurilError
+from buril.core.machine import cache_home
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -49,10 +50,7 @@ def is_loopback(host: str) -> bool:
 
 def cache_folder(chosen: Path | None, name: str) -> Path:
     """Where a source keeps what it fetched: the folder that was chosen, else `~/.cache/buril/NAME`."""
-    if chosen is not None:
-        return chosen.expanduser()
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "buril" / name
+    return cache_home() / "buril" / name if chosen is None else chosen.expanduser()
 
 
 def writable(folder: Path) -> Path:
