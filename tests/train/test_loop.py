@@ -213,6 +213,45 @@ def test_the_quick_adapter_is_pefts_in_value_and_gradient(tmp_path: Path) -> Non
         torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+def stirred(trainable: Any) -> Any:
+    """The same with adapters that change something."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in trainable.parameters.values():
+            parameter.normal_(std=0.1)
+    return trainable
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("dropout", [0, 0.2])
+def test_the_remade_product_changes_no_bit(bf16: bool, dropout: float, tmp_path: Path) -> None:
+    method = Lora(Lora.Settings(dropout=dropout))
+    trainable = stirred(method.prepare(model_of(tmp_path), bf16=bf16, new_tokens=[], seed=0))
+    sequences = [sequence(0, [9, 5]), sequence(1, [30])]
+    ours = gradients(trainable, sequences, num_tokens=100)
+    gated = [module for module in trainable.base.modules() if type(module).__name__ == "LlamaMLP"]
+    assert len(gated) == 2
+    for module in gated:
+        del module.forward  # back to transformers' own, its layers still ours
+    plain = gradients(trainable, sequences, num_tokens=100)
+    assert all(torch.equal(ours[name], gradient) for name, gradient in plain.items())
+
+
+def test_weights_of_16_bits_change_no_bit(tmp_path: Path) -> None:
+    found = []
+    for kept in (torch.bfloat16, torch.float32):
+        model = model_of(tmp_path / str(kept))
+        for parameter in model.parameters():
+            parameter.data = parameter.data.bfloat16().float()  # as published weights are
+        trainable = stirred(Lora(Lora.Settings()).prepare(model, bf16=False, new_tokens=[], seed=0))
+        layers = [layer.base_layer for name, layer in trainable.base.named_modules() if name.endswith("_proj")]
+        assert len(layers) == 14 and {layer.weight.dtype for layer in layers} == {torch.bfloat16}
+        for layer in layers:
+            layer.weight.data = layer.weight.data.to(kept)
+        found.append(gradients(trainable, [sequence(0, [9, 5])], num_tokens=100))
+    assert all(torch.equal(gradient, found[1][name]) for name, gradient in found[0].items())
+
+
 def test_dropout_drops_the_share_asked_for_and_keeps_the_mean() -> None:
     from buril.train.methods._dropout import Dropout
 

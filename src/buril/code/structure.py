@@ -111,8 +111,8 @@ def breaks(language: str, source: bytes, tree: Tree, *, byte: int, sign: str) ->
     The statement is parsed alone, without and with the edit (for `END`: cut off there), so that the cost does not grow
     with the file. What can't be told is no error: a statement that is damaged already, or too long.
     """
-    child = next((item for item in _around(tree, byte) if item.end_byte - item.start_byte <= MAX_STATEMENT_BYTES), None)
-    if child is None or child.has_error:
+    child = _around(tree, byte)
+    if child is None or child.has_error or child.end_byte - child.start_byte > MAX_STATEMENT_BYTES:
         return False
     text, place = source[child.start_byte : child.end_byte], byte - child.start_byte
     edited = text[:place] if sign == END else text[:place] + sign.encode() + text[place:]
@@ -156,11 +156,10 @@ def _is_block(node: Node) -> bool:
     return whole and any(part in node.type for part in _BLOCKS)
 
 
-def _around(tree: Tree, byte: int) -> Iterator[Node]:
+def _around(tree: Tree, byte: int) -> Node | None:
     """The statement at the top of the file that a byte falls into."""
     child = tree.root_node.first_child_for_byte(byte - 1)
-    if child is not None and child.start_byte < byte <= child.end_byte:
-        yield child
+    return child if child is not None and child.start_byte < byte <= child.end_byte else None
 
 
 def _gap(source: bytes, last: Node, leaf: Node, opened: list[str]) -> Gap:

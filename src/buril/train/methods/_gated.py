@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import torch
 
 from buril.train.methods._dropout import Dropout, drop_
-from buril.train.methods._lora_linear import ADAPTER, Weight, is_quickened, reader
+from buril.train.methods._lora_linear import ADAPTER, Weight, gradients, is_quickened, reader
 
-GATED = ("LlamaMLP", "MistralMLP", "Qwen2MLP", "Qwen3MLP", "GemmaMLP", "Phi3MLP")
-"""Classes of transformers whose forward is down(act(gate(x)) · up(x)), where they have those three layers."""
+GATED = ("LlamaMLP", "MistralMLP", "Qwen2MLP", "Qwen3MLP")
+"""Classes of transformers whose forward is down(act(gate(x)) · up(x))."""
 
 
 class _Fixed(NamedTuple):
@@ -56,9 +56,7 @@ class _GatedDown(torch.autograd.Function):
         fixed: _Fixed = ctx.fixed
         silu_TI = torch.nn.functional.silu(gate_TI)
         used_TI = drop_(silu_TI * up_TI, kept_TI, fixed.stretch)
-        grad_inner_TR = (grad_TO @ high_OR).mul_(fixed.scale)
-        grad_out_OR = (grad_TO.T @ inner_TR).float().mul_(fixed.scale)
-        grad_down_RI = (grad_inner_TR.T @ used_TI).float()
+        grad_inner_TR, grad_down_RI, grad_out_OR = gradients(grad_TO, used_TI, inner_TR, high_OR, fixed.scale)
         grad_TI = grad_TO @ fixed.weight(grad_TO.dtype)
         if kept_TI is None:
             grad_TI.addmm_(grad_inner_TR, low_RI)
@@ -79,7 +77,7 @@ def quicken_gated(model: torch.nn.Module, dropout: Dropout) -> int:
 
 
 def _is_gated(module: torch.nn.Module) -> bool:
-    if type(module).__name__ not in GATED or not hasattr(module, "gate_proj"):
+    if type(module).__name__ not in GATED:
         return False
     silu = isinstance(module.act_fn, torch.nn.SiLU) or type(module.act_fn).__name__ == "SiLUActivation"
     return silu and is_quickened(module.down_proj)

@@ -51,9 +51,7 @@ class _LoraLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_TO: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         used_TI, inner_TR, low_RI, high_OR = ctx.saved_tensors
-        grad_inner_TR = (grad_TO @ high_OR).mul_(ctx.scale)
-        grad_up_OR = (grad_TO.T @ inner_TR).float().mul_(ctx.scale)
-        grad_down_RI = (grad_inner_TR.T @ used_TI).float()
+        grad_inner_TR, grad_down_RI, grad_up_OR = gradients(grad_TO, used_TI, inner_TR, high_OR, ctx.scale)
         grad_input_TI = grad_dropped_TI = None
         if ctx.needs_input_grad[0]:
             grad_input_TI = grad_TO @ ctx.weight(grad_TO.dtype)
@@ -62,6 +60,15 @@ class _LoraLinear(torch.autograd.Function):
         elif ctx.needs_input_grad[1]:
             grad_dropped_TI = grad_inner_TR @ low_RI
         return grad_input_TI, grad_dropped_TI, None, None, grad_down_RI, grad_up_OR, None
+
+
+def gradients(
+    grad_TO: torch.Tensor, used_TI: torch.Tensor, inner_TR: torch.Tensor, high_OR: torch.Tensor, scale: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The gradients of what is inside an adapter, T·R, and of its two matrices, R·I and O·R, these in fp32."""
+    grad_inner_TR = (grad_TO @ high_OR).mul_(scale)
+    grad_up_OR = (grad_TO.T @ inner_TR).float().mul_(scale)
+    return grad_inner_TR, (grad_inner_TR.T @ used_TI).float(), grad_up_OR
 
 
 class _Dropped(torch.nn.Module):
