@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -209,7 +210,9 @@ def test_kill_9_then_run_gives_the_bytes_of_an_uninterrupted_run(done: Path, tmp
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(done: Path, tmp_path: Path) -> None:
     (tmp_path / "buril.yaml").write_text(YAML.replace("path: repos", f"path: {done}/repos"))
-    process = subprocess.Popen([*BURIL, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # the command itself: under `-m` CPython ends by the signal, not by the code, where it passed through code from a string
+    command = [str(Path(sys.executable).with_name("buril")), "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / ".buril" / "train").exists():
         assert process.poll() is None
         time.sleep(0.02)

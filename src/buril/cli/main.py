@@ -122,9 +122,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _interrupted() -> int:
-    # CPython notes an interrupt that passes through code run from a string, as in half of all imports, and under `-m`
-    # ends the process by the signal for it, whatever exit code is asked for. Code that runs through wipes the note.
-    exec("")  # noqa: S102  nothing is run
     click.echo("\n" + _("interrupted; what is finished is kept. Go on with `buril run`"), err=True)
     return EXIT_INTERRUPT
 
