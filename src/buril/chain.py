@@ -212,9 +212,18 @@ class Chain:
 
     def run(self, store: Store, until: str | None = None, **options: Any) -> planning.Run:
         """Run the chain with its engine; see `buril.core.plan.run` for the options."""
+        from buril.train.parallel import world
+
         top = self.top
-        with workers.using(top.engine.make()):
+        with workers.using(top.engine.make()), world.joined():
             return planning.run(self.stages(until), store, name=top.name, **options)
+
+    def follow(self) -> None:
+        """Take part in the training of a chain that another process runs; see `buril.train.parallel.world`."""
+        from buril.train.parallel import world
+
+        self.stages()
+        world.follow()
 
 
 def _named(given: Any) -> str | None:

@@ -87,6 +87,18 @@ class Manifest:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
+    def of(cls, text: str) -> Manifest:
+        """The manifest that `to_json` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError: when it is none.
+        """
+        raw = json.loads(text)
+        raw["files"] = tuple(FileEntry(**item) for item in raw["files"])
+        raw["inputs"] = {name: Link(**item) for name, item in raw["inputs"].items()}
+        return cls(**raw)
+
+    @classmethod
     def read(cls, folder: Path) -> Manifest:
         """The manifest of a folder.
 
@@ -94,10 +106,7 @@ class Manifest:
             BurilError: S002 when it is missing or not a manifest.
         """
         try:
-            raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            raw["files"] = tuple(FileEntry(**item) for item in raw["files"])
-            raw["inputs"] = {name: Link(**item) for name, item in raw["inputs"].items()}
-            return cls(**raw)
+            return cls.of((folder / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError, KeyError) as problem:
             raise BurilError("S002", path=folder, problem=f"{MANIFEST}: {problem}") from problem
 

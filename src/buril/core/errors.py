@@ -584,6 +584,39 @@ MESSAGES: dict[str, Message] = {
         N_("MLflow can't use the address `{uri}` here: {problem}"),
         N_("name a server (`http://…`) or a folder; `sqlite:///…` needs `pip install mlflow`"),
     ),
+    # --- several processes (T16x)
+    "T160": Message(
+        N_("process {rank} of the {size} that train together ended: {problem}"),
+        N_(
+            "run again: training goes on after step {step}, with as many processes as you then name. SIGKILL is most "
+            "often memory: `train.parallel: {{shard: weights}}` or `train.checkpoint_layers` take less. Its own words: "
+            "{log}"
+        ),
+        EXIT_PREREQUISITE,
+    ),
+    "T161": Message(
+        N_("{processes} can't be dealt out evenly among {tensor} that hold each layer together"),
+        N_("choose a `train.parallel.tensor` that divides the processes, the heads and the key-value heads"),
+    ),
+    "T162": Message(
+        N_("`{feature}` does not go with `train.parallel: {other}`"),
+        N_("leave one of the two out; processes that hold the whole model each (`shard: none`) do with every method"),
+    ),
+    "T163": Message(
+        N_("this machine does not see `{path}`"),
+        N_("all machines that train together need the store, and the base model in it, in the same folder: share it"),
+        EXIT_PREREQUISITE,
+    ),
+    "T164": Message(
+        N_("this is process {number} of a machine with {gpus} GPUs"),
+        N_("name as many as there are: `train.parallel.processes: {gpus}`, or `train.device: cpu`"),
+        EXIT_PREREQUISITE,
+    ),
+    "T165": Message(
+        N_("RANK and WORLD_SIZE say that several processes train, but {names} is not set"),
+        N_("start them with `torchrun … -m buril run`, or unset RANK to train alone"),
+        EXIT_PREREQUISITE,
+    ),
     # --- sandbox and evaluation (E0xx)
     "E001": Message(
         N_("code that a model wrote can't be isolated on this machine: {problem}"),

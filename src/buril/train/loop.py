@@ -17,7 +17,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -25,12 +26,13 @@ from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.core.text import _
 from buril.generators._load import Loaded
-from buril.train.batch import Packed, PackedFile, micro_batches, sample, step_sequences
+from buril.train.batch import Batch, Packed, PackedFile, micro_batches, sample, step_sequences
 from buril.train.methods._trainable import Trainable
 from buril.train.monitor import Monitor, Norms
 from buril.train.numerics import LEAST_SCALE, Average, first_bad_gradient, first_bad_output, make_scaler
 from buril.train.objectives._objective import Objective
 from buril.train.optimizers import Choice, Optimizers
+from buril.train.parallel.team import ALONE, Pulse, Team, local
 from buril.train.schedule import EVALUATIONS, Extent, Schedule, factor, interval, num_steps
 from buril.train.state import Checkpoints, Progress, named, put_back
 
@@ -91,13 +93,23 @@ class Loop:
         out: events go there, checkpoints into its scratch folder.
         machine: what the bits depend on besides; a resume on another one is said aloud.
         monitor: what tells of the steps; by default it tells what needs no measuring.
+        stand: the processes that train together, and where the checkpoints lie that all of them see.
     """
 
     def __init__(
-        self, task: Task, recipe: Recipe, *, out: Output, machine: dict[str, Any], monitor: Monitor | None = None
+        self,
+        task: Task,
+        recipe: Recipe,
+        *,
+        out: Output,
+        machine: dict[str, Any],
+        monitor: Monitor | None = None,
+        stand: Stand | None = None,
     ) -> None:
         self.task, self.recipe, self.out = task, recipe, out
         self.monitor = monitor or Monitor(out)
+        stand = stand or Stand(ALONE, out.scratch / "checkpoints")
+        self.team = stand.team
         self.extent = extent_of(recipe, len(task.train))
         by_steps = self.num_steps if recipe.minutes is None else None
         self._eval_every = recipe.eval_every or (interval(by_steps) if by_steps else None)
@@ -106,13 +118,14 @@ class Loop:
         self._optimizers = Optimizers(self._parameters, choice=recipe.optimizer, weight_decay=recipe.weight_decay)
         self._average = Average(self._parameters, recipe.ema) if recipe.ema else None
         self._scaler = make_scaler(task.trainable.device, fp16=recipe.fp16, scale=0.0, growth=0)
-        self._checkpoints = Checkpoints(out.scratch / "checkpoints")
+        self._checkpoints = Checkpoints(stand.checkpoints, stand.team)
         self._valid = sample(task.valid, num_tokens=recipe.eval_tokens, seed=recipe.seed)
         self._whole = True
         """False while an update is under way: nothing may be saved then."""
         self._saved_at = time.monotonic()
         self._clock = Clock(self.progress)
         self._last_step_s = 0.0
+        self._asked = Asked()
 
     @property
     def num_steps(self) -> int | None:
@@ -147,15 +160,23 @@ class Loop:
             ended = self._ended()
             if self._evaluation_due(ended):
                 self._evaluate(ended)
-            if time.monotonic() - self._saved_at >= self.recipe.checkpoint_every_s:
+            if self._asked.stop:
+                raise KeyboardInterrupt
+            if self._asked.save:
                 self._save()
             if ended or self.progress.stopped_early:
                 return
             self._step()
 
     def _read_clock(self) -> None:
-        self._clock.read(self.progress)
-        self.progress.joules = self.monitor.spent(self._clock.joules_before)
+        """Add the time that passed, the same on all processes, and hear what is asked of them."""
+        wall_s, cpu_s = self._clock.passed()
+        due = time.monotonic() - self._saved_at >= self.recipe.checkpoint_every_s
+        pulse = self.team.pulse(Pulse(wall_s, cpu_s, self.monitor.spent(), due))
+        self.progress.wall_s += pulse.wall_s
+        self.progress.cpu_s += pulse.cpu_s
+        self.progress.joules = self._clock.joules_before + pulse.joules
+        self._asked = Asked(pulse.save, pulse.stop)
 
     def _seconds(self) -> float:
         """What a training by time has used of it."""
@@ -208,12 +229,13 @@ class Loop:
         while True:
             loss = self._accumulate(sequences, step)
             self._optimizers.unscale(self._scaler)
-            norms = Norms.of(self._parameters)
+            norms = Norms.of(self._parameters, self.team)
             if math.isfinite(float(norms.total)):
                 clip(list(self._parameters.values()), self.recipe.clip, norms.total)
                 return loss, norms
             if self._scaler.get_scale() <= LEAST_SCALE:
-                self._not_finite("gradient", sequences, first_bad_gradient(self.task.trainable))
+                module = self.team.first(first_bad_gradient(self.task.trainable))
+                self._not_finite("gradient", Bad(module, rows_of(sequences)))
             self._optimizers.forget()
             self._scaler.update()
 
@@ -222,27 +244,43 @@ class Loop:
         task, recipe = self.task, self.recipe
         task.trainable.train(True)
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # for layers with randomness of their own: no state to resume
-        device = str(task.trainable.device)
-        batches = list(micro_batches(sequences, num_tokens=recipe.micro_batch_tokens, device=device))
+        batches = list(micro_batches(sequences, num_tokens=self._row_tokens(sequences)))
         total = sum(task.objective.weight(batch) for batch in batches)
-        loss = 0.0
-        for batch in batches:
-            task.trainable.begin(batch, seed=recipe.seed, step=step)
-            part = task.objective.loss_sum(task.trainable.hidden(batch), task.trainable.head(), batch) / total
-            if not math.isfinite(part.item()):
-                self._not_finite("loss", batch.sequences, first_bad_output(task.trainable, batch))
-            self._scaler.scale(part).backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        loss, last, bad = 0.0, batches[0], None
+        for last, counts in [
+            (batch.to(str(task.trainable.device)), counts) for batch, counts in self.team.share(batches)
+        ]:
+            task.trainable.begin(last, seed=recipe.seed, step=step)
+            part = loss_sum(task, last) / total
+            part = part if counts else 0 * part
+            bad = bad or (None if math.isfinite(part.item()) else last)
+            if bad and self.team.size == 1:
+                break
+            self._scaler.scale(part * self.team.gain).backward()  # type: ignore[no-untyped-call]  # torch does not type it
             loss += part.item()
-        return loss
+        (num_bad,) = self.team.add([float(bad is not None)])
+        if num_bad:  # all look, as the layers may have to be put together by all
+            module = first_bad_output(task.trainable, bad or last)
+            self._not_finite("loss", Bad(module, rows_of(bad.sequences)) if bad else None)
+        self.team.add_gradients(self._parameters)
+        return self.team.add([loss])[0]
+
+    def _row_tokens(self, sequences: Sequence[Packed]) -> int:
+        """Tokens run at once: as the settings say, or fewer where some process would have nothing to do."""
+        given = self.recipe.micro_batch_tokens
+        if self.team.readers == 1:
+            return given
+        return min(given, -(-sum(len(sequence.input_ids) for sequence in sequences) // self.team.readers))
 
     def _evaluate(self, ended: bool) -> None:
         """Measure the loss on the validation sample, and keep the weights when it is the lowest so far."""
         progress, used = self.progress, self._seconds()
         with self._average.in_place() if self._average else contextlib.nullcontext():
-            loss = valid_loss(self.task, self._valid, micro_batch_tokens=self.recipe.micro_batch_tokens)
+            loss = valid_loss(self.task, self._valid, num_tokens=self._row_tokens(self._valid), team=self.team)
             better = progress.best_loss is None or loss < progress.best_loss
             file = self._checkpoints.save_best(progress.step, dict(self._parameters)) if better else progress.best_file
             self.monitor.evaluation(progress.step, loss, progress)
+            self.task.trainable.rest()
         self._whole = False
         progress.curve.append({"step": progress.step, "tokens": progress.tokens, "valid_loss": loss})
         progress.num_evals += 1
@@ -256,16 +294,17 @@ class Loop:
         progress.eval_s += self._seconds() - used
         self._whole = True
 
-    def _not_finite(self, quantity: str, sequences: Sequence[Packed], module: str) -> None:
+    def _not_finite(self, quantity: str, bad: Bad | None) -> None:
+        """Save, say where, and end; `bad` is None on a process that saw nothing wrong."""
+        bad = Bad(*json.loads(self.team.first(json.dumps(bad) if bad else "")))
         self._optimizers.forget()
         self._save()
-        rows = list(dict.fromkeys(row for sequence in sequences for row in sequence.row_ids))
         step = self.progress.step + 1
-        told = {"step": step, "quantity": quantity, "module": module, "rows": rows}
+        told = {"step": step, "quantity": quantity, "module": bad.module, "rows": bad.rows}
         self.out.text("logs/not_finite.json", json.dumps(told) + "\n")
-        shown = ", ".join(rows[:MAX_ROWS_NAMED]) + (", …" if len(rows) > MAX_ROWS_NAMED else "")
+        shown = ", ".join(bad.rows[:MAX_ROWS_NAMED]) + (", …" if len(bad.rows) > MAX_ROWS_NAMED else "")
         name = _("loss") if quantity == "loss" else _("gradient")
-        raise BurilError("T105", quantity=name, step=step, module=module, rows=shown)
+        raise BurilError("T105", quantity=name, step=step, module=bad.module, rows=shown)
 
     def _save(self) -> None:
         self._read_clock()
@@ -302,19 +341,40 @@ class Loop:
         self.out.progress(done, total, unit, loss=loss, tokens_per_s=speed)
 
 
+class Stand(NamedTuple):
+    """The processes that train together, and the folder of the checkpoints, which all of them see."""
+
+    team: Team
+    checkpoints: Path
+
+
+class Asked(NamedTuple):
+    """What is asked of all processes at once: to save, to stop."""
+
+    save: bool = False
+    stop: bool = False
+
+
+class Bad(NamedTuple):
+    """Where numbers went wrong, and which rows they came from."""
+
+    module: str
+    rows: list[str]
+
+
 class Clock:
-    """Adds the time since it was last read to a training's; what an earlier attempt took is in there already."""
+    """Tells the time since it was last read; what an earlier attempt took stands in its progress already."""
 
     def __init__(self, progress: Progress) -> None:
         self.joules_before = progress.joules
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
-    def read(self, progress: Progress) -> None:
-        """Add what passed."""
+    def passed(self) -> tuple[float, float]:
+        """Seconds of the wall clock, and of this process on a processor."""
         wall, cpu = time.monotonic(), time.process_time()
-        progress.wall_s += wall - self._wall
-        progress.cpu_s += cpu - self._cpu
+        before = self._wall, self._cpu
         self._wall, self._cpu = wall, cpu
+        return wall - before[0], cpu - before[1]
 
 
 def extent_of(recipe: Recipe, num_sequences: int) -> Extent:
@@ -326,21 +386,37 @@ def extent_of(recipe: Recipe, num_sequences: int) -> Extent:
     return Extent(steps, seconds)
 
 
-def valid_loss(task: Task, sequences: Sequence[Packed], *, micro_batch_tokens: int) -> float:
-    """The mean loss per target token of some sequences, in nats, without dropout."""
+def valid_loss(task: Task, sequences: Sequence[Packed], *, num_tokens: int, team: Team = ALONE) -> float:
+    """The mean loss per target token of some sequences, in nats, without dropout; a row has about `num_tokens`."""
     task.trainable.train(False)
     total = weight = 0.0
     with torch.no_grad():
-        for batch in micro_batches(sequences, num_tokens=micro_batch_tokens, device=str(task.trainable.device)):
-            total += float(task.objective.loss_sum(task.trainable.hidden(batch), task.trainable.head(), batch))
-            weight += task.objective.weight(batch)
+        for batch, counts in team.share(list(micro_batches(sequences, num_tokens=num_tokens))):
+            loss = float(loss_sum(task, batch.to(str(task.trainable.device))))
+            if counts:
+                total += loss
+                weight += task.objective.weight(batch)
+    total, weight = team.add([total, weight])
     return total / weight
+
+
+def loss_sum(task: Task, batch: Batch) -> torch.Tensor:
+    """The sum of the losses of a batch on its device, not divided by anything."""
+    trainable, objective = task.trainable, task.objective
+    return trainable.run(lambda: objective.loss_sum(trainable.hidden(batch), trainable.head(), batch))
+
+
+def rows_of(sequences: Sequence[Packed]) -> list[str]:
+    """The rows that sequences come from, each once, in order."""
+    return list(dict.fromkeys(row for sequence in sequences for row in sequence.row_ids))
 
 
 def clip(parameters: list[torch.nn.Parameter], limit: float, norm: torch.Tensor) -> None:
     """Scale all gradients, whose common norm is `norm`, so that it is `limit` at most (0: no limit)."""
     if limit:
-        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        share = torch.clamp(limit / (norm + 1e-6), max=1.0)
+        grads = [local(parameter.grad) for parameter in parameters if parameter.grad is not None]
+        torch._foreach_mul_(grads, share.to(grads[0].device))
 
 
 def curve_lines(curve: Sequence[dict[str, float]]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from buril.core.estimate import JOULES_PER_KWH, Machine
 from buril.core.stage import Output
 from buril.train.batch import Packed
 from buril.train.methods._trainable import Trainable
+from buril.train.parallel.team import ALONE, Team, local
 from buril.train.state import Progress
 
 PARTS = (
@@ -46,11 +47,13 @@ class Norms:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, parameters: Mapping[str, torch.nn.Parameter]) -> Norms:
-        """The norms, each gradient read once."""
+    def of(cls, parameters: Mapping[str, torch.nn.Parameter], team: Team = ALONE) -> Norms:
+        """The norms, each gradient read once; those of whole gradients where a process has a piece of each."""
         grads = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
-        each = torch._foreach_norm(list(grads.values()))
+        each = torch._foreach_norm([local(grad) for grad in grads.values()])
         joined = torch.stack([norm.to(each[0].device) for norm in each])
+        if team.size > 1:
+            joined = team.squares(joined, list(grads.values())).sqrt().to(joined.dtype)
         return cls(torch.linalg.vector_norm(joined), dict(zip(grads, joined.tolist(), strict=True)))
 
     def by_part(self) -> dict[str, float]:
@@ -203,9 +206,9 @@ class Monitor:
         self.out.metric(step=step, **told)
         self._log("logs/evaluations.jsonl", {"step": step, **told})
 
-    def spent(self, joules: float) -> float:
-        """The energy of a training that had taken so much when this attempt began, in joules."""
-        return joules + (self.meter.joules() if self.meter else 0.0)
+    def spent(self) -> float:
+        """The energy that this machine has taken since the training began, in joules."""
+        return self.meter.joules() if self.meter else 0.0
 
     def cost(self, progress: Progress) -> dict[str, float]:
         """Hours, energy and money of a training, earlier attempts included."""

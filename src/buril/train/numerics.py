@@ -9,6 +9,7 @@ import torch
 
 from buril.train.batch import Batch
 from buril.train.methods._trainable import Trainable
+from buril.train.parallel.team import local
 
 Parameters = Mapping[str, torch.nn.Parameter]
 FIRST_SCALE = 65536.0
@@ -68,7 +69,7 @@ class Average:
         """Take in the weights after a step (counted from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in self._parameters.items():
-            self.values[name].lerp_(parameter, 1 - decay)
+            local(self.values[name]).lerp_(local(parameter), 1 - decay)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
@@ -81,7 +82,10 @@ class Average:
 
     def _exchange(self) -> None:
         for name, parameter in self._parameters.items():
-            parameter.data, self.values[name] = self.values[name], parameter.data
+            ours, theirs = local(parameter.data), local(self.values[name])
+            kept = ours.clone()
+            ours.copy_(theirs)
+            theirs.copy_(kept)
 
 
 def first_bad_output(trainable: Trainable, batch: Batch) -> str:
@@ -104,7 +108,7 @@ def first_bad_output(trainable: Trainable, batch: Batch) -> str:
     try:
         trainable.train(False)
         with torch.no_grad():
-            trainable.hidden(batch)
+            trainable.run(lambda: trainable.hidden(batch))
     finally:
         for handle in handles:
             handle.remove()
@@ -117,6 +121,6 @@ def first_bad_gradient(trainable: Trainable) -> str:
     ordered = [trained[id(parameter)] for parameter in trainable.base.parameters() if id(parameter) in trained]
     for name in reversed([*ordered, *sorted(set(trained.values()) - set(ordered))]):
         gradient = trainable.parameters[name].grad
-        if gradient is not None and not bool(gradient.isfinite().all()):
+        if gradient is not None and not bool(local(gradient).isfinite().all()):
             return name.rpartition(".")[0]
     return ""

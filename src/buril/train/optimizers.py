@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import torch
 
+from buril.train.parallel.team import assembled, local, piece_of
+
 Choice = Literal["adamw", "muon"]
 Tensors = dict[str, torch.Tensor]
 BETAS = (0.9, 0.999)
@@ -55,7 +57,8 @@ class Muon(torch.optim.Optimizer):
                 ahead_RC = weight_RC.grad.lerp(mean_RC, MOMENTUM)  # Nesterov's
                 weight_RC.mul_(1 - group["lr"] * group["weight_decay"])
                 size = RMS_OF_ADAMW * math.sqrt(max(weight_RC.shape))
-                weight_RC.add_(orthogonal(ahead_RC), alpha=-group["lr"] * size)
+                moved_RC = piece_of(orthogonal(assembled(ahead_RC)), weight_RC)  # no piece of it can be made alone
+                local(weight_RC).add_(local(moved_RC), alpha=-group["lr"] * size)
 
 
 def orthogonal(matrix_RC: torch.Tensor) -> torch.Tensor:
@@ -122,7 +125,7 @@ class Optimizers:
             for slot, value in optimizer.state[parameter].items()
         }
 
-    def restore(self, tensors: Tensors) -> None:
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Put back what `tensors` gave."""
         owner = {
             parameter: optimizer
@@ -130,10 +133,11 @@ class Optimizers:
             for group in optimizer.param_groups
             for parameter in group["params"]
         }
-        for key, value in tensors.items():
+        for key in tensors:
             if key.startswith(PREFIX):
                 slot, _dot, name = key.removeprefix(PREFIX).partition(".")
-                parameter = self._parameters[name]
+                parameter, value = self._parameters[name], tensors[key]
+                value = piece_of(value, parameter) if value.shape == parameter.shape else value
                 owner[parameter].state[parameter][slot] = value.to(parameter.device)
 
 
@@ -143,7 +147,10 @@ def suits_muon(name: str, parameter: torch.nn.Parameter) -> bool:
 
 
 def _adamw(parameters: list[torch.nn.Parameter], weight_decay: float, betas: tuple[float, float]) -> torch.optim.AdamW:
-    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=betas, fused=True)
+    # whole ones and pieces, and pieces of different grids, can't be moved by one call
+    kinds: dict[tuple[bool, object], list[torch.nn.Parameter]] = {}
+    for parameter in parameters:
+        kinds.setdefault((parameter.ndim < 2, getattr(parameter, "device_mesh", None)), []).append(parameter)
+    ordered = sorted(kinds.items(), key=lambda kind: kind[0][0])
+    groups = [{"params": found, "weight_decay": 0.0 if vectors else weight_decay} for (vectors, _), found in ordered]
+    return torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)

@@ -66,12 +66,18 @@ def median_of(folder: Path, name: str) -> float:
     return median(found) if found else 0.0
 
 
-def write_folder(out: Output, trainable: Any) -> None:
-    """Write the finished model into its folder of the artifact, file by file, each whole or not at all."""
+def write_folder(out: Output, trainable: Any, state: Any = None) -> None:
+    """Write the finished model into its folder of the artifact, file by file, each whole or not at all.
+
+    Args:
+        out: where to.
+        trainable: the model.
+        state: its tensors put together, where several processes hold them.
+    """
     staging = out.scratch / "finished"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
-    trainable.save(staging)
+    trainable.save(staging, state)
     for source in sorted(staging.iterdir()):
         with atomic(out.path(f"{trainable.folder}/{source.name}")) as temporary:
             shutil.move(source, temporary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,6 +21,7 @@ from buril.core.text import _
 from buril.train.defaults import SCRATCH_RATES, settled
 from buril.train.expect import expect, resolve_layers, work_of
 from buril.train.machine import Precision, resolve_precision
+from buril.train.parallel.settings import Parallel, check_method
 from buril.train.result import count, digest_so_far, median_of, summary, write_folder, write_seen
 from buril.train.schedule import Schedule
 
@@ -96,6 +98,9 @@ class Train(Stage):
         """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
         threads: int = runtime(0, ge=0)
         """CPU threads; 0 means all cores. Another number gives other last bits: it is logged in `logs/machine.json`."""
+        parallel: Parallel = runtime(Parallel())
+        """Processes that train together, such as `8` or `{processes: 8, shard: weights}`. As with threads, another
+        number gives other last bits."""
         checkpoint_every_s: float = runtime(30.0, ge=0)
         """Seconds between checkpoints: what a crash costs at most."""
         sample_completions: int = runtime(0, ge=0)
@@ -144,32 +149,53 @@ class Train(Stage):
             BurilError: T103 sequences longer than the model reads, T104 an adapter on random weights, T105 numbers that
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
                 T108 tokens that the model has not, T13x what the objective refuses, T140 layers that can't be computed
-                twice, T15x a tracker that can't be used, P002 a missing package.
+                twice, T15x a tracker that can't be used, T16x what several processes can't do together, P002 a missing
+                package.
         """
+        from buril.train.parallel.launch import launch
+        from buril.train.parallel.world import world
+
         name = self.settings.method.name
         for package in getattr(plugin("method", name), "packages", ("torch", "transformers")):
             require(package, kind="method", name=name)
-        from buril.train.loop import Loop
+        for ref in self.settings.track:
+            ref.make().check()
+        others = world()
+        if others:
+            return others.lead(self.settings, inputs, out)
+        if self.settings.parallel.processes > 1:
+            return launch(self.settings, inputs, out)
+        return self.train(inputs, out)
+
+    def train(self, inputs: Inputs, out: Output, stand: Any = None) -> Metrics:
+        """Train in this process: alone, or as one of the team of a `Stand`, whose leader alone gives metrics."""
+        from buril.train.loop import Loop, Stand
         from buril.train.machine import prepare_torch, quieten
+        from buril.train.parallel.team import ALONE
         from buril.train.trackers._tracker import following
 
-        trackers = {ref.name: ref.make() for ref in self.settings.track}
-        for tracker in trackers.values():
-            tracker.check()
+        stand = stand or Stand(ALONE, out.scratch / "checkpoints")
+        team = stand.team
+        trackers = {ref.name: ref.make() for ref in self.settings.track if team.leads}
         quieten()
         machine = prepare_torch(self.settings.threads) | {"micro_batch_tokens": self.settings.micro_batch_tokens}
-        twice = resolve_layers(self.settings, inputs).twice  # asked before the weights take their memory
-        task = self._task(inputs)
+        # asked before the weights take their memory
+        twice = int(team.tell(str(resolve_layers(self.settings, inputs).twice)))
+        task = self._task(inputs, team)
         machine |= {"device": str(task.trainable.device), "checkpoint_layers": task.trainable.recompute(twice)}
+        machine |= team.machine
         out.text("logs/machine.json", json.dumps(machine, indent=1) + "\n")
         counts = count(task.trainable)
         out.note(_("{trainable:,} of {parameters:,} parameters are trained ({share:.2%})").format(**counts))
-        monitor = self._monitor(task, out)
+        monitor = self._monitor(task, out, team)
         recipe = self._recipe(inputs)
-        loop = Loop(task, recipe, out=out, machine=machine, monitor=monitor)
+        loop = Loop(task, recipe, out=out, machine=machine, monitor=monitor, stand=stand)
         with following(trackers, self._tracked(inputs, out, counts), out) as readers:
             progress = loop.run()
-            self._write(out, loop, {**counts, "num_tokens": task.train.num_tokens})
+            state = team.whole(task.trainable.kept()) if team.split else None
+            if not team.leads:
+                return {}
+            self._write(out, loop, {**counts, "num_tokens": task.train.num_tokens}, state)
             cost = {**monitor.cost(progress), "energy": monitor.meter.source if monitor.meter else ""}
             out.text("logs/cost.json", json.dumps(cost, indent=1) + "\n")
             if trackers:
@@ -188,8 +214,11 @@ class Train(Stage):
         parameters = {**settings, **{name: counts[name] for name in ("parameters", "trainable")}}
         return Tracked(out.folder, memory, parameters, {name: item.digest for name, item in inputs.items()})
 
-    def _monitor(self, task: Any, out: Output) -> Any:
-        """What tells of the steps, with the machine's fastest multiplication measured now."""
+    def _monitor(self, task: Any, out: Output, team: Any) -> Any:
+        """What tells of the steps, with the machine's fastest multiplication measured now.
+
+        Energy is counted by one process of each machine.
+        """
         import torch
 
         from buril.core.estimate import Machine
@@ -198,9 +227,10 @@ class Train(Stage):
         told, device = self.settings, task.trainable.device
         machine = Machine(told.watts, told.price_per_kwh, told.price_per_hour)
         formats = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-        peak = measure_peak(device, formats[resolve_precision(told.precision, told.device)])
-        meter = Meter(machine, device=device.type)
-        out.metric(step=0, gemm_tflops=round(peak / 1e12, 4), energy_source=meter.source)
+        peak = team.size * measure_peak(device, formats[resolve_precision(told.precision, told.device)])
+        counts = team.size == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
+        meter = Meter(machine, device=device.type) if counts else None
+        out.metric(step=0, gemm_tflops=round(peak / 1e12, 4), energy_source=meter.source if meter else "")
         return Monitor(out, Work(task.trainable), machine, peak, meter, sampler_of(task, told.sample_completions))
 
     def _recipe(self, inputs: Inputs) -> Any:
@@ -219,7 +249,7 @@ class Train(Stage):
         plain = {item.name: getattr(told, item.name) for item in fields(Recipe) if item.name not in found}
         return Recipe(**plain, **found)
 
-    def _task(self, inputs: Inputs) -> Any:
+    def _task(self, inputs: Inputs, team: Any) -> Any:
         from buril.generators._load import load
         from buril.train.batch import PackedFile
         from buril.train.loop import Task
@@ -234,9 +264,9 @@ class Train(Stage):
         bf16 = precision == "bf16"
         dtype = "bf16" if bf16 and not method.trains_weights else "fp32"
         convert = partial(method.convert, bf16=bf16) if hasattr(method, "convert") else None
-        loaded = load(
-            inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=self.settings.device, convert=convert
-        )
+        device = "cpu" if team.split else self.settings.device  # where the model fits whole, until it is spread
+        check_method(self.settings, method, fp16=precision == "fp16")
+        loaded = load(inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=device, convert=convert)
         train, valid = (PackedFile(inputs["pack"].path(f"{part}.parquet")) for part in ("train", "valid"))
         check_fits(loaded.model, inputs["pack"], largest=max(train.largest_token, valid.largest_token))
         new_tokens = [] if kind == "scratch" else list(loaded.fim["added"])
@@ -244,15 +274,19 @@ class Train(Stage):
         if precision == "fp16":
             use_fp16(trainable, trains_weights=method.trains_weights)
         check_same_output(trainable, train)
+        if team.split:
+            from buril.train.parallel.spread import spread
+
+            spread(trainable, team)
         objective = self.settings.objective.make()
         told = open_objective(objective, Scene(inputs, trainable, bf16))
         return Task(trainable, objective, train, valid, loaded, told)
 
-    def _write(self, out: Output, loop: Any, counts: dict[str, Any]) -> None:
+    def _write(self, out: Output, loop: Any, counts: dict[str, Any], state: Any) -> None:
         from buril.train.loop import curve_lines
 
         progress, told = loop.progress, self.settings
-        write_folder(out, loop.task.trainable)
+        write_folder(out, loop.task.trainable, state)
         write_seen(out, loop)
         out.text("curve.json", "\n".join(curve_lines(progress.curve)) + "\n")
         valid = [point["valid_loss"] for point in progress.curve if "valid_loss" in point]

@@ -8,7 +8,7 @@ of the step, so the step is all there is to say of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from buril.core.artifact import atomic
+from buril.train.parallel.team import ALONE, Team, fill
 
 GENERATIONS = 2
 Tensors = dict[str, torch.Tensor]
@@ -49,44 +50,54 @@ class Progress:
 
 
 class Checkpoints:
-    """The checkpoints in a folder."""
+    """The checkpoints in a folder: whole tensors, so that another number of processes can go on from them.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: one that all processes of the training see.
+        team: these processes; the leader alone writes.
+    """
+
+    def __init__(self, folder: Path, team: Team = ALONE) -> None:
+        self.folder, self._team = folder, team
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, progress: Progress, tensors: Tensors) -> None:
         """Write a checkpoint, then forget those older than the last two."""
+        whole = self._team.whole(tensors)
+        if not self._team.leads:
+            return
         name = f"state-{progress.step:09d}"
-        write_tensors(self.folder / f"{name}.safetensors", tensors)
+        write_tensors(self.folder / f"{name}.safetensors", whole)
         with atomic(self.folder / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(asdict(progress)), encoding="utf-8")
         self._forget()
 
-    def load(self) -> tuple[Progress, Tensors] | None:
-        """The newest checkpoint that is whole, or None."""
-        for path in sorted(self.folder.glob("state-*.json"), reverse=True):
-            found = self._read(path)
-            if found is not None:
-                return found
-        return None
+    def load(self) -> tuple[Progress, Mapping[str, torch.Tensor]] | None:
+        """The newest checkpoint that is whole, or None; the leader chooses."""
+        names = sorted((path.name for path in self.folder.glob("state-*.json")), reverse=True)
+        whole = (name for name in names if self._team.leads and self._read(self.folder / name))
+        name = self._team.tell(next(whole, ""))
+        return self._read(self.folder / name) if name else None
 
     def save_best(self, step: int, tensors: Tensors) -> str:
         """Write the best weights so far; returns the file's name for `Progress.best_file`."""
         name = f"best-{step:09d}.safetensors"
-        write_tensors(self.folder / name, tensors)
+        whole = self._team.whole(tensors)
+        if self._team.leads:
+            write_tensors(self.folder / name, whole)
         return name
 
-    def load_best(self, name: str) -> Tensors:
+    def load_best(self, name: str) -> Mapping[str, torch.Tensor]:
         """The weights that `save_best` wrote."""
-        return read_tensors(self.folder / name)
+        self._team.wait()
+        return Stored(self.folder / name)
 
-    def _read(self, path: Path) -> tuple[Progress, Tensors] | None:
+    def _read(self, path: Path) -> tuple[Progress, Mapping[str, torch.Tensor]] | None:
         from safetensors import SafetensorError
 
         try:
             progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
-            tensors = read_tensors(path.with_suffix(".safetensors"))
+            tensors = Stored(path.with_suffix(".safetensors"))
         except (OSError, ValueError, TypeError, SafetensorError):  # a disk lost a write: the generation before serves
             return None
         whole = progress.best_file is None or (self.folder / progress.best_file).is_file()
@@ -112,12 +123,28 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
 
 
-def read_tensors(path: Path) -> Tensors:
-    """Read tensors into memory of their own (not mapped: the file may be deleted meanwhile)."""
-    from safetensors.torch import load
+class Stored(Mapping[str, torch.Tensor]):
+    """The tensors of a safetensors file, each read when it is asked for, into memory of its own.
 
-    found: Tensors = load(path.read_bytes())
-    return found
+    Raises:
+        OSError, SafetensorError: where the file is not there or not whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from safetensors import safe_open
+
+        self._file: Any = safe_open(path, framework="pt")
+        self._names = sorted(self._file.keys())
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        found: torch.Tensor = self._file.get_tensor(name).clone()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def named(kind: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
@@ -126,7 +153,7 @@ def named(kind: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
 
 
 @torch.no_grad()
-def put_back(kind: str, targets: Mapping[str, torch.Tensor], tensors: Tensors) -> None:
-    """Copy what `named` kept into the tensors that it was taken from."""
+def put_back(kind: str, targets: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copy what `named` kept into the tensors that it was taken from, or into the pieces of them that lie here."""
     for name, target in targets.items():
-        target.copy_(tensors[f"{kind}.{name}"])
+        fill(target, tensors[f"{kind}.{name}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +13,7 @@ from buril.core.errors import BurilError
 from buril.train.batch import Batch
 from buril.train.methods._dropout import Dropout
 from buril.train.methods._gated import quicken_gated
-from buril.train.methods._lora_linear import ADAPTER, quicken
+from buril.train.methods._lora_linear import ADAPTER, part, quicken
 from buril.train.methods._trainable import Trainable
 from buril.train.objectives._head import Head
 
@@ -32,6 +33,7 @@ class Adapted(Trainable):
         quicken_gated(adapted, dropout)
         trained = {name: parameter for name, parameter in adapted.named_parameters() if parameter.requires_grad}
         super().__init__(adapted.get_base_model(), trained)
+        self.holder = adapted
 
     def train(self, mode: bool) -> None:
         """As the base class; evaluation also lets go of the last dropout masks."""
@@ -47,6 +49,10 @@ class Adapted(Trainable):
         """The second draws the dropout masks of the layer again."""
         return nullcontext(), self._dropout.again()
 
+    def part(self, number: int, of: int, cut: Sequence[torch.nn.Module]) -> None:
+        """Back to PEFT's own layers: those know how to be cut."""
+        part(self._adapted, self._dropout, (number, of), cut)
+
     def head(self) -> Head:
         """The frozen output layer, with the trained rows where there are new tokens."""
         output = self.base.get_output_embeddings()
@@ -57,13 +63,14 @@ class Adapted(Trainable):
         index_R = torch.tensor(adapter.token_indices[ADAPTER], device=rows_RD.device)
         return Head(adapter.base_layer.weight, rows_RD, index_R)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> None:
         """Write `adapter_config.json` and `adapter_model.safetensors`, without any path of this machine."""
         config = self._adapted.peft_config[ADAPTER]
         config.base_model_name_or_path = ""  # PEFT would fill None with a path of this machine
         config.inference_mode = True
         config.target_modules = sorted(config.target_modules)  # a set: its order would change with the hash seed
-        self._adapted.save_pretrained(folder, save_embedding_layers=False)
+        told = {} if state is None else {"state_dict": dict(state)}
+        self._adapted.save_pretrained(folder, save_embedding_layers=False, **told)
         (folder / "README.md").unlink(missing_ok=True)  # a card without content; the audit stage writes the real one
 
 

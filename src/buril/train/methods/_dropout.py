@@ -18,6 +18,9 @@ import torch
 from buril.train.batch import Batch
 
 LEVELS = 1 << 16
+Part = tuple[int, int]
+"""Which part of a layer's input features a process has, and of how many equal ones."""
+WHOLE: Part = (0, 1)
 
 
 class _Drop(torch.autograd.Function):
@@ -61,11 +64,16 @@ class Dropout:
             for sequence in batch.sequences
         ]
 
-    def __call__(self, input_BTI: torch.Tensor) -> torch.Tensor | None:
-        """The input as a matrix, a share of it zero and the rest scaled up; None where nothing is dropped."""
+    def __call__(self, input_BTI: torch.Tensor, part: Part = WHOLE) -> torch.Tensor | None:
+        """The input as a matrix, a share of it zero and the rest scaled up; None where nothing is dropped.
+
+        Args:
+            input_BTI: given in the features of its part.
+            part: which of how many; all of them drop what one process would.
+        """
         if self._last is None or self._last[0] is not input_BTI:
             input_TI = input_BTI.reshape(-1, input_BTI.shape[-1])
-            kept_TI = self.kept(input_TI)
+            kept_TI = self.kept(input_TI, part)
             if kept_TI is None:
                 return None
             self._last = (input_BTI, _Drop.apply(input_TI, kept_TI, self.stretch))  # type: ignore[no-untyped-call]  # torch
@@ -95,14 +103,16 @@ class Dropout:
             stream.state = state
         self._last = None
 
-    def kept(self, input_TI: torch.Tensor) -> torch.Tensor | None:
+    def kept(self, input_TI: torch.Tensor, part: Part = WHOLE) -> torch.Tensor | None:
         """Draw which elements of an input are kept, T·I; None where nothing is dropped."""
         if not self._threshold or not self._streams:
             return None
-        width = input_TI.shape[1]
+        number, of = part
+        own = input_TI.shape[1]
+        width = own * of
         rows = []
         for stream, length in self._streams:
             drawn = stream.random_raw(-(-length * width // 4)).view(np.uint16)[: length * width]
             rows.append((drawn >= self._threshold).reshape(length, width))
         kept_TI = torch.from_numpy(np.concatenate(rows) if len(rows) > 1 else rows[0])
-        return kept_TI.to(input_TI.device)
+        return kept_TI[:, number * own : (number + 1) * own].to(input_TI.device)

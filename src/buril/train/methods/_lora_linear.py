@@ -10,13 +10,13 @@ Tensor suffixes: B batch (always 1), T tokens, I and O features in and out, R ra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 
-from buril.train.methods._dropout import Dropout
+from buril.train.methods._dropout import WHOLE, Dropout, Part
 from buril.train.methods._quantised import dequantised, is_quantised
 
 ADAPTER = "default"
@@ -74,13 +74,13 @@ def gradients(
 class _Dropped(torch.nn.Module):
     """Our dropout in the place of torch's, for adapters that keep PEFT's own forward."""
 
-    def __init__(self, dropout: Dropout) -> None:
+    def __init__(self, dropout: Dropout, part: Part = WHOLE) -> None:
         super().__init__()
-        self._dropout = dropout
+        self._dropout, self._part = dropout, part
 
     def forward(self, input_BTI: torch.Tensor) -> torch.Tensor:
         """The input with a share of it dropped in training."""
-        found_TI = self._dropout(input_BTI) if self.training else None
+        found_TI = self._dropout(input_BTI, self._part) if self.training else None
         return input_BTI if found_TI is None else found_TI.view(input_BTI.shape)
 
 
@@ -100,6 +100,30 @@ def quicken(model: torch.nn.Module, dropout: Dropout) -> int:
         elif ADAPTER in layer.lora_dropout:
             layer.lora_dropout[ADAPTER] = _Dropped(dropout)
     return plain
+
+
+def part(model: torch.nn.Module, dropout: Dropout, share: Part, cut: Sequence[torch.nn.Module]) -> None:
+    """Undo `quicken`: PEFT's own layers are chains of plain ones, each of which torch can cut in parts.
+
+    Args:
+        model: a PEFT model.
+        dropout: what drops in its adapters.
+        share: which part of how many this process will have.
+        cut: the layers whose input will be cut too.
+    """
+    from peft.tuners.lora.layer import LoraLayer
+
+    wide = next(weight.dtype for weight in model.parameters() if weight.ndim == 1 and not weight.requires_grad)
+    parted = {id(layer) for layer in cut}
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            vars(module).pop("forward", None)
+            base: Any = module.base_layer
+            base.weight.data = base.weight.data.to(wide)
+            if ADAPTER in module.lora_dropout:
+                module.lora_dropout[ADAPTER] = _Dropped(dropout, share if id(module) in parted else WHOLE)
+        elif isinstance(getattr(module, "down_proj", None), LoraLayer):
+            vars(module).pop("forward", None)
 
 
 def is_quickened(layer: Any) -> bool:

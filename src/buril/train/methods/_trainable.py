@@ -6,6 +6,7 @@ Tensor suffixes: T tokens of a row, D width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +26,9 @@ class Trainable(ABC):
         base: the transformers model whose decoder and output layer are run.
         parameters: what is trained, by a name that stays the same between runs; always fp32: small updates must count.
         autocast: the number format of multiplications where it is not that of the weights.
+        holder: the module that `parameters` have their names from.
+        run: what a forward pass is called by; where layers are cut in pieces it puts them together around it.
+        rest: lets go of what it put together and no backward pass let go of; called before weights are exchanged.
     """
 
     folder: ClassVar[str]
@@ -34,6 +38,9 @@ class Trainable(ABC):
         self, base: Any, parameters: dict[str, torch.nn.Parameter], *, autocast: torch.dtype | None = None
     ) -> None:
         self.base = base
+        self.holder: torch.nn.Module = base
+        self.run: Callable[[Callable[[], torch.Tensor]], torch.Tensor] = _call
+        self.rest: Callable[[], None] = _nothing
         self.parameters = dict(sorted(parameters.items()))
         self.autocast = autocast
         self.device = next(iter(self.parameters.values())).device
@@ -69,10 +76,36 @@ class Trainable(ABC):
             ).last_hidden_state[0]
         return found.to(self.autocast) if self.autocast else found
 
+    def part(self, number: int, of: int, cut: Sequence[torch.nn.Module]) -> None:  # noqa: B027  most need nothing
+        """Hear that several processes are to hold each layer together, and that this one gets part `number` of `of`.
+
+        Args:
+            number: counted from 0.
+            of: how many.
+            cut: the layers whose input will be a part too.
+        """
+
     @abstractmethod
     def head(self) -> Head:
         """The output layer."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write the files of the finished model into a folder that is there."""
+    def save(self, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write the files of the finished model into a folder that is there.
+
+        Args:
+            folder: where to.
+            state: `kept()` with every tensor whole; None where they are so by themselves.
+        """
+
+    def kept(self) -> Mapping[str, torch.Tensor]:
+        """The tensors that `save` writes, by the names they are written under."""
+        return self.parameters
+
+
+def _nothing() -> None:
+    pass
+
+
+def _call(work: Callable[[], torch.Tensor]) -> torch.Tensor:
+    return work()

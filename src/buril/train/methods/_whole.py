@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -20,7 +21,19 @@ class Whole(Trainable):
         """The output layer; where it is tied to the input, both gradients add up."""
         return Head(self.base.get_output_embeddings().weight)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> None:
         """Write `config.json` and `model.safetensors`, the weights in bf16 as published models have them."""
         self.base.config._attn_implementation = "sdpa"
-        self.base.to(torch.bfloat16).save_pretrained(folder, max_shard_size="100GB")
+        model = self.base if state is None else _assembled(self.base, state)
+        model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="100GB")
+
+
+def _assembled(base: Any, state: Mapping[str, torch.Tensor]) -> Any:
+    """A model of the same kind with weights that are whole, in main memory."""
+    with torch.device("meta"):
+        model = type(base)(base.config)
+    short = {name: tensor.to(torch.bfloat16) for name, tensor in state.items()}
+    model.load_state_dict(short, strict=False, assign=True)
+    model.tie_weights()
+    model.generation_config = base.generation_config
+    return model

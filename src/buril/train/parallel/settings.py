@@ -1,0 +1,48 @@
+"""The settings of parallel training. Nothing here loads torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from buril.core.errors import BurilError
+from buril.core.settings import Settings, runtime
+
+Shard = Literal["none", "gradients", "weights"]
+
+
+class Parallel(Settings):
+    """How many processes train one model, and what each of them holds of it.
+
+    They change where a sum is taken, not what is summed: the result is that of one process but for rounding.
+    """
+
+    shorthand = "processes"
+
+    processes: int = runtime(1, ge=1, le=1024)
+    """Processes of this machine, one a GPU; on a CPU each takes its share of the cores. Started by `torchrun` or the
+    like, on one machine or many, the number is theirs."""
+    shard: Shard = runtime("none")
+    """What is cut in pieces, one a process (FSDP2): `none`, every process holds the whole model and the gradients are
+    added up; `gradients`, weights come together for a step and gradients and the optimizer's memory stay apart
+    (ZeRO-2); `weights`, layer by layer only (ZeRO-3): least memory, most traffic."""
+    tensor: int = runtime(1, ge=1)
+    """Processes that hold each layer together, a part of every matrix each: for layers too large for one device. They
+    work on the same text, so only processes / tensor of them read different ones."""
+    timeout_s: float = runtime(1800.0, gt=0)
+    """Seconds that a process waits for the others before it gives up; the longest pause is writing a checkpoint."""
+
+
+def check_method(settings: Any, method: Any, *, fp16: bool) -> None:
+    """Refuse what can't be cut in pieces, before any weight is loaded.
+
+    Raises:
+        BurilError: T162.
+    """
+    told = settings.parallel
+    split = told.shard != "none" or told.tensor > 1
+    if split and "bitsandbytes" in getattr(method, "packages", ()):
+        raise BurilError("T162", feature="method: qlora", other="shard, tensor")
+    if split and fp16:
+        raise BurilError("T162", feature="precision: fp16", other="shard, tensor")
+    if told.tensor > 1 and getattr(method.settings, "dora", False):
+        raise BurilError("T162", feature="dora", other="tensor")
