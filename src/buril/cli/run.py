@@ -48,11 +48,15 @@ def command(
 ) -> None:
     """Run the chain."""
     from buril.cli.terminal import watch
+    from buril.train.parallel.world import follows
 
     if len(stages) > 1 or (stages and until):
         raise BurilError("W102", stages=", ".join([*stages, *([until] if until else [])]))
     until = stages[0] if stages else until
     chain = _with_engine(common.load_chain(config_path, changes, small=small), engine, shard)
+    if follows():  # `torchrun` started this beside the process that runs the chain
+        chain.follow()
+        return
     chain.stages(until)  # every mistake in the YAML is said before anything is touched
     store = common.open_store(config_path, store_path, make=True)
     done = chain.run(store, until, command=_command_line(), watch=watch)

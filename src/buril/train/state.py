@@ -133,8 +133,9 @@ class Stored(Mapping[str, torch.Tensor]):
     def __init__(self, path: Path) -> None:
         from safetensors import safe_open
 
-        self._file: Any = safe_open(path, framework="pt")
-        self._names = sorted(self._file.keys())
+        opened: Any = safe_open(path, framework="pt")
+        self._file = opened
+        self._names: list[str] = sorted(opened.keys())
 
     def __getitem__(self, name: str) -> torch.Tensor:
         found: torch.Tensor = self._file.get_tensor(name).clone()

@@ -22,12 +22,10 @@ from buril.core.errors import EXIT_INTERRUPT, BurilError
 from buril.core.stage import Metrics, Output
 from buril.core.text import _
 from buril.train.parallel.job import Job
-from buril.train.parallel.rank import OTHER_ERROR
 
 POLL_S = 0.1
 GRACE_S = 3.0
 """Seconds that the others have to say what they saw when one has ended badly."""
-LOG_LINES = 12
 
 
 def launch(settings: Any, inputs: Mapping[str, Artifact], out: Output) -> Metrics:
@@ -73,7 +71,7 @@ def _start(job: Job, path: Path, rank: int, size: int, threads: int) -> subproce
         "OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
     }  # fmt: skip
     with job.log(rank).open("wb") as log:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  this Python, a module of ours
             [sys.executable, "-m", "buril.train.parallel.rank", str(path)],
             env={**os.environ, **told},
             stdin=subprocess.DEVNULL,
@@ -112,23 +110,21 @@ def _linger(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 def _say(job: Job, codes: Sequence[int]) -> None:
     """Raise what the processes ended with: a signal before an error, as a dead neighbour makes errors of its own."""
     killed = next((rank for rank, code in enumerate(codes) if code < 0), None)
-    told = {rank: json.loads(path.read_text()) for rank in range(len(codes)) if (path := job.failure(rank)).exists()}
-    ours = next((item for item in told.values() if item["code"] != OTHER_ERROR), None)
-    if killed is None and ours:
-        raise BurilError(ours["code"], **ours["values"])
+    failures = [path for rank in range(len(codes)) if (path := job.failure(rank)).exists()]
+    if killed is None and failures:
+        told = json.loads(failures[0].read_text(encoding="utf-8"))
+        raise BurilError(told["code"], **told["values"])
     if killed is None and EXIT_INTERRUPT in codes:
         raise KeyboardInterrupt
     rank = killed if killed is not None else next(rank for rank, code in enumerate(codes) if code)
-    problem = signal.Signals(-codes[rank]).name if codes[rank] < 0 else _problem(job, rank, told)
+    problem = signal.Signals(-codes[rank]).name if codes[rank] < 0 else _last_line(job.log(rank))
     raise BurilError(
-        OTHER_ERROR, rank=rank, size=len(codes), problem=problem, step=last_step(job.checkpoints), log=job.log(rank)
+        "T160", rank=rank, size=len(codes), problem=problem, step=last_step(job.checkpoints), log=job.log(rank)
     )
 
 
-def _problem(job: Job, rank: int, told: Mapping[int, Any]) -> str:
-    if rank in told:
-        return str(told[rank]["values"]["problem"])
-    lines = job.log(rank).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else "?"
 
 

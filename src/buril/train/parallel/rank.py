@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from buril.train.parallel.job import Job
 _PR_SET_PDEATHSIG = 1
 """Of prctl (linux/prctl.h): the signal that a process gets when its parent dies."""
 RENDEZVOUS = "rendezvous"
-OTHER_ERROR = "T160"
 
 
 def take_part(job: Job, out: Output | None, *, store: Any = None) -> Metrics:
@@ -55,7 +53,7 @@ def take_part(job: Job, out: Output | None, *, store: Any = None) -> Metrics:
 
 
 def main(path: str) -> int:
-    """Run, and leave a file that says how it ended; returns the exit code."""
+    """Run, and leave a file that says how it ended; returns the exit code. A traceback goes where the parent looks."""
     end_with_parent()
     rank = int(os.environ["RANK"])
     job = Job.parse(Path(path).read_text(encoding="utf-8"))
@@ -69,11 +67,6 @@ def main(path: str) -> int:
     except BurilError as problem:
         values = {name: str(value) for name, value in problem.values.items()}
         _leave(job.failure(rank), {"code": problem.code, "values": values})
-        return 1
-    except Exception as problem:  # noqa: BLE001  the parent says it: nobody sees this process
-        traceback.print_exc()
-        line = f"{type(problem).__name__}: {problem}".strip().splitlines()[0]
-        _leave(job.failure(rank), {"code": OTHER_ERROR, "values": {"problem": line}})
         return 1
     return 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from buril.core.errors import BurilError
 from buril.core.settings import Settings, runtime
 
@@ -15,8 +17,6 @@ class Parallel(Settings):
 
     They change where a sum is taken, not what is summed: the result is that of one process but for rounding.
     """
-
-    shorthand = "processes"
 
     processes: int = runtime(1, ge=1, le=1024)
     """Processes of this machine, one a GPU; on a CPU each takes its share of the cores. Started by `torchrun` or the
@@ -30,6 +30,17 @@ class Parallel(Settings):
     work on the same text, so only processes / tensor of them read different ones."""
     timeout_s: float = runtime(1800.0, gt=0)
     """Seconds that a process waits for the others before it gives up; the longest pause is writing a checkpoint."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_number(cls, given: Any) -> Any:
+        """`parallel: 8` names the processes."""
+        return {"processes": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
+        """The number by itself, for editors too."""
+        return {"anyOf": [{"type": "integer", "minimum": 1}, handler(core_schema)]}
 
 
 def check_method(settings: Any, method: Any, *, fp16: bool) -> None:

@@ -38,7 +38,7 @@ class Team:
     """How many read different text: all of them but for those that hold layers together."""
 
     gain = 1.0
-    """What a loss is multiplied with for its gradient: layers in pieces take means over the readers, and sums are meant."""
+    """What a loss is multiplied with for its gradient, as layers in pieces take means over the readers, not sums."""
 
     @property
     def leads(self) -> bool:
