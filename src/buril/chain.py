@@ -211,19 +211,19 @@ class Chain:
         return planning.plan(self.stages(until), store)
 
     def run(self, store: Store, until: str | None = None, **options: Any) -> planning.Run:
-        """Run the chain with its engine; see `buril.core.plan.run` for the options."""
+        """Run the chain with its engine; see `buril.core.plan.run` for the options.
+
+        Where `torchrun` or the like has started several processes the first one runs it; the others take part in its
+        training, and what they give back names no artifact.
+        """
         from buril.train.parallel import world
 
-        top = self.top
+        top, stages = self.top, self.stages(until)
+        if world.follows():
+            world.follow()
+            return planning.Run(top.name, "", {}, frozenset(), 0.0)
         with workers.using(top.engine.make()), world.joined():
-            return planning.run(self.stages(until), store, name=top.name, **options)
-
-    def follow(self) -> None:
-        """Take part in the training of a chain that another process runs; see `buril.train.parallel.world`."""
-        from buril.train.parallel import world
-
-        self.stages()
-        world.follow()
+            return planning.run(stages, store, name=top.name, **options)
 
 
 def _named(given: Any) -> str | None:

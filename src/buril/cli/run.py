@@ -54,12 +54,11 @@ def command(
         raise BurilError("W102", stages=", ".join([*stages, *([until] if until else [])]))
     until = stages[0] if stages else until
     chain = _with_engine(common.load_chain(config_path, changes, small=small), engine, shard)
-    if follows():  # `torchrun` started this beside the process that runs the chain
-        chain.follow()
-        return
     chain.stages(until)  # every mistake in the YAML is said before anything is touched
     store = common.open_store(config_path, store_path, make=True)
     done = chain.run(store, until, command=_command_line(), watch=watch)
+    if follows():  # `torchrun` started this beside the process that runs the chain, and tells of it
+        return
     # parts of an array end at the same time, and would write one report between them
     report = None if no_report or done.unfinished or _part(chain) else _report(store, done, config_path, chain.machine)
     if as_json:

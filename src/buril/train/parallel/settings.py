@@ -21,6 +21,8 @@ class Parallel(Settings):
     processes: int = runtime(1, ge=1, le=1024)
     """Processes of this machine, one a GPU; on a CPU each takes its share of the cores. Started by `torchrun` or the
     like, on one machine or many, the number is theirs."""
+    machines: int = runtime(1, ge=1)
+    """Machines with so many processes each, for the estimate alone: what starts the processes knows how many it has."""
     shard: Shard = runtime("none")
     """What is cut in pieces, one a process (FSDP2): `none`, every process holds the whole model and the gradients are
     added up; `gradients`, weights come together for a step and gradients and the optimizer's memory stay apart
