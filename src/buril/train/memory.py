@@ -126,7 +126,7 @@ class Method:
             rank=getattr(told, "rank", 16),
             targets=None if targets is None or isinstance(targets, str) else tuple(targets),
             dropout=bool(getattr(told, "dropout", 0.1)),
-            four_bit=(NF4_BYTES if told.double else NF4_SIMPLE_BYTES) if hasattr(plugin, "convert") else None,
+            four_bit=(NF4_BYTES if told.double else NF4_SIMPLE_BYTES) if hasattr(told, "double") else None,
             quick=not plugin.trains_weights and not getattr(told, "dora", False),
         )
 
