@@ -1,10 +1,13 @@
 """Memory of a training: what the plan computes from `config.json` against the measured peak of a process of its own.
 
-    python benchmarks/estimate.py [--size small|full] [--model BASE]... [--methods LIST] [--length TOKENS] [--twice N]
+    python benchmarks/estimate.py [--size small|full] [--model BASE]... [--methods LIST] [--length N]... [--twice N]
 
-Each pair of model and method trains a few short steps of two micro-batches (the probe of `buril plan --probe`) on
-random tokens in full-length documents, in fp32 or in what the processor multiplies natively. The last line is a JSON
-list, one object a row; `ratio` is computed by measured, and the target is that it stays within 20 %.
+Each training makes two short steps of two micro-batches (the probe of `buril plan --probe`) on random tokens in
+full-length documents, in fp32 or in what the processor multiplies natively. `small` is SmolLM2-135M with adapters at
+256 tokens; `full` two models, three methods, 256 and 1,024 tokens: 20 GB and half an hour. The second model is taken
+from the cache of Hugging Face or from a folder (`--model`); a model that is not there is said and left out. It prints a
+table in Markdown; the last line is a JSON list, one object a row. `ratio` is computed by measured, and the target is
+that it stays within 20 %.
 """
 
 from __future__ import annotations
@@ -13,18 +16,34 @@ import argparse
 import json
 import os
 import tempfile
+from itertools import product
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from buril.core.errors import BurilError
 from buril.train.base import Base
 from buril.train.expect import expected_memory
 from buril.train.probe import Probe, probe, probe_inputs
 from buril.train.stage import Train
 
 TARGET = 0.2
-SIZES = {"small": ("lora,qlora", 256), "full": ("lora,qlora,full", 1024)}
-"""Methods and tokens of a sequence."""
+STEPS = 2
+
+
+class Size(NamedTuple):
+    """What is measured unless it is said otherwise: bases, methods, tokens of a sequence."""
+
+    models: list[str]
+    methods: str
+    lengths: list[int]
+
+
+SIZES = {
+    "small": Size(["smollm2-135m"], "lora,qlora", [256]),
+    "full": Size(["smollm2-135m", "Qwen/Qwen2.5-Coder-0.5B-Instruct"], "full,lora,qlora", [256, 1024]),
+}
 
 
 def measured(base: str, method: str, length: int, twice: int) -> tuple[Probe, dict[str, float]]:
@@ -40,36 +59,57 @@ def measured(base: str, method: str, length: int, twice: int) -> tuple[Probe, di
     settings = Train.Settings(method=method, micro_batch_tokens=length, checkpoint_layers=twice)
     with tempfile.TemporaryDirectory() as name:
         inputs = probe_inputs(stages, {}, Path(name))
-        found = probe(settings, inputs, Path(name, "probe"), steps=2, limit_s=3600)
+        found = probe(settings, inputs, Path(name, "probe"), steps=STEPS, limit_s=3600)
         parts = {part: round(size / 1e6) for part, size in vars(expected_memory(settings, inputs)[0]).items()}
     return found, parts
+
+
+def row(base: str, method: str, length: int, twice: int) -> dict[str, Any]:
+    """One training measured, told on the way."""
+    from all import machine
+
+    name = base.rstrip("/").rsplit("/", maxsplit=1)[-1]
+    found, parts = measured(base, method, length, twice)
+    ratio = found.expected_mb / found.ram_mb
+    told = f"computed {found.expected_mb:.0f} MB  measured {found.ram_mb:.0f} MB  ratio {ratio:.2f}"
+    print(f"{name}  {method}  {length} tokens  {told}  {found.tokens_per_s:.0f} tokens/s  {parts}", flush=True)
+    return {
+        "name": f"estimate: {name}, {method}, {length} tokens", "ours": round(found.expected_mb),
+        "peer": round(found.ram_mb), "peer_name": "measured peak of the process", "unit": "MB",
+        "ratio": round(ratio, 3), "target": TARGET, "met": abs(ratio - 1) <= TARGET, "machine": machine(),
+    }  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as Markdown."""
+    lines = [
+        "| model | method | tokens | computed MB | measured MB | computed / measured |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for found in rows:
+        model, method, tokens = found["name"].removeprefix("estimate: ").removesuffix(" tokens").split(", ")
+        lines.append(
+            f"| {model} | {method} | {int(tokens):,} | {found['ours']:,} | {found['peer']:,} | {found['ratio']:.2f} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--model", action="append", default=[], help="what `train.base` may be")
+    parser.add_argument("--model", action="append", help="what `train.base` may be")
     parser.add_argument("--methods")
-    parser.add_argument("--length", type=int)
+    parser.add_argument("--length", type=int, action="append")
     parser.add_argument("--twice", type=int, default=0, help="layers computed twice (checkpoint_layers)")
     told = parser.parse_args()
-    from all import machine
-
-    methods, length = told.methods or SIZES[told.size][0], told.length or SIZES[told.size][1]
-    rows = []
-    for base in told.model or ["smollm2-135m"]:
-        name = Path(base).name
-        for method in methods.split(","):
-            found, parts = measured(base, method, length, told.twice)
-            ratio = found.expected_mb / found.ram_mb
-            print(f"{name:32} {method:6} {length} tokens  computed {found.expected_mb:7.0f} MB  "
-                  f"measured {found.ram_mb:7.0f} MB  ratio {ratio:.2f}  {found.tokens_per_s:.0f} tokens/s  {parts}",
-                  flush=True)  # fmt: skip
-            rows.append({
-                "name": f"estimate: {name}, {method}, {length} tokens", "ours": round(found.expected_mb),
-                "peer": round(found.ram_mb), "peer_name": "measured peak of the process", "unit": "MB",
-                "ratio": round(ratio, 3), "target": TARGET, "met": abs(ratio - 1) <= TARGET, "machine": machine(),
-            })  # fmt: skip
+    size, rows = SIZES[told.size], []
+    models, methods = told.model or size.models, (told.methods or size.methods).split(",")
+    for base, length, method in product(models, told.length or size.lengths, methods):
+        try:
+            rows.append(row(base, method, length, told.twice))
+        except BurilError as problem:
+            print(f"{base}, {method}, {length} tokens: left out: {problem}", flush=True)
+    print("\n" + table(rows) + "\n")
     print(json.dumps(rows))
 
 

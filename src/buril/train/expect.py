@@ -42,6 +42,8 @@ GPU_OPERATIONS_PER_S = 50e12
 """Operations a second of a GPU of which nothing is known, with what training loses: a guess for a data-centre card."""
 SPARE = 0.9
 """Share of the free memory that `checkpoint_layers: auto` fills."""
+LEAST_SHOWN = 5e6
+"""Bytes that are worth a word of a plan."""
 PER_OPERATION = 4.0
 """Operations of a unit of work: one unit is about a token times a parameter of LoRA training."""
 
@@ -146,7 +148,8 @@ def expect(settings: Any, inputs: Mapping[str, Artifact], past: Sequence[Past]) 
     ratio = next((run.ram_mb / run.expected_ram_mb for run in past if run.expected_ram_mb), 1.0)
     scaled = _within(settings, scale(work, past, assumed))
     corrected = replace(scaled, ram_mb=assumed.ram_mb * ratio, disk_mb=assumed.disk_mb)
-    return replace(corrected, note=_said(found, load, steps, scaled.seconds / steps))
+    probed = 0.0 if load.gpu else found.total * (ratio - 1)
+    return replace(corrected, note=_said(found, load, steps=steps, seconds=scaled.seconds / steps, probed=probed))
 
 
 def _within(settings: Any, found: Estimate) -> Estimate:
@@ -158,15 +161,24 @@ def _within(settings: Any, found: Estimate) -> Estimate:
     return replace(found, seconds=min(found.seconds, budget) if bounded else budget)
 
 
-def _said(found: Memory, load: Load, steps: int, seconds: float) -> str:
-    """The steps, and what the memory is for, in a line."""
+def _said(found: Memory, load: Load, *, steps: int, seconds: float, probed: float) -> str:
+    """The steps, and what the memory is for, in a line whose parts add up to the estimate.
+
+    Args:
+        found: what was computed.
+        load: how a step is run.
+        steps: how many there are.
+        seconds: what one takes.
+        probed: bytes that the last probe's correction adds.
+    """
     parts = {
-        _("weights"): found.weights, _("trained"): found.trained, _("activations"): found.activations,
+        _("weights"): found.weights, _("trained"): found.trained, _("activations"): found.activations + found.work,
         _("output layer"): found.head, _("libraries"): found.libraries, _("lost between the pieces"): found.slack,
     }  # fmt: skip
-    memory_part = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in parts.items())
+    parts |= {_("more while loading"): found.total - sum(parts.values()), _("by the last probe"): probed}
+    shown = (f"{name} {size / 1e9:.2f} GB" for name, size in parts.items() if abs(size) >= LEAST_SHOWN)
     text = _("{steps} steps of about {seconds:.1f} s; memory: {parts}").format(
-        steps=f"{steps:,}", seconds=seconds, parts=memory_part
+        steps=f"{steps:,}", seconds=seconds, parts=", ".join(shown)
     )
     twice = _("{number} layers computed twice").format(number=load.twice)
     return f"{text}; {twice}" if load.twice else text

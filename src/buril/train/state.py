@@ -78,8 +78,8 @@ class Checkpoints:
         return name
 
     def load_best(self, name: str) -> Tensors:
-        """The weights that `save_best` wrote."""
-        return read_tensors(self.folder / name)
+        """The weights that `save_best` wrote, in the mapped pages of their file: they are there to be copied from."""
+        return _mapped(self.folder / name)
 
     def _read(self, path: Path) -> tuple[Progress, Tensors] | None:
         from safetensors import SafetensorError
@@ -113,10 +113,14 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> Tensors:
-    """Read tensors into memory of their own (not mapped: the file may be deleted meanwhile)."""
-    from safetensors.torch import load
+    """Read tensors into memory of their own, once: the optimizer goes on writing to them."""
+    return {name: tensor.clone() for name, tensor in _mapped(path).items()}
 
-    found: Tensors = load(path.read_bytes())
+
+def _mapped(path: Path) -> Tensors:
+    from safetensors.torch import load_file
+
+    found: Tensors = load_file(path)
     return found
 
 
