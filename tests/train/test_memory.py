@@ -127,21 +127,18 @@ def test_four_bits_and_few_layers_take_less() -> None:
 
 def test_loading_copies_what_is_used_in_another_format() -> None:
     """Matrices beside adapters stay in the pages of a 16-bit file; what is copied is there twice for a moment."""
-    config = model_of("qwen2")[0].config.to_dict()
+    config, four = model_of("qwen2")[0].config.to_dict(), Method(False, four_bit=memory.NF4_BYTES)
     for kind, file_bytes in (("bfloat16", 2), ("float32", 4)):
         sizes, load = Model.of(config | {"torch_dtype": kind, "dtype": kind}), Load(128, 128, bf16=False)
-        copied = {
-            "lora": (Method(False), sizes.parameters - sizes.linear if file_bytes == 2 else 0),
-            "full": (Method(True, quick=False), sizes.parameters if file_bytes == 2 else 0),
-            "qlora": (Method(False, four_bit=memory.NF4_BYTES), sizes.parameters),
-        }
-        for method, read in copied.values():
+        copied = 2 if file_bytes == 2 else 0
+        wanted = {Method(False): copied * sizes.table, Method(True, quick=False): copied * sizes.parameters}
+        for method, more in {**wanted, four: copied * sizes.table + 64 * 128 * 352}.items():
             found = memory.memory(sizes, method, load)
-            assert found.loading == found.libraries + found.weights + file_bytes * read
-            on_gpu = memory.memory(sizes, method, replace(load, gpu=True))
-            assert on_gpu.loading == on_gpu.libraries + on_gpu.weights
+            assert found.loading == found.libraries + found.weights + more
         lora = memory.memory(sizes, Method(False), load)
         assert lora.weights == file_bytes * sizes.linear + 4 * (sizes.parameters - sizes.linear)
+        on_gpu = memory.memory(sizes, Method(False), replace(load, gpu=True))
+        assert on_gpu.loading == on_gpu.libraries + on_gpu.weights
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])

@@ -67,12 +67,12 @@ def forget_pages(tensor: torch.Tensor) -> None:
     They were read for a copy in another format and would count as this process's memory as long as any other tensor of
     the file is in use. Whoever asks for them again gets them from the file; the tensor must not have been written to.
     """
-    page = os.sysconf("SC_PAGE_SIZE") if sys.platform == "linux" else 0
-    begin, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
-    if tensor.device.type != "cpu" or not page or not _in_file(begin, size):
+    if tensor.device.type != "cpu" or sys.platform != "linux":
         return
+    page = os.sysconf("SC_PAGE_SIZE")
+    begin, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
     first, last = -(-begin // page) * page, (begin + size) // page * page
-    if last > first:
+    if last > first and _in_file(begin, size):
         ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _MADV_DONTNEED)
 
 

@@ -23,6 +23,8 @@ CHUNK, ROWS = 512, 8192
 NF4_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8
 NF4_SIMPLE_BYTES = (4 + 32 / 64) / 8
 """Bytes of a 4-bit weight with its scales, quantised or not."""
+QUANTISING = 64
+"""Bytes of temporaries for each weight of the matrix that bitsandbytes quantises on a CPU, measured."""
 LIBRARIES = 500e6
 """Python with torch, transformers and PEFT, their code that has run included; measured (torch 2.13 for CPUs)."""
 TOKEN = 2000
@@ -207,11 +209,13 @@ def lost(load: Load) -> float:
 
 
 def _read(model: Model, method: Method, load: Load) -> float:
-    """Bytes of the file's pages that are read into memory for copies in another format while a model is loaded."""
-    wanted = FP32 if method.whole else load.unit
-    if load.gpu or (method.four_bit is None and model.file_bytes == wanted):  # then they stay in these pages
-        return 0.0
-    return float(model.file_bytes * (model.parameters - _short(model, method, load)))
+    """Bytes that loading takes for a moment besides: the file's pages of what is copied in another format, and more."""
+    if load.gpu or model.file_bytes == (FP32 if method.whole else load.unit):  # then the weights stay in these pages
+        pages = 0
+    else:  # those of a matrix that was copied are given back, but all are there under `full`
+        pages = model.file_bytes * (model.parameters if method.whole else model.table)
+    largest = max(inputs * outputs for inputs, outputs in model.matrices.values())
+    return float(pages + (0 if method.four_bit is None else QUANTISING * largest))
 
 
 def _short(model: Model, method: Method, load: Load) -> int:
@@ -296,8 +300,8 @@ def _head(model: Model, method: Method, load: Load) -> float:
     chunk = min(CHUNK, load.row)
     logits = chunk * model.vocabulary * (FP32 + (2 * BF16 if load.bf16 else 0))
     hidden = load.row * model.width * (2 * FP32 + 3 * load.unit)  # the last norm's, the kept tokens', their gradient
-    rows = min(ROWS, model.vocabulary) * model.width
-    gradients = FP32 * (model.table + rows) if method.whole else 0  # the matrix's, and that of some rows by a chunk
+    rows = model.vocabulary - ROWS * max(0, model.vocabulary // ROWS - 1)  # the last run of them, the longest
+    gradients = FP32 * (model.table + rows * model.width) if method.whole else 0  # the matrix's, and rows' by a chunk
     copies = BF16 * model.table if method.whole and load.bf16 else 0
     return float(logits + hidden + gradients + copies)
 

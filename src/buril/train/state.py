@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from buril.core.artifact import atomic
+from buril.train.machine import forget_pages
 
 GENERATIONS = 2
 Tensors = dict[str, torch.Tensor]
@@ -131,6 +132,8 @@ def named(kind: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
 
 @torch.no_grad()
 def put_back(kind: str, targets: Mapping[str, torch.Tensor], tensors: Tensors) -> None:
-    """Copy what `named` kept into the tensors that it was taken from."""
+    """Copy what `named` kept into the tensors that it was taken from; pages of a file are given back one by one."""
     for name, target in targets.items():
-        target.copy_(tensors[f"{kind}.{name}"])
+        kept = tensors[f"{kind}.{name}"]
+        target.copy_(kept)
+        forget_pages(kept)

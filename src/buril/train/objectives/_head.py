@@ -10,6 +10,7 @@ illegal continuations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -121,6 +122,13 @@ class _Wrong(NamedTuple):
     loss: torch.Tensor
 
 
+def parts(num_words: int) -> Iterator[slice]:
+    """The words in runs of `ROWS`, the last with what is left over: a short run of its own is summed in other steps."""
+    number = max(1, num_words // ROWS)
+    for begin in range(0, number * ROWS, ROWS):
+        yield slice(begin, num_words if begin == (number - 1) * ROWS else begin + ROWS)
+
+
 class _Gradients(NamedTuple):
     """Where gradients add up; None where none is wanted."""
 
@@ -133,9 +141,8 @@ class _Gradients(NamedTuple):
         if self.hidden_TD is not None:
             torch.mm(error_CV, used_VD, out=self.hidden_TD[place.part])
         if self.weight_VD is not None:
-            for begin in range(0, len(self.weight_VD), ROWS):
-                part = slice(begin, begin + ROWS)
-                self.weight_VD[part].add_(error_CV[:, part].T @ hidden_CD)
+            for rows in parts(len(self.weight_VD)):
+                self.weight_VD[rows].add_(error_CV[:, rows].T @ hidden_CD)
         if self.rows_RD is not None and place.index_R is not None:
             self.rows_RD.add_(error_CV[:, place.index_R].T @ hidden_CD)
 
