@@ -65,6 +65,7 @@ check: $(VENV)/.dev  ## lint, types, layers, catalogues
 	$(BIN)/python scripts/messages.py --check
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/scanning.py --check
+	$(BIN)/python scripts/recipes.py --check
 
 messages: $(VENV)/.dev  ## gather the texts and compile the Spanish catalogue
 	$(BIN)/python scripts/messages.py
@@ -72,6 +73,7 @@ messages: $(VENV)/.dev  ## gather the texts and compile the Spanish catalogue
 docs: $(VENV)/.dev  ## build the documentation site into site/
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/scanning.py
+	$(BIN)/python scripts/recipes.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 
 bench: $(VENV)/.dev  ## run all benchmarks and write benchmarks/RESULTS.md

@@ -1,11 +1,11 @@
-"""Training by two processes on this machine: buril beside transformers' Trainer under torchrun, on the same packed sequences.
+"""Training by two processes: buril beside transformers' Trainer under torchrun, on the same packed sequences.
 
     python benchmarks/parallel.py [--size small|full] [--model FOLDER_OR_HUB_ID]
 
 Both train every weight in fp32 with AdamW on sequences of one length, whole models with summed gradients (`data`) and
-pieces by FSDP2 (`weights`); on two processes over gloo, one thread each. The gain over one process with as many threads is
-shown besides: on one machine's cores it is about 1, and on GPUs it is what processes are for. Wall time of the steps
-after the first; processes take turns, so what else runs on the machine meets both alike.
+pieces by FSDP2 (`weights`); on two processes over gloo, one thread each. The gain over one process with as many threads
+is shown besides: on one machine's cores it is about 1, and on GPUs it is what processes are for. Wall time of the
+steps after the first; sides take turns, so what else runs on the machine meets both alike.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def ours(inputs: dict[str, Artifact], shape: tuple[int, int, int, int], way: str
     """Tokens a second of buril."""
     length, batch, steps, _turns = shape
     settings = Train.Settings(
-        method="full", batch_size=batch, max_steps=steps, eval_tokens=1, eval_every=1000, precision="fp32", device="cpu",
-        threads=PROCESSES, micro_batch_tokens=length, checkpoint_every_s=1e9, checkpoint_layers=0,
+        method="full", batch_size=batch, max_steps=steps, eval_tokens=1, eval_every=1000, precision="fp32",
+        device="cpu", threads=PROCESSES, micro_batch_tokens=length, checkpoint_every_s=1e9, checkpoint_layers=0,
         parallel={"processes": processes, "shard": "weights" if way == "weights" else "none"},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +124,9 @@ def peer(inputs: dict[str, Artifact], shape: tuple[int, int, int, int], way: str
         script.write_text(PEER)
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES)]
         env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-        done = subprocess.run([*command, str(script), json.dumps(told)], env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, str(script), json.dumps(told)], env=env, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise SystemExit(done.stderr[-4000:])
         seconds = json.loads(Path(told["times"]).read_text())
@@ -148,7 +150,8 @@ def main() -> None:
                 found["ours"].append(ours(inputs, shape, way, PROCESSES))
                 found["peer"].append(peer(inputs, shape, way))
             mine, theirs = statistics.median(found["ours"]), statistics.median(found["peer"])
-            print(f"{way}: {mine:.0f} tokens/s beside {theirs:.0f}; one process {alone:.0f}; {time.monotonic() - began:.0f} s")
+            spent = time.monotonic() - began
+            print(f"{way}: {mine:.0f} tokens/s beside {theirs:.0f}; one process {alone:.0f}; {spent:.0f} s")
             rows.append({
                 "name": f"parallel {way}", "ours": round(mine, 1), "peer": round(theirs, 1),
                 "peer_name": "transformers Trainer, torchrun" + (", FSDP2" if way == "weights" else ""),

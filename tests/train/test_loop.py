@@ -28,7 +28,7 @@ from buril.train.attention import attend_document
 from buril.train.batch import IGNORE, Packed, PackedFile, lay_out, micro_batches, step_sequences
 from buril.train.methods.full import Full
 from buril.train.methods.lora import Lora
-from buril.train.objectives._head import Head, linear_cross_entropy
+from buril.train.objectives._head import CrossEntropyLoss, Head, linear_cross_entropy, parts
 from buril.train.objectives.cross_entropy import CrossEntropy
 from buril.train.schedule import factor, num_steps
 from buril.train.stage import Train
@@ -91,6 +91,18 @@ def test_chunked_loss_is_plain_cross_entropy_in_value_and_gradient(trained: str)
         assert (ours is None) == (plain is None)
         if ours is not None:
             torch.testing.assert_close(ours, plain, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(("words", "runs"), [(49_155, 6), (16_390, 2), (50, 1)])
+def test_a_trained_head_takes_its_gradient_in_runs_of_words_to_the_bit(words: int, runs: int) -> None:
+    """Each number is the same sum over the same tokens; the product of the whole head is never there."""
+    torch.manual_seed(0)
+    hidden, weight, targets = torch.randn(300, 16), torch.randn(words, 16), torch.randint(0, words, (300,))
+    assert len(list(parts(words))) == runs
+    weight.requires_grad_()
+    linear_cross_entropy(hidden, Head(weight), targets).backward()
+    _loss, error = CrossEntropyLoss(targets).chunk((hidden @ weight.detach().T).float(), slice(0, 300), grad=True)
+    assert weight.grad is not None and torch.equal(weight.grad, error.T @ hidden)
 
 
 @pytest.mark.parametrize("length", [1, 2, 127, 128, 129, 300])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +28,11 @@ from buril.train.base import Base
 from buril.train.memory import Load, Method, Model, activations, layers_twice
 from buril.train.methods.full import Full
 from buril.train.methods.lora import Lora
+from buril.train.monitor import Work
 from buril.train.objectives import _head
 from buril.train.stage import Train, count
 from tests.train.small import write_base, write_tokenizer
-from tests.train.test_loop import stage
+from tests.train.test_loop import sequence, stage
 from tests.train.test_methods import kept_bytes
 
 
@@ -53,7 +55,7 @@ def model_of(kind: str, *, layers: int = 3) -> tuple[Any, Model]:
 
 def test_the_numbers_taken_over_are_those_of_the_code_that_loads_torch() -> None:
     assert memory.BLOCK == attention.BLOCK
-    assert memory.CHUNK == _head.CHUNK
+    assert (memory.CHUNK, memory.ROWS) == (_head.CHUNK, _head.ROWS)
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
@@ -123,6 +125,34 @@ def test_four_bits_and_few_layers_take_less() -> None:
     assert memory.memory(sizes, Method(True), load).trained == 12 * sizes.parameters
 
 
+def test_loading_copies_what_is_used_in_another_format() -> None:
+    """Matrices beside adapters stay in the pages of a 16-bit file; what is copied is there twice for a moment."""
+    config, four = model_of("qwen2")[0].config.to_dict(), Method(False, four_bit=memory.NF4_BYTES)
+    for kind, file_bytes in (("bfloat16", 2), ("float32", 4)):
+        sizes, load = Model.of(config | {"torch_dtype": kind, "dtype": kind}), Load(128, 128, bf16=False)
+        copied = 2 if file_bytes == 2 else 0
+        wanted = {Method(False): copied * sizes.table, Method(True, quick=False): copied * sizes.parameters}
+        for method, more in {**wanted, four: copied * sizes.table + 64 * 128 * 352}.items():
+            found = memory.memory(sizes, method, load)
+            assert found.loading == found.libraries + found.weights + more
+        lora = memory.memory(sizes, Method(False), load)
+        assert lora.weights == file_bytes * sizes.linear + 4 * (sizes.parameters - sizes.linear)
+        on_gpu = memory.memory(sizes, Method(False), replace(load, gpu=True))
+        assert on_gpu.loading == on_gpu.libraries + on_gpu.weights
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_the_plan_and_the_monitor_count_the_same_operations(kind: str) -> None:
+    model, sizes = model_of(kind)
+    trainable = Full(Full.Settings()).prepare(model, bf16=False, new_tokens=[], seed=0)
+    load = Load(100, 100, bf16=False)
+    counted = memory.operations(sizes, Method(True, quick=False), load)
+    assert Work(trainable).of([sequence(0, [100, 100])]) == pytest.approx(200 * counted)
+    assert memory.operations(sizes, Method(False), load) < counted
+    again = memory.operations(sizes, Method(True, quick=False), replace(load, twice=3)) - counted
+    assert again == memory.forward_operations(sizes, load) - 2 * sizes.table
+
+
 # --- estimates
 
 
@@ -144,6 +174,10 @@ def test_a_probe_corrects_what_was_computed(inputs: dict[str, Artifact]) -> None
     found = stage().estimate(inputs, [probed, run])
     assert found.basis == "measured" and found.seconds == pytest.approx(200)
     assert found.ram_mb == pytest.approx(computed.ram_mb * 1.2)
+    for told in (computed, found):  # the parts that a plan names are what it says in all
+        parts = [float(number) for number in re.findall(r"(-?[0-9.]+) GB", told.note)]
+        assert sum(parts) * 1000 == pytest.approx(told.ram_mb, abs=40)
+    assert "by the last probe 0.1" in found.note and "probe" not in computed.note
 
 
 def test_auto_takes_the_memory_that_is_free(

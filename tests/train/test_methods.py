@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.generators._load import load
 from buril.train.batch import lay_out
+from buril.train.machine import forget_pages
 from buril.train.methods._quantised import dequantised, num_bytes, num_weights, quantise
 from buril.train.methods.lora import Lora
 from buril.train.methods.qlora import Qlora
@@ -197,6 +199,80 @@ def test_a_missing_package_is_said_with_the_line_that_installs_it(
     with pytest.raises(BurilError, match="bitsandbytes") as raised:
         stage(method="qlora").run(inputs, output("train"))
     assert raised.value.code == "P002" and "pip install" in str(raised.value)
+
+
+# --- weights of 16 bits under multiplications in fp32
+
+
+def in_format(base: Artifact, dtype: torch.dtype, *, rounded: torch.dtype | None = None) -> Artifact:
+    """A base with its weights in another format, rounded to a third before."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base.path("model"))
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(rounded or dtype)
+    model.to(dtype).save_pretrained(base.path("model"))
+    assert json.loads(base.path("model/config.json").read_text())["dtype"] == str(dtype).removeprefix("torch.")
+    return base
+
+
+@pytest.mark.parametrize("short", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "method",
+    [{"lora": {"rank": 4}}, {"lora": {"rank": 2, "targets": ["q_proj"]}}, {"lora": {"rank": 2, "dora": True}}, "qlora"],
+)
+def test_the_format_of_the_file_changes_no_byte(
+    short: torch.dtype, method: Any, tmp_path: Path, make_artifact: Callable[..., Artifact]
+) -> None:
+    """Also where tokens are new to the base: their rows are made in fp32."""
+    written = []
+    for name, wide in (("short", False), ("wide", True)):
+        given = make_inputs(tmp_path / name, added=True, vocabulary=257, tied=False)
+        in_format(given["base"], torch.float32 if wide else short, rounded=short)
+        trained = make_artifact(stage(method=method, max_steps=3), given, folder=f"{name}-out")
+        files = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "curve.json")
+        written.append([trained.path(file).read_bytes() for file in files])
+    assert written[0] == written[1]
+
+
+def test_frozen_matrices_stay_in_their_file_and_true_fp32_stays(tmp_path: Path) -> None:
+    """What an adapter stands beside lies in the mapped pages in 16 bits; what is used in fp32 is its own copy."""
+    for dtype in (torch.bfloat16, torch.float32):
+        base, tokenizer = write_base(tmp_path / f"{dtype}"), write_tokenizer(tmp_path / f"{dtype}-tokenizer")
+        in_format(base, dtype)
+        method, path = Lora(Lora.Settings()), base.path("model/model.safetensors")
+        loaded = load(base.folder, tokenizer.folder, device="cpu", convert=partial(method.convert, bf16=False))
+        model = method.prepare(loaded.model, bf16=False, new_tokens=[], seed=0).base
+        layers = [layer.base_layer for name, layer in model.named_modules() if name.endswith("_proj")]
+        assert len(layers) == 14
+        assert all(layer.weight.dtype == dtype and in_file(layer.weight, path) for layer in layers)
+        table = model.get_input_embeddings().weight
+        assert table.dtype == torch.float32 and in_file(table, path) == (dtype == torch.float32)
+
+
+def test_only_pages_of_a_file_are_given_back(tmp_path: Path) -> None:
+    import safetensors.torch
+
+    path = tmp_path / "big.safetensors"
+    safetensors.torch.save_file({"before": torch.ones(8), "big": torch.arange(4 << 20)}, path)
+    mapped = safetensors.torch.load_file(path)
+    assert int(mapped["big"].sum()) > 0 and resident_mb(path) > 32
+    forget_pages(mapped["big"])
+    assert resident_mb(path) < 1
+    assert torch.equal(mapped["big"], torch.arange(4 << 20)) and torch.equal(mapped["before"], torch.ones(8))
+    own = torch.arange(4 << 20)
+    forget_pages(own)
+    assert torch.equal(own, torch.arange(4 << 20))
+
+
+def resident_mb(path: Path) -> float:
+    """What of a mapped file is in this process's memory, by what Linux says of it."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    found = 0
+    for line in lines:
+        if line.endswith(str(path)):
+            found += next(int(more.split()[1]) for more in lines if more.startswith("Rss:"))
+    return found / 1024
 
 
 # --- variants of adapters

@@ -55,7 +55,8 @@ def load(
         dtype: `auto`, `bf16`, `fp16` or `fp32`; see `choose_dtype`.
         device: `auto` (the first GPU where there is one), `cpu`, `cuda`, `cuda:1`, …
         convert: given the model and the device while the weights still lie in the pages of their file, in the file's
-            format (`dtype` is then not asked): what makes them smaller before they take memory.
+            format (`dtype` is then not asked) and before rows are added: what gives each weight the format it shall
+            have before it takes memory.
 
     Raises:
         BurilError: P002 without torch or transformers, T012 without a tokenizer, T013 when tokenizer and weights do
@@ -70,10 +71,10 @@ def load(
         _check_same_vocabulary(weights_dir, tokenizer_dir, fim)
     place = choose_device(device)
     model = _weights(weights_dir, dtype="auto" if convert else choose_dtype(dtype, place))
-    if model_dir is None:
-        grow(model, fim)
     if convert:
         convert(model, place)
+    if model_dir is None:
+        grow(model, fim)
     if adapter_dir is not None:
         model = _adapted(model, adapter_dir)
     return Loaded(model.to(place).eval(), _tokenizer(tokenizer_dir), fim, encoder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from buril.core.artifact import Artifact
@@ -27,9 +27,10 @@ from buril.train.memory import (
     disk,
     forward_operations,
     layers_twice,
-    memory,
     operations,
 )
+from buril.train.parallel.cost import each, gain, num_processes
+from buril.train.parallel.settings import Parallel
 from buril.train.schedule import interval, num_steps
 
 START_S = 15.0
@@ -42,6 +43,8 @@ GPU_OPERATIONS_PER_S = 50e12
 """Operations a second of a GPU of which nothing is known, with what training loses: a guess for a data-centre card."""
 SPARE = 0.9
 """Share of the free memory that `checkpoint_layers: auto` fills."""
+LEAST_SHOWN = 5e6
+"""Bytes that are worth a word of a plan."""
 PER_OPERATION = 4.0
 """Operations of a unit of work: one unit is about a token times a parameter of LoRA training."""
 
@@ -76,8 +79,14 @@ def resolve_layers(settings: Any, inputs: Mapping[str, Artifact], *, free: float
     model, method, load = shape(settings, inputs)
     if settings.checkpoint_layers != "auto":
         return load
-    free = free if free is not None else free_bytes(settings.device)
-    return replace(load, twice=layers_twice(model, method, load, free=SPARE * free) if free else 0)
+    free = free if free is not None else free_bytes(settings.device) / sharing(settings, load)
+    cost = partial(each, told=settings.parallel)
+    return replace(load, twice=layers_twice(model, method, load, free=SPARE * free, cost=cost) if free else 0)
+
+
+def sharing(settings: Any, load: Load) -> int:
+    """Processes that share a device's memory: those of a machine share its main memory, and have a GPU each."""
+    return 1 if load.gpu else int(settings.parallel.processes)
 
 
 def free_bytes(device: str) -> float:
@@ -120,10 +129,10 @@ def run_length(settings: Any, summary: Mapping[str, Any]) -> tuple[float, int]:
 
 
 def expected_memory(settings: Any, inputs: Mapping[str, Artifact]) -> tuple[Memory, Load]:
-    """The memory of the device that trains, and how a step is run for it."""
+    """The memory of a process on the device that trains, and how a step is run for it."""
     model, method, _load = shape(settings, inputs)
     load = resolve_layers(settings, inputs)
-    return memory(model, method, load), load
+    return each(model, method, load, settings.parallel), load
 
 
 def expect(settings: Any, inputs: Mapping[str, Artifact], past: Sequence[Past]) -> Estimate:
@@ -137,8 +146,8 @@ def expect(settings: Any, inputs: Mapping[str, Artifact], past: Sequence[Past]) 
     found, load = expected_memory(settings, inputs)
     finished, checkpoints = disk(model, method)
     assumed = Estimate(
-        seconds=START_S + work * PER_OPERATION / operations_per_s(bf16=load.bf16, gpu=load.gpu),
-        ram_mb=_host_mb(found, model, load),
+        seconds=START_S + work * PER_OPERATION / _speed(settings, load),
+        ram_mb=_host_mb(found, model, load, settings.parallel),
         disk_mb=(finished + checkpoints) / 1e6,
         gpu_mb=found.total / 1e6 if load.gpu else 0.0,
     )
@@ -146,7 +155,11 @@ def expect(settings: Any, inputs: Mapping[str, Artifact], past: Sequence[Past]) 
     ratio = next((run.ram_mb / run.expected_ram_mb for run in past if run.expected_ram_mb), 1.0)
     scaled = _within(settings, scale(work, past, assumed))
     corrected = replace(scaled, ram_mb=assumed.ram_mb * ratio, disk_mb=assumed.disk_mb)
-    return replace(corrected, note=_said(found, load, steps, scaled.seconds / steps))
+    probed = 0.0 if load.gpu else found.total * (ratio - 1)
+    said = _said(found, load, steps=steps, seconds=scaled.seconds / steps, probed=probed)
+    processes = num_processes(settings.parallel)
+    several = _("each of {count} processes").format(count=processes)
+    return replace(corrected, note=f"{said}; {several}" if processes > 1 else said)
 
 
 def _within(settings: Any, found: Estimate) -> Estimate:
@@ -158,30 +171,56 @@ def _within(settings: Any, found: Estimate) -> Estimate:
     return replace(found, seconds=min(found.seconds, budget) if bounded else budget)
 
 
-def _said(found: Memory, load: Load, steps: int, seconds: float) -> str:
-    """The steps, and what the memory is for, in a line."""
+def _said(found: Memory, load: Load, *, steps: int, seconds: float, probed: float) -> str:
+    """The steps, and what the memory is for, in a line whose parts add up to the estimate.
+
+    Args:
+        found: what was computed.
+        load: how a step is run.
+        steps: how many there are.
+        seconds: what one takes.
+        probed: bytes that the last probe's correction adds.
+    """
     parts = {
-        _("weights"): found.weights, _("trained"): found.trained, _("activations"): found.activations,
+        _("weights"): found.weights, _("trained"): found.trained, _("activations"): found.activations + found.work,
         _("output layer"): found.head, _("libraries"): found.libraries, _("lost between the pieces"): found.slack,
     }  # fmt: skip
-    memory_part = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in parts.items())
+    parts |= {_("more while loading"): found.total - sum(parts.values()), _("by the last probe"): probed}
+    shown = (f"{name} {size / 1e9:.2f} GB" for name, size in parts.items() if abs(size) >= LEAST_SHOWN)
     text = _("{steps} steps of about {seconds:.1f} s; memory: {parts}").format(
-        steps=f"{steps:,}", seconds=seconds, parts=memory_part
+        steps=f"{steps:,}", seconds=seconds, parts=", ".join(shown)
     )
     twice = _("{number} layers computed twice").format(number=load.twice)
     return f"{text}; {twice}" if load.twice else text
 
 
-def _host_mb(found: Memory, model: Model, load: Load) -> float:
+def _host_mb(found: Memory, model: Model, load: Load, told: Parallel) -> float:
+    """Main memory of a machine, at the worst moment of all its processes."""
     from buril.train.memory import CUDA_LIBRARIES
 
-    return (CUDA_LIBRARIES + model.parameters * model.file_bytes if load.gpu else found.total) / 1e6
+    if not load.gpu:
+        return told.processes * found.total / 1e6
+    split = told.shard != "none" or told.tensor > 1  # each process then reads the whole before it keeps its piece
+    weights = model.parameters * model.file_bytes * (told.processes if split else 1)
+    return (told.processes * CUDA_LIBRARIES + weights) / 1e6
 
 
-def operations_per_s(*, bf16: bool, gpu: bool) -> float:
-    """Operations a second that a step of training reaches here, by the speed of one multiplication."""
+def _speed(settings: Any, load: Load) -> float:
+    """Operations a second of all processes together."""
+    one = operations_per_s(bf16=load.bf16, gpu=load.gpu, tflops=settings.gpu_tflops)
+    return one * gain(settings.parallel, gpu=load.gpu)
+
+
+def operations_per_s(*, bf16: bool, gpu: bool, tflops: float = 0.0) -> float:
+    """Operations a second that a step of training reaches here, by the speed of one multiplication.
+
+    Args:
+        bf16: multiply in it.
+        gpu: on one, of which `tflops` is known or nothing (0).
+        tflops: what it reaches in training, in 10¹² operations a second.
+    """
     if gpu:
-        return GPU_OPERATIONS_PER_S
+        return tflops * 1e12 or GPU_OPERATIONS_PER_S
     return multiplication_speed() * EFFICIENCY * (BF16_GAIN if bf16 else 1.0)
 
 

@@ -7,11 +7,16 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:  # loaded when training begins
+    import torch
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Numbers of glibc's `mallopt` options (malloc.h)."""
+_MADV_DONTNEED = 4
+"""Of `madvise` (madvise(2))."""
 NVIDIA = Path("/proc/driver/nvidia/version")
 
 
@@ -54,6 +59,31 @@ def keep_memory() -> bool:
     except (OSError, AttributeError):  # musl has neither the name nor the habit
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def forget_pages(tensor: torch.Tensor) -> None:
+    """Give back the pages that a tensor lies in, where they are those of a mapped file; elsewhere do nothing.
+
+    They were read for a copy in another format and would count as this process's memory as long as any other tensor of
+    the file is in use. Whoever asks for them again gets them from the file; the tensor must not have been written to.
+    """
+    if tensor.device.type != "cpu" or sys.platform != "linux":
+        return
+    page = os.sysconf("SC_PAGE_SIZE")
+    begin, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
+    first, last = -(-begin // page) * page, (begin + size) // page * page
+    if last > first and _in_file(begin, size):
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _MADV_DONTNEED)
+
+
+def _in_file(begin: int, size: int) -> bool:
+    """Whether an address range is mapped from one file, by what Linux says of this process (proc_pid_maps(5))."""
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+        place, _mode, _offset, _device, inode, *_path = line.split(maxsplit=5)
+        first, last = (int(number, 16) for number in place.split("-"))
+        if first <= begin < last:
+            return inode != "0" and begin + size <= last
+    return False
 
 
 def quieten() -> None:

@@ -11,30 +11,36 @@ as if they were such. Units: bytes, tokens, multiply-adds counted as two operati
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 FP32, BF16 = 4, 2
 BLOCK = 128
 """Of `attention.py`, which loads torch: a test holds it equal."""
-CHUNK = 512
+CHUNK, ROWS = 512, 8192
 """Of `objectives/_head.py`."""
 NF4_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8
 NF4_SIMPLE_BYTES = (4 + 32 / 64) / 8
 """Bytes of a 4-bit weight with its scales, quantised or not."""
-LIBRARIES = 600e6
-"""Python with torch, transformers, PEFT and a tokenizer, measured here (torch 2.13 for CPUs, bitsandbytes present)."""
+QUANTISING = 64
+"""Bytes of temporaries for each weight of the matrix that bitsandbytes quantises on a CPU, measured."""
+LIBRARIES = 500e6
+"""Python with torch, transformers and PEFT, their code that has run included; measured (torch 2.13 for CPUs)."""
+TOKEN = 2000
+"""Bytes of a word of the vocabulary in the two tokenizers that a training loads and in what reading them leaves behind:
+measured with 49,152 and 151,936 words."""
 CUDA_LIBRARIES = 3.0e9
 """Memory of the host that torch for CUDA takes; not measured here."""
 CUDA_CONTEXT = 600e6
 """Memory of a GPU that CUDA and its libraries take before the first tensor; not measured here."""
-LOST, LOST_WITHOUT_CACHE = 1.0, 0.35
+LOST, LOST_WITHOUT_CACHE = 1.2, 0.8
 """What glibc's allocator loses between the pieces, as a share of activations and output layer, measured here (2.36).
+The one number of this file that is fitted: it was 0.8 to 1.7 in eight trainings of full, lora and qlora.
 
 It aligns tensors by cutting slivers off larger pieces; its cache of small pieces hands those out, and a piece that is
 freed is then too small, by a sliver, for a tensor of its own size. Without that cache
-(`GLIBC_TUNABLES=glibc.malloc.tcache_count=0` before the process starts) about a third of it is.
+(`GLIBC_TUNABLES=glibc.malloc.tcache_count=0` before the process starts) about two thirds of it are lost.
 """
 
 
@@ -126,7 +132,7 @@ class Method:
             rank=getattr(told, "rank", 16),
             targets=None if targets is None or isinstance(targets, str) else tuple(targets),
             dropout=bool(getattr(told, "dropout", 0.1)),
-            four_bit=(NF4_BYTES if told.double else NF4_SIMPLE_BYTES) if hasattr(plugin, "convert") else None,
+            four_bit=(NF4_BYTES if told.double else NF4_SIMPLE_BYTES) if hasattr(told, "double") else None,
             quick=not plugin.trains_weights and not getattr(told, "dora", False),
         )
 
@@ -188,13 +194,9 @@ def memory(model: Model, method: Method, load: Load) -> Memory:
     moving = 12.0 * trained + (
         0 if method.whole else 4.0 * trained
     )  # AdamW's two moments, a gradient; an adapter itself
-    libraries = CUDA_CONTEXT if load.gpu else LIBRARIES
+    libraries = CUDA_CONTEXT if load.gpu else LIBRARIES + TOKEN * model.vocabulary
     slack = lost(load) * (kept + head)
-    loading = (
-        libraries
-        + max(weights, load.unit * model.parameters * (method.four_bit is None))
-        + model.parameters * model.file_bytes * (0 if load.gpu else 1)
-    )
+    loading = libraries + weights + _read(model, method, load)
     return Memory(libraries, weights, moving, kept, head, work, slack, loading)
 
 
@@ -206,13 +208,30 @@ def lost(load: Load) -> float:
     return LOST if cached else LOST_WITHOUT_CACHE
 
 
+def _read(model: Model, method: Method, load: Load) -> float:
+    """Bytes that loading takes for a moment besides: the file's pages of what is copied in another format, and more."""
+    if load.gpu or model.file_bytes == (FP32 if method.whole else load.unit):  # then the weights stay in these pages
+        pages = 0
+    else:  # those of a matrix that was copied are given back, but all are there under `full`
+        pages = model.file_bytes * (model.parameters if method.whole else model.table)
+    largest = max(inputs * outputs for inputs, outputs in model.matrices.values())
+    return float(pages + (0 if method.four_bit is None else QUANTISING * largest))
+
+
+def _short(model: Model, method: Method, load: Load) -> int:
+    """Frozen weights that stay in the 16 bits of their file though multiplications are in 32."""
+    if method.four_bit is not None or not method.quick or load.unit <= model.file_bytes:
+        return 0
+    return model.layers * sum(inputs * outputs for inputs, outputs in method.adapted(model).values())
+
+
 def _weights(model: Model, method: Method, load: Load) -> float:
     """Bytes of the model's own weights."""
     if method.whole:
         return float(FP32 * model.parameters)
     if method.four_bit is None:
-        short = sum(inputs * outputs for inputs, outputs in method.adapted(model).values()) if method.quick else 0
-        return float(load.unit * model.parameters - max(0, load.unit - model.file_bytes) * short * model.layers)
+        short = _short(model, method, load)
+        return float(load.unit * (model.parameters - short) + model.file_bytes * short)
     return method.four_bit * model.linear + load.unit * (model.parameters - model.linear)
 
 
@@ -281,7 +300,8 @@ def _head(model: Model, method: Method, load: Load) -> float:
     chunk = min(CHUNK, load.row)
     logits = chunk * model.vocabulary * (FP32 + (2 * BF16 if load.bf16 else 0))
     hidden = load.row * model.width * (2 * FP32 + 3 * load.unit)  # the last norm's, the kept tokens', their gradient
-    gradients = 2 * FP32 * model.table if method.whole else 0  # the matrix's, and that of a chunk
+    rows = model.vocabulary - ROWS * max(0, model.vocabulary // ROWS - 1)  # the last run of them, the longest
+    gradients = FP32 * (model.table + rows * model.width) if method.whole else 0  # the matrix's, and rows' by a chunk
     copies = BF16 * model.table if method.whole and load.bf16 else 0
     return float(logits + hidden + gradients + copies)
 
@@ -289,28 +309,39 @@ def _head(model: Model, method: Method, load: Load) -> float:
 def _work(model: Model, method: Method, load: Load) -> float:
     """Bytes of the largest temporaries of a layer on the way back."""
     largest = max(size for shape in model.matrices.values() for size in shape)
-    whole = (
-        load.unit * model.linear / model.layers / 3 if method.four_bit is not None else 0.0
-    )  # one matrix dequantised
-    return 2.0 * load.row * largest * load.unit + whole
+    made = method.four_bit is not None or _short(model, method, load) > 0  # one matrix is dequantised, or widened
+    whole = max(inputs * outputs for inputs, outputs in model.matrices.values()) if made else 0
+    return load.unit * (2.0 * load.row * largest + whole)
 
 
-def layers_twice(model: Model, method: Method, load: Load, *, free: float) -> int:
+def layers_twice(
+    model: Model, method: Method, load: Load, *, free: float, cost: Callable[[Model, Method, Load], Memory] = memory
+) -> int:
     """The fewest layers to compute twice so that a training fits into `free` bytes; all where none are enough."""
     for twice in range(model.layers):
-        if memory(model, method, replace(load, twice=twice)).total <= free:
+        if cost(model, method, replace(load, twice=twice)).total <= free:
             return twice
     return model.layers
 
 
+def token_operations(frozen: float, trained: float, attended: float) -> float:
+    """Floating-point operations that a token of training needs: multiplications of matrices, nothing recomputed.
+
+    Args:
+        frozen: weights that are not trained: two operations forward, two backward to their inputs.
+        trained: weights that are: two more.
+        attended: width of all heads of all layers, times the tokens of the document: causal attention takes two forward
+            (half of the square is hidden, for scores and for values) and twice that backward.
+    """
+    return 4.0 * frozen + 6.0 * trained + 6.0 * attended
+
+
 def operations(model: Model, method: Method, load: Load) -> float:
-    """Floating-point operations of a token of training: forward, backward, and what is computed twice."""
-    attention = 2.0 * model.heads * model.head * load.document  # causal: half of the square, for scores and for values
-    forward = 2.0 * model.linear + model.layers * attention
-    backward = 2.0 * model.linear * (2 if method.whole else 1) + 2.5 * model.layers * attention
-    head = 2.0 * model.table * (3 if method.whole else 2)
-    twice = forward * min(load.twice, model.layers) / model.layers
-    return forward + backward + head + twice
+    """Floating-point operations of a token of training, with what is computed twice; an adapter's own are left out."""
+    weights, attended = model.linear + model.table, model.layers * model.heads * model.head * load.document
+    needed = token_operations(*((0, weights) if method.whole else (weights, 0)), attended)
+    twice = 2.0 * (model.linear + attended) * min(load.twice, model.layers) / model.layers
+    return needed + twice
 
 
 def forward_operations(model: Model, load: Load) -> float:

@@ -21,6 +21,7 @@ import torch
 from buril.core.estimate import JOULES_PER_KWH, Machine
 from buril.core.stage import Output
 from buril.train.batch import Packed
+from buril.train.memory import token_operations
 from buril.train.methods._trainable import Trainable
 from buril.train.parallel.team import ALONE, Team, local
 from buril.train.state import Progress
@@ -83,28 +84,27 @@ def _together(norms: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 class Work:
-    """The floating-point operations that a step needs: multiplications of matrices, nothing recomputed.
-
-    Two for each weight and token forward, two backward to the inputs, and two more for weights that are trained. A
-    document of n tokens takes 2·n²·width a layer for its attention forward (half of the square is hidden), and twice
-    that backward.
-    """
+    """The floating-point operations that a step needs, by the matrices of the model as it is, adapters among them."""
 
     def __init__(self, trainable: Trainable) -> None:
         trained = {id(parameter) for parameter in trainable.parameters.values()}
-        self._per_token = 0
+        self._trained = self._frozen = 0
         for module in trainable.base.modules():
             if isinstance(module, torch.nn.Linear):
-                self._per_token += module.in_features * module.out_features * (6 if id(module.weight) in trained else 4)
+                size = module.in_features * module.out_features
+                if id(module.weight) in trained:
+                    self._trained += size
+                else:
+                    self._frozen += size
         config = trainable.base.config.get_text_config()
         heads = config.num_attention_heads
         width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
-        self._per_square = 6 * config.num_hidden_layers * width
+        self._width = config.num_hidden_layers * width
 
     def of(self, sequences: Sequence[Packed]) -> float:
         """Operations of a step on some sequences."""
-        lengths = [length for sequence in sequences for length in sequence.lengths]
-        return float(self._per_token * sum(lengths) + self._per_square * sum(length * length for length in lengths))
+        lengths = (length for sequence in sequences for length in sequence.lengths)
+        return sum(length * token_operations(self._frozen, self._trained, self._width * length) for length in lengths)
 
 
 def measure_peak(device: torch.device, dtype: torch.dtype) -> float:

@@ -30,6 +30,8 @@ from buril.core.stage import Output, Stage
 from buril.train.defaults import settled
 from buril.train.expect import PER_OPERATION, expected_memory, shape
 from buril.train.memory import operations
+from buril.train.parallel.cost import gain
+from buril.train.parallel.settings import Parallel
 
 STEPS = 20
 LIMIT_S = 300.0
@@ -99,7 +101,7 @@ def probe(
     short = settings.model_copy(
         update={
             "max_steps": steps, "batch_size": MICRO_BATCHES * per_batch, "epochs": 1e6, "eval_tokens": length,
-            "eval_every": steps, "patience": 0, "minutes": None, "track": (),
+            "eval_every": steps, "patience": 0, "minutes": None, "track": (), "parallel": Parallel(),
         }
     )  # fmt: skip
     folders = {name: str(artifact.folder) for name, artifact in inputs.items()}
@@ -109,7 +111,8 @@ def probe(
         except BrokenProcessPool as problem:
             raise BurilError("T141", mb=round(expected_memory(settings, inputs)[0].total / 1e6)) from problem
     model, method, load = shape(settings, inputs)
-    work = found["tokens"] * operations(model, method, load) / PER_OPERATION
+    together = gain(settings.parallel, gpu=load.gpu)  # one process is measured, and several do more in that time
+    work = together * found["tokens"] * operations(model, method, load) / PER_OPERATION
     expected_mb = expected_memory(short, inputs)[0].total / 1e6
     whole = length * settled(settings, inputs).batch_size
     return Probe(**found, expected_mb=expected_mb, work=work, step_tokens=whole)

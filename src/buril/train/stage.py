@@ -107,6 +107,9 @@ class Train(Stage):
         """Validation texts that the model continues at every evaluation, compared by BLEU and exact match."""
         track: Annotated[tuple[Ref, ...], PluginKind("tracker")] = runtime(())
         """Where curves are sent beside the run's own events, such as `[tensorboard, {mlflow: {uri: …}}]`."""
+        gpu_tflops: float = runtime(0.0, ge=0)
+        """What a GPU reaches in training, in 10¹² operations a second, for the estimate where none has been measured; 0
+        takes 50, a guess."""
         watts: float = runtime(65.0, gt=0)
         """Mean power of this machine in watts, where the processor's counters can't be read; the chain's."""
         price_per_kwh: float = runtime(0.15, ge=0)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from buril.core.artifact import atomic
+from buril.train.machine import forget_pages
 from buril.train.parallel.team import ALONE, Team, fill
 
 GENERATIONS = 2
@@ -138,7 +139,9 @@ class Stored(Mapping[str, torch.Tensor]):
         self._names: list[str] = sorted(opened.keys())
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        found: torch.Tensor = self._file.get_tensor(name).clone()
+        mapped: torch.Tensor = self._file.get_tensor(name)
+        found = mapped.clone()
+        forget_pages(mapped)
         return found
 
     def __iter__(self) -> Iterator[str]:

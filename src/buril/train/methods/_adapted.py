@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +13,7 @@ from buril.core.errors import BurilError
 from buril.train.batch import Batch
 from buril.train.methods._dropout import Dropout
 from buril.train.methods._gated import quicken_gated
-from buril.train.methods._lora_linear import ADAPTER, part, quicken
+from buril.train.methods._lora_linear import ADAPTER, part, quicken, widen
 from buril.train.methods._trainable import Trainable
 from buril.train.objectives._head import Head
 
@@ -74,8 +74,15 @@ class Adapted(Trainable):
         (folder / "README.md").unlink(missing_ok=True)  # a card without content; the audit stage writes the real one
 
 
-def adapt(model: Any, told: Lora.Settings, *, new_tokens: list[int], seed: int) -> Adapted:
-    """A model with fresh adapters, that change nothing yet; its own weights are in the format they shall have.
+def adapt(model: Any, told: Lora.Settings, *, dtype: torch.dtype, new_tokens: list[int], seed: int) -> Adapted:
+    """A model with fresh adapters, that change nothing yet.
+
+    Args:
+        model: its own weights are in `dtype`; matrices of linear layers may be in 16 or in 4 bits.
+        told: the adapters' size and places.
+        dtype: of multiplications.
+        new_tokens: ids whose embedding rows are trained whole.
+        seed: of the adapters' first matrices.
 
     Raises:
         BurilError: T107 when no layer fits the targets.
@@ -89,7 +96,8 @@ def adapt(model: Any, told: Lora.Settings, *, new_tokens: list[int], seed: int) 
     )  # fmt: skip
     torch.manual_seed(seed)
     try:
-        adapted = get_peft_model(model, config)
+        with _seeming(model, dtype):
+            adapted = get_peft_model(model, config)
     except ValueError as problem:
         if "target modules" not in str(problem).lower():
             raise
@@ -97,7 +105,23 @@ def adapt(model: Any, told: Lora.Settings, *, new_tokens: list[int], seed: int) 
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    return Adapted(adapted, Dropout(told.dropout))
+    made = Adapted(adapted, Dropout(told.dropout))
+    widen(adapted, dtype)
+    return made
+
+
+@contextmanager
+def _seeming(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Let matrices of 16 bits seem to be of `dtype`, in one number's memory: PEFT rounds adapters to what it finds."""
+    layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear and layer.weight.dtype != dtype]
+    kept = [layer.weight.data for layer in layers]
+    for layer, weight in zip(layers, kept, strict=True):
+        layer.weight.data = torch.zeros((), dtype=dtype, device=weight.device).expand(weight.shape)
+    try:
+        yield
+    finally:
+        for layer, weight in zip(layers, kept, strict=True):
+            layer.weight.data = weight
 
 
 def token_indices(model: Any, new_tokens: list[int]) -> dict[str, list[int]] | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from buril.train.machine import forget_pages
 from buril.train.methods._dropout import WHOLE, Dropout, Part
 from buril.train.methods._quantised import dequantised, is_quantised
 
@@ -142,6 +143,37 @@ def shrink(base: Any) -> None:
         short = weight.data.bfloat16()
         if torch.equal(short.float(), weight.data):
             weight.data = short
+
+
+def put_in(model: Any, dtype: torch.dtype, *, keep: bool) -> None:
+    """Put a model's own weights in the format of multiplications, weight by weight.
+
+    Args:
+        model: a transformers model, whose weights may still lie in the mapped pages of their file.
+        dtype: that format.
+        keep: leave the matrices of linear layers, the output's aside, in 16 bits where the format has 32.
+    """
+    if dtype != torch.float32:
+        model.to(dtype)
+        return
+    head = model.get_output_embeddings()
+    layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear and layer is not head]
+    kept = {id(layer.weight) for layer in layers if keep}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point() and tensor.dtype != dtype and id(tensor) not in kept:
+            read = tensor.data
+            tensor.data = read.to(dtype)
+            forget_pages(read)
+
+
+def widen(model: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Give `dtype` to the linear layers that no operation of ours runs: torch multiplies in the weight's own format."""
+    from peft.tuners.lora.layer import LoraLayer
+
+    ours = {id(layer.base_layer) for layer in model.modules() if isinstance(layer, LoraLayer) and is_quickened(layer)}
+    for layer in model.modules():
+        if type(layer) is torch.nn.Linear and id(layer) not in ours and not layer.weight.requires_grad:
+            layer.weight.data = layer.weight.data.to(dtype)
 
 
 def reader(base: Any) -> Weight:

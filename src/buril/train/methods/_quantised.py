@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from buril.train.machine import forget_pages
+
 BLOCK = 64
 """Weights that share a scale: what NF4 was published with."""
 
@@ -63,10 +65,14 @@ def quantise(model: Any, device: torch.device, *, dtype: torch.dtype, double: bo
     ]
     for name, layer in layers:
         model.set_submodule(name, _four_bit(layer, device, dtype=dtype, double=double))
+        forget_pages(layer.weight.data)
         del layer.weight  # the last one to hold it, so that its memory goes now
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
-            tensor.data = tensor.data.to(device=device, dtype=dtype if isinstance(tensor, torch.nn.Parameter) else None)
+            read = tensor.data
+            tensor.data = read.to(device=device, dtype=dtype if isinstance(tensor, torch.nn.Parameter) else None)
+            if tensor.dtype != read.dtype:
+                forget_pages(read)
         elif tensor.device != device and not hasattr(tensor, "quant_state"):
             tensor.data = tensor.data.to(device)
     model.is_loaded_in_4bit = True  # what PEFT asks before it takes the layers for 4-bit ones

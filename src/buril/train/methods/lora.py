@@ -9,6 +9,8 @@ from pydantic import Field
 from buril.core.settings import Settings as BaseSettings
 
 if TYPE_CHECKING:  # torch is loaded when training begins, not when a plan is made
+    import torch
+
     from buril.train.methods._trainable import Trainable
 
 
@@ -45,6 +47,24 @@ class Lora:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    def convert(self, model: Any, device: torch.device, *, bf16: bool) -> None:
+        """Give each weight the format it is used in, while it still lies in its file.
+
+        Matrices that get an adapter keep the 16 bits of a file where multiplications are in fp32, and lie in its mapped
+        pages: they are widened at each use. What else is used in fp32 leaves them.
+
+        Args:
+            model: a transformers model.
+            device: where it goes; it is moved there later.
+            bf16: multiply in bf16, else in fp32.
+        """
+        import torch
+
+        from buril.train.methods._lora_linear import put_in
+
+        del device
+        put_in(model, torch.bfloat16 if bf16 else torch.float32, keep=not self.settings.dora)
+
     def prepare(self, model: Any, *, bf16: bool, new_tokens: list[int], seed: int) -> Trainable:
         """The model with fresh adapters, that change nothing yet.
 
@@ -61,5 +81,6 @@ class Lora:
 
         from buril.train.methods._adapted import adapt
 
-        model.to(torch.bfloat16 if bf16 else torch.float32)
-        return adapt(model, self.settings, new_tokens=new_tokens, seed=seed)
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        self.convert(model, model.device, bf16=bf16)
+        return adapt(model, self.settings, dtype=dtype, new_tokens=new_tokens, seed=seed)

@@ -19,7 +19,7 @@ class Qlora:
     adapter fits the base in any format; on the base it was trained on, in NF4, it is as good as training said.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     learning_rate: ClassVar[float] = Lora.learning_rate
     """Peak learning rate where none is given: that of lora."""
     trains_weights: ClassVar[bool] = False
@@ -56,10 +56,13 @@ class Qlora:
         Raises:
             BurilError: T107 when no layer fits the targets.
         """
+        import torch
+
         from buril.train.methods._adapted import adapt
         from buril.train.methods._quantised import library
 
         library()  # before PEFT imports it
         if not getattr(model, "is_loaded_in_4bit", False):
             self.convert(model, model.device, bf16=bf16)
-        return adapt(model, self.settings, new_tokens=new_tokens, seed=seed)
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        return adapt(model, self.settings, dtype=dtype, new_tokens=new_tokens, seed=seed)

@@ -10,12 +10,15 @@ illegal continuations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import torch
 
 CHUNK = 512
 """Tokens whose logits exist at once: enough to multiply well, 100 MB for 49,152 words."""
+ROWS = 8192
+"""Words whose rows of a trained head get the gradient of a chunk at once: their product is a copy of the head less."""
 MAX_PROBABILITY = 1 - 1e-5
 """A probability is taken for no more than this where 1 − p is divided by."""
 
@@ -119,6 +122,13 @@ class _Wrong(NamedTuple):
     loss: torch.Tensor
 
 
+def parts(num_words: int) -> Iterator[slice]:
+    """The words in runs of `ROWS`, the last with what is left over: a short run of its own is summed in other steps."""
+    number = max(1, num_words // ROWS)
+    for begin in range(0, number * ROWS, ROWS):
+        yield slice(begin, num_words if begin == (number - 1) * ROWS else begin + ROWS)
+
+
 class _Gradients(NamedTuple):
     """Where gradients add up; None where none is wanted."""
 
@@ -126,14 +136,15 @@ class _Gradients(NamedTuple):
     weight_VD: torch.Tensor | None
     rows_RD: torch.Tensor | None
 
-    def add(self, error_CD: torch.Tensor, hidden_CD: torch.Tensor, used_VD: torch.Tensor, place: _Place) -> None:
+    def add(self, error_CV: torch.Tensor, hidden_CD: torch.Tensor, used_VD: torch.Tensor, place: _Place) -> None:
         """Put or add the gradients of a chunk where they belong, from the error of its logits."""
         if self.hidden_TD is not None:
-            torch.mm(error_CD, used_VD, out=self.hidden_TD[place.part])
+            torch.mm(error_CV, used_VD, out=self.hidden_TD[place.part])
         if self.weight_VD is not None:
-            self.weight_VD.add_(error_CD.T @ hidden_CD)
+            for rows in parts(len(self.weight_VD)):
+                self.weight_VD[rows].add_(error_CV[:, rows].T @ hidden_CD)
         if self.rows_RD is not None and place.index_R is not None:
-            self.rows_RD.add_(error_CD[:, place.index_R].T @ hidden_CD)
+            self.rows_RD.add_(error_CV[:, place.index_R].T @ hidden_CD)
 
 
 class _Place(NamedTuple):
@@ -173,7 +184,7 @@ class _HeadLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        scaled = (None if found is None else found * grad.to(found.dtype) for found in ctx.saved_tensors)
+        scaled = (None if found is None else found.mul_(grad.to(found.dtype)) for found in ctx.saved_tensors)
         return (*scaled, None, None)
 
 

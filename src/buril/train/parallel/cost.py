@@ -34,7 +34,9 @@ def each(model: Model, method: Method, load: Load, told: Parallel) -> Memory:
     layer = unit * own.linear / own.layers
     tables = unit * own.table * (1 if own.tied else 2)
     together = AT_WORK * layer + tables if told.shard == "weights" else layer * own.layers + tables
-    gradient = FP32 * (own.linear / own.layers + own.table) if method.whole else 0.0  # of what is at work, before its sum
+    gradient = (
+        FP32 * (own.linear / own.layers + own.table) if method.whole else 0.0
+    )  # of what is at work, before its sum
     return replace(
         found,
         weights=found.weights / pieces + together,
