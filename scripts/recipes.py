@@ -23,8 +23,8 @@ HEADS = {
         ("method", "GPUs", "`parallel`", "memory of each", "tokens/s", "hours", "USD", "kWh"),
     ),
     "entrenar-en-paralelo.md": (
-        "Una pasada por mil millones de tokens en secuencias de 2048; una GPU alcanza 125·10¹² operaciones por segundo, "
-        "gasta 400 W y cuesta 2 USD por hora.",
+        "Una pasada por mil millones de tokens en secuencias de 2048; una GPU alcanza 125·10¹² operaciones por "
+        "segundo, gasta 400 W y cuesta 2 USD por hora.",
         ("método", "GPU", "`parallel`", "memoria de cada una", "tokens/s", "horas", "USD", "kWh"),
     ),
 }

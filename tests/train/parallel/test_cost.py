@@ -34,7 +34,8 @@ def test_pieces_divide_what_stays_and_add_what_is_at_work() -> None:
     assert eight.activations == alone.activations
     gradients = each(QWEN_7B, FULL, LOAD, Parallel(processes=8, shard="gradients"))
     assert gradients.weights - eight.weights == pytest.approx(2 * layer * (QWEN_7B.layers - 2))
-    assert eight.total < 80e9 < 1.2e11 < alone.total
+    assert eight.total < 80e9  # an A100's
+    assert alone.total > 120e9
 
 
 def test_parts_divide_heads_and_inner_width() -> None:
