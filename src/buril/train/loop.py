@@ -15,7 +15,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.core.text import _
 from buril.generators._load import Loaded
-from buril.train.batch import Packed, PackedFile, micro_batches, sample, step_sequences
+from buril.train.batch import Packed, PackedFile, micro_batches, sample, seen_rows, step_sequences
 from buril.train.methods._trainable import Trainable
 from buril.train.monitor import Monitor, Norms
 from buril.train.numerics import LEAST_SCALE, Average, first_bad_gradient, first_bad_output, make_scaler
@@ -113,11 +113,18 @@ class Loop:
         self._saved_at = time.monotonic()
         self._clock = Clock(self.progress)
         self._last_step_s = 0.0
+        self.adjust: Callable[[Mapping[str, torch.nn.Parameter]], None] | None = None
+        """What changes the gradients of a step before they are measured and clipped; None changes nothing."""
 
     @property
     def num_steps(self) -> int | None:
         """Steps of the whole training; None where time ends it."""
         return self.extent.num_steps
+
+    def seen(self) -> dict[str, int]:
+        """Tokens of every row that the weights which are kept have read."""
+        steps = self.progress.best_step if self.progress.best_file is not None else self.progress.step
+        return seen_rows(self.task.train, steps, batch_size=self.recipe.batch_size, seed=self.recipe.seed)
 
     def run(self) -> Progress:
         """Train to the end and put the best weights in place.
@@ -208,6 +215,8 @@ class Loop:
         while True:
             loss = self._accumulate(sequences, step)
             self._optimizers.unscale(self._scaler)
+            if self.adjust:
+                self.adjust(self._parameters)
             norms = Norms.of(self._parameters)
             if math.isfinite(float(norms.total)):
                 clip(list(self._parameters.values()), self.recipe.clip, norms.total)
