@@ -86,6 +86,6 @@ def prepare_flower() -> None:
     os.environ.update(QUIET)
     # gRPC would otherwise start threads before a fork and say so on the terminal
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    import flwr.supercore.logger  # sets its own level when it is loaded
 
-    logging.getLogger("flwr").setLevel(logging.CRITICAL)
+    for name in ("flwr", "grpc"):  # a client that goes is no error of the server, and is told in our own words
+        logging.getLogger(name).setLevel(logging.CRITICAL)

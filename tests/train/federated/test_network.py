@@ -1,0 +1,226 @@
+"""Clients as processes of their own, over gRPC with TLS on loopback; none of it reaches further."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from buril.core.artifact import Artifact
+from buril.core.errors import BurilError
+from buril.core.events import read_events
+from buril.core.stage import Output
+from tests.train.federated.small import stage
+from tests.train.federated.test_simulation import contributions, warnings
+from tests.train.small import write_base, write_pack, write_tokenizer
+
+pytest.importorskip("flwr", reason="needs the extra `federated`")
+from tests.train.federated.network import Running, certificates, free_port, start_client
+
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return certificates(tmp_path_factory.mktemp("tls") / "pem")
+
+
+@pytest.fixture
+def clients() -> Iterator[list[Running]]:
+    found: list[Running] = []
+    yield found
+    for client in found:
+        client.stop()
+
+
+def site(folder: Path, seed: int, **base: Any) -> Path:
+    """A client's own inputs: the same base and tokenizer, other text."""
+    write_base(folder / "base", **base)
+    write_tokenizer(folder / "tokenizer")
+    write_pack(folder / "pack", seed=seed, num_sequences=12)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return [site(tmp_path_factory.mktemp(f"site{number}") / "in", number) for number in (1, 2, 3)]
+
+
+def copied(sites: list[Path], folder: Path) -> list[Path]:
+    """The sites as they were, for a test that writes into them."""
+    return [Path(shutil.copytree(path, folder / f"site{number}" / "in")) for number, path in enumerate(sites)]
+
+
+def serve(told: dict[str, Any], inputs: dict[str, Artifact], out: Output, **more: Any) -> threading.Thread:
+    """The server, in a thread; `result` is what it returned or raised."""
+
+    def run() -> None:
+        try:
+            thread.result = stage(told, eval_tokens=1, **more).run(inputs, out)  # type: ignore[attr-defined]
+        except BurilError as error:
+            thread.result = error  # type: ignore[attr-defined]
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def settings(port: int, tls: dict[str, str], **told: Any) -> dict[str, Any]:
+    return {"rounds": 2, "clients": 2, "listen": f"localhost:{port}", "tls": tls, "timeout_s": TIMEOUT_S, **told}
+
+
+def notes(out: Output) -> list[str]:
+    return [event["text"] for event in read_events(out.events_path) if event["kind"] == "note"]
+
+
+@pytest.mark.slow
+def test_two_processes_over_tls_train_as_a_simulation_does(
+    inputs: dict[str, Artifact], sites: list[Path], tls: dict[str, str], output: Callable[..., Output], tmp_path: Path,
+    clients: list[Running], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("FEDERATION", "tell nobody")
+    port, out = free_port(), output("train")
+    server = serve(settings(port, tls, secret="env:FEDERATION"), inputs, out)
+    for path, name in zip(copied(sites[:2], tmp_path), ("north", "south"), strict=True):
+        clients.append(start_client(path, name, f"localhost:{port}", ca=tls["ca"], secret="tell nobody"))
+    server.join(TIMEOUT_S)
+    said = [client.said() for client in clients]
+    assert [client.process.exitcode for client in clients] == [0, 0], said
+    assert all("rounds 2 telemetry 0" in text for text in said), said
+    found = contributions(out)
+    assert [(item["round"], item["client"]) for item in found] == [
+        (0, "north"), (0, "south"), (1, "north"), (1, "south"),
+    ]  # fmt: skip
+    assert all(item["accepted"] and item["steps"] == 4 and item["norm"] > 0 for item in found)
+    assert pq.read_metadata(out.folder / "seen.parquet").num_rows == 0, "nothing of the server's own was learnt"
+    told = json.loads((out.folder / "train.json").read_text())
+    assert told["federated"]["clients"] == ["north", "south"] and told["federated"]["simulated"] is False
+    assert not list(tmp_path.rglob(".flwr")), "Flower left a mark in somebody's home"
+    assert sum("has joined" in text for text in notes(out)) == 2
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
+    again = same_by_hand(inputs, sites[:2], tmp_path)
+    assert [item["sha256"] for item in found if item["round"] == 0] == again
+
+
+def same_by_hand(inputs: dict[str, Artifact], sites: list[Path], folder: Path) -> list[str]:
+    """The SHA-256 of what each site's data teach in the first round, without a network."""
+    from buril.train.federated.adapter import Shared, digest
+    from buril.train.federated.client import Client
+    from buril.train.federated.server import Federation
+    from buril.train.federated.settings import Federated
+    from tests.conftest import as_artifact
+
+    found = []
+    for number, path in enumerate(sites):
+        train = stage()
+        task = train._task({**inputs, "pack": as_artifact(path / "pack", "pack")})
+        shared = Shared(task.trainable, "b")
+        told = Federated(rounds=2, clients=2)
+        order = Federation._order(_Asking(told, train._recipe(inputs), 8), 0)  # type: ignore[arg-type]
+        client = Client("x", task, shared, folder=folder / f"by-hand-{number}", machine={"micro_batch_tokens": 2048})
+        update = client.train(order, shared.vector()).update
+        assert update is not None and update.delta is not None
+        found.append(digest(update.delta))
+    return found
+
+
+class _Asking:
+    """As much of a server as an order needs."""
+
+    def __init__(self, told: Any, recipe: Any, num_steps: int) -> None:
+        self.told, self.recipe, self.num_steps = told, recipe, num_steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_client_that_is_killed_and_one_that_sends_no_numbers_are_left_out(
+    secure: bool, inputs: dict[str, Artifact], sites: list[Path], tls: dict[str, str],
+    output: Callable[..., Output], tmp_path: Path, clients: list[Running],
+) -> None:  # fmt: skip
+    """Under `secure` a fourth client takes the place of the one without numbers: nobody could tell which it is."""
+    port, out = free_port(), output("train")
+    told = {"clients": 4 if secure else 3, "min_clients": 3 if secure else 1, "secure": secure, "rounds": 3}
+    server = serve(settings(port, tls, **told), inputs, out, max_steps=6)
+    behaviour = {"good": "", "dies": "die", **({"fine": "", "well": ""} if secure else {"nan": "nan"})}
+    places = copied([*sites, sites[0]][: len(behaviour)], tmp_path)
+    for path, (name, how) in zip(places, behaviour.items(), strict=True):
+        clients.append(start_client(path, name, f"localhost:{port}", ca=tls["ca"], behave=how))
+    server.join(TIMEOUT_S)
+    assert isinstance(getattr(server, "result", None), dict), (server, notes(out), warnings(out))
+    found = {(item["round"], item["client"]): item for item in contributions(out)}
+    assert found[0, "dies"]["accepted"] and not found[1, "dies"]["accepted"] and (2, "dies") not in found
+    assert "connection broke" in found[1, "dies"]["reason"]
+    assert all(found[number, "good"]["accepted"] for number in range(3))
+    if not secure:
+        assert "NaN" in found[0, "nan"]["reason"] and any("`nan`" in text for text in warnings(out))
+    else:
+        assert all(item["norm"] is None and item["sha256"] is None for item in found.values())
+
+
+@pytest.mark.slow
+def test_who_does_not_belong_is_turned_away_with_the_reason(
+    inputs: dict[str, Artifact], sites: list[Path], tls: dict[str, str], output: Callable[..., Output], tmp_path: Path,
+    clients: list[Running], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("FEDERATION", "tell nobody")
+    port, out = free_port(), output("train")
+    server = serve(settings(port, tls, secret="env:FEDERATION", timeout_s=25, clients=2), inputs, out)
+    other = site(tmp_path / "other" / "in", 1, tied=False)
+    good = copied(sites[:1], tmp_path)[0]
+    address, ca = f"localhost:{port}", tls["ca"]
+    wrong = certificates(tmp_path / "wrong")["ca"]
+    clients.append(start_client(good, "good", address, ca=ca, secret="tell nobody"))
+    while not any("has joined" in text for text in notes(out)) and server.is_alive():
+        time.sleep(0.1)
+    clients += [
+        start_client(sites[1], "guesser", address, ca=ca, secret="guess"),
+        start_client(other, "stranger", address, ca=ca, secret="tell nobody"),
+        start_client(sites[1], "good", address, ca=ca, secret="tell nobody"),
+        start_client(sites[1], "lost", address, ca=wrong, secret="tell nobody", wait="1"),
+    ]
+    said = [client.said() for client in clients[1:]]
+    for text, code in zip(said, ("T181", "T180", "T182", "T183"), strict=True):
+        assert f"error[{code}]" in text, said
+    assert sum("turns" in text for text in warnings(out)) == 3
+    server.join(TIMEOUT_S)
+    error = server.result  # type: ignore[attr-defined]
+    assert isinstance(error, BurilError) and error.code == "T177" and "1 of at least 2" in str(error)
+
+
+def test_without_flower_the_pip_line_is_said(
+    inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib import util
+
+    real = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "flwr" else real(name))
+    with pytest.raises(BurilError) as error:
+        stage({"listen": "127.0.0.1:0"}).run(inputs, output("train"))
+    assert error.value.code == "P002" and "pip install" in str(error.value)
+
+
+def test_a_port_or_certificate_that_can_not_be_used_is_said(
+    inputs: dict[str, Artifact], output: Callable[..., Output], tls: dict[str, str], tmp_path: Path
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        told = {"listen": f"127.0.0.1:{taken.getsockname()[1]}", "timeout_s": 1}
+        with pytest.raises(BurilError) as error:
+            stage(told).run(inputs, output("train"))
+        assert error.value.code == "T187"
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for path in ("missing.pem", "empty.pem"):
+        told = {"listen": "127.0.0.1:0", "tls": {**tls, "key": str(tmp_path / path)}}
+        with pytest.raises(BurilError) as error:
+            stage(told).run(inputs, output("train"))
+        assert error.value.code == "T186"
