@@ -11,6 +11,7 @@ import peft  # noqa: F401  loaded once for all clients
 import torch
 import transformers  # noqa: F401  as well
 
+from buril.cli import main as cli
 from buril.core.errors import BurilError
 from buril.train.federated.client import Client, Order
 from buril.train.federated.join import Connection, Guest
@@ -22,14 +23,15 @@ from tests.conftest import as_artifact
 
 
 def misbehave(how: str) -> None:
-    """Let this process's client die in its second round, send what is no number, or be late."""
-    honest = Client.train
+    """Let this process's client die in its second round, or send what is no number, always or once in its second."""
+    honest, times = Client.train, iter(range(10**6))
 
     def train(client: Client, order: Order, common: np.ndarray) -> Reply:
         if how == "die" and order.round == 1:
             os._exit(9)
         reply = honest(client, order, common)
-        if how == "nan" and reply.update is not None and reply.update.delta is not None:
+        bad = how == "nan" or (how == "once" and order.round == 1 and next(times) == 0)
+        if bad and reply.update is not None and reply.update.delta is not None:
             return Reply(reply.client, Update(**{**vars(reply.update), "delta": reply.update.delta * np.nan}))
         return reply
 
@@ -46,6 +48,8 @@ def main(folder: Path, name: str, address: str, told: dict[str, str]) -> None:
 
 
 def take_part(folder: Path, name: str, address: str, told: dict[str, str]) -> int:
+    if "command" in told:
+        cli.main(["join", address, "--name", name, *told["command"].split("\n")])
     misbehave(told.get("behave", ""))
     inputs = {stage: as_artifact(folder / stage, stage) for stage in ("base", "tokenizer", "pack")}
     pack = inputs["pack"].json("summary.json")

@@ -196,6 +196,93 @@ def test_who_does_not_belong_is_turned_away_with_the_reason(
     assert isinstance(error, BurilError) and error.code == "T177" and "1 of at least 2" in str(error)
 
 
+@pytest.mark.slow
+def test_clients_come_back_to_a_server_that_comes_back(
+    inputs: dict[str, Artifact], sites: list[Path], tls: dict[str, str], output: Callable[..., Output], tmp_path: Path,
+    clients: list[Running],
+) -> None:  # fmt: skip
+    """The round that could not be averaged is repeated; the one before it is not."""
+    port, address = free_port(), ""
+    for number, (path, how) in enumerate(zip(copied(sites[:2], tmp_path), ("", "once"), strict=True)):
+        address = f"localhost:{port}"
+        clients.append(start_client(path, f"client-{number}", address, ca=tls["ca"], behave=how))
+    first = serve(settings(port, tls), inputs, output("train"))
+    first.join(TIMEOUT_S)
+    error = first.result  # type: ignore[attr-defined]
+    assert isinstance(error, BurilError) and error.code == "T178" and "client-1" in str(error)
+    out = output("train", resumed=True)
+    second = serve(settings(port, tls), inputs, out)
+    second.join(TIMEOUT_S)
+    assert isinstance(second.result, dict), second.result  # type: ignore[attr-defined]
+    said = [client.said() for client in clients]
+    assert all("rounds 3 telemetry" in text and "it is made again" in text for text in said), said
+    assert [(item["round"], item["first_step"]) for item in contributions(out)] == [(0, 0), (0, 0), (1, 4), (1, 4)]
+
+
+@pytest.mark.slow
+def test_buril_join_runs_its_own_chain_and_trains(
+    sites: list[Path], tls: dict[str, str], tmp_path: Path, clients: list[Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from buril.chain import Chain
+    from buril.core.store import Store
+
+    model = tmp_path / "model"
+    shutil.copytree(sites[0] / "base/model", model)
+    shutil.copytree(sites[0] / "tokenizer/tokenizer", model, dirs_exist_ok=True)
+    port = free_port()
+    here = chain_of(tmp_path / "server", model, functions=30)
+    for name in ("north", "south"):
+        path = chain_of(tmp_path / name, model, functions=60)
+        command = f"-c\n{path}\n--ca\n{tls['ca']}\n--store\n{tmp_path / name / 'store'}"
+        clients.append(start_client(path, name, f"localhost:{port}", command=command))
+    chain = Chain.from_yaml(here).set("train.federated", settings(port, tls, rounds=1))
+    done = chain.run(Store(tmp_path / "server/store"))
+    said = [client.said() for client in clients]
+    assert [client.process.exitcode for client in clients] == [0, 0], said
+    found = pq.read_table(done.artifacts["train"].path("contributions.parquet")).to_pylist()
+    assert [item["client"] for item in found] == ["north", "south"] and all(item["accepted"] for item in found)
+    assert {item["dataset"] for item in found}.isdisjoint({done.artifacts["pack"].digest})
+
+
+def chain_of(folder: Path, model: Path, *, functions: int) -> Path:
+    """A configuration of a folder of code that is made up here."""
+    source = folder / "code"
+    source.mkdir(parents=True)
+    for number in range(functions):
+        body = f"def f_{folder.name}_{number}(value):\n    total = value + {number}\n    return total * {number + 2}\n"
+        (source / f"m{number}.py").write_text(body * 3)
+    path = folder / "buril.yaml"
+    path.write_text(
+        f"name: {folder.name}\ncollect: [{{folder: {{path: code, license: mit}}}}]\ndedup: {{method: exact}}\n"
+        "prepare: {}\nselect: {}\nsplit: {train: 0.8, valid: 0.2, test: 0.0}\npack: {fim_rate: 0}\n"
+        f"train: {{base: {model}, max_length: 96, max_steps: 4, batch_size: 4, threads: 1, precision: fp32}}\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("T183", ["nowhere"]), ("T186", ["localhost:1", "--ca", "missing.pem"])]
+)  # fmt: skip
+def test_a_wrong_address_or_certificate_is_said_at_once(
+    code: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from buril.cli.main import main
+
+    with pytest.raises(SystemExit) as error:
+        main(["join", *words])
+    assert error.value.code == 4 and f"error[{code}]" in capsys.readouterr().err
+
+
+def test_orders_that_read_more_than_the_clients_text_are_refused(sites: list[Path], tmp_path: Path) -> None:
+    from buril.train.federated.start import open_client
+    from buril.train.federated.wire import Terms
+
+    terms = Terms("", "", "", {"name": "lora", "settings": {}}, {"name": "distil", "settings": {}}, "b", 0)
+    with pytest.raises(BurilError) as error:
+        open_client(stage().settings, {}, Terms.read(terms.text()), "x", tmp_path)
+    assert error.value.code == "T184"
+
+
 def test_without_flower_the_pip_line_is_said(
     inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
 ) -> None:

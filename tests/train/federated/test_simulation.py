@@ -456,6 +456,16 @@ def test_a_mistake_in_the_yaml_is_shown_where_it_stands(tmp_path: Path) -> None:
     assert error.value.code == "T171" and error.value.where is not None
 
 
+def test_certificates_are_looked_for_beside_the_yaml(tmp_path: Path) -> None:
+    from buril.chain import Chain
+
+    path = tmp_path / "buril.yaml"
+    tls = "{certificate: tls/server.pem, key: /etc/key.pem, ca: tls/ca.pem}"
+    path.write_text(f"collect: [{{folder: src}}]\ntrain:\n  federated: {{listen: '0.0.0.0:8443', tls: {tls}}}\n")
+    found = Chain.from_yaml(path).settings("train").federated.tls  # type: ignore[attr-defined]
+    assert found.certificate == tmp_path / "tls/server.pem" and found.key == Path("/etc/key.pem")
+
+
 def test_where_clients_are_is_no_part_of_the_identity_but_whether_they_are_simulated_is() -> None:
     here, there = stage({}), stage({"listen": "127.0.0.1:9000"})
     assert here.settings.identity() == there.settings.identity()

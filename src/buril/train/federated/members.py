@@ -51,8 +51,8 @@ class Members(Protocol):
     def file(self, client: str) -> PackedFile | None:
         """The training text of a client where it is on this machine."""
 
-    def finish(self) -> None:
-        """Send them home."""
+    def finish(self, *, home: bool) -> None:
+        """Let go of them: they are sent `home`, or may come back when the server does."""
 
 
 class Simulated:
@@ -74,5 +74,5 @@ class Simulated:
         """Its part of the data."""
         return next((item.task.train for item in self.clients if item.name == client), None)
 
-    def finish(self) -> None:
+    def finish(self, *, home: bool) -> None:
         """Nothing to do."""

@@ -189,8 +189,8 @@ class Remote:
         """None: it is on the client's machine and stays there."""
         return None
 
-    def finish(self) -> None:
-        """Send all clients home and close the port."""
+    def finish(self, *, home: bool) -> None:
+        """Close the port; clients that are not sent home try to come back for a while."""
         from flwr.common import ReconnectIns
         from flwr.server.superlink.fleet.grpc_bidi.grpc_bridge import GrpcBridgeClosed
 
@@ -200,9 +200,10 @@ class Remote:
             except GrpcBridgeClosed:
                 return
 
-        for job in [self._pool.submit(dismiss, client) for _member, client in self.present().values()]:
+        present = self.present().values() if home else ()
+        for job in [self._pool.submit(dismiss, client) for _member, client in present]:
             job.result()
-        self.server.stop(grace=1.0).wait()
+        self.server.stop(grace=1.0 if home else 0).wait()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

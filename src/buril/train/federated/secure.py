@@ -264,5 +264,5 @@ class Local:
         found: PackedFile | None = self._members.file(client)
         return found
 
-    def finish(self) -> None:
+    def finish(self, *, home: bool) -> None:
         """Nothing to do."""

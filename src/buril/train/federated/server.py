@@ -85,14 +85,16 @@ class Federation:
         """
         self._resume()
         self._clock = Clock(self.progress)
+        done = False
         try:
             if not self.progress.curve:
                 self._evaluate()
                 self._save()
             while self.round < self.told.rounds and not self.progress.stopped_early:
                 self._round()
+            done = True
         finally:
-            self.members.finish()
+            self.members.finish(home=done)
         best = self.progress.best_file
         self._shared.put(self._checkpoints.load_best(best)["vector"].numpy() if best else self._common)
         self.task = replace(self.task, told={**self.task.told, "federated": self.summary()})
