@@ -231,16 +231,15 @@ def test_buril_join_runs_its_own_chain_and_trains(
     shutil.copytree(sites[0] / "tokenizer/tokenizer", model, dirs_exist_ok=True)
     port = free_port()
     here = chain_of(tmp_path / "server", model, functions=30)
-    for name in ("north", "south"):
-        path = chain_of(tmp_path / name, model, functions=60)
-        command = f"-c\n{path}\n--ca\n{tls['ca']}\n--store\n{tmp_path / name / 'store'}"
-        clients.append(start_client(path, name, f"localhost:{port}", command=command))
-    chain = Chain.from_yaml(here).set("train.federated", settings(port, tls, rounds=1))
+    path = chain_of(tmp_path / "north", model, functions=60)
+    command = f"-c\n{path}\n--ca\n{tls['ca']}\n--store\n{tmp_path / 'north/store'}"
+    clients.append(start_client(path, "north", f"localhost:{port}", command=command))
+    chain = Chain.from_yaml(here).set("train.federated", settings(port, tls, rounds=1, clients=1))
     done = chain.run(Store(tmp_path / "server/store"))
-    said = [client.said() for client in clients]
-    assert [client.process.exitcode for client in clients] == [0, 0], said
+    said = clients[0].said()
+    assert clients[0].process.exitcode == 0 and "rounds were trained here" in said, said
     found = pq.read_table(done.artifacts["train"].path("contributions.parquet")).to_pylist()
-    assert [item["client"] for item in found] == ["north", "south"] and all(item["accepted"] for item in found)
+    assert [item["client"] for item in found] == ["north"] and all(item["accepted"] for item in found)
     assert {item["dataset"] for item in found}.isdisjoint({done.artifacts["pack"].digest})
 
 
@@ -254,7 +253,7 @@ def chain_of(folder: Path, model: Path, *, functions: int) -> Path:
     path = folder / "buril.yaml"
     path.write_text(
         f"name: {folder.name}\ncollect: [{{folder: {{path: code, license: mit}}}}]\ndedup: {{method: exact}}\n"
-        "prepare: {}\nselect: {}\nsplit: {train: 0.8, valid: 0.2, test: 0.0}\npack: {fim_rate: 0}\n"
+        "prepare: {}\nselect: {}\nsplit: {train: 0.8, valid: 0.2, test: 0.0}\npack: {fim_rate: 0, workers: 1}\n"
         f"train: {{base: {model}, max_length: 96, max_steps: 4, batch_size: 4, threads: 1, precision: fp32}}\n"
     )
     return path

@@ -418,6 +418,48 @@ def test_the_noise_on_the_common_weights(inputs: dict[str, Artifact], output: Ca
     assert norm_of(found[1]) <= 0.01, "the mean of clipped updates is within the bound"
 
 
+# --- secure sums
+
+
+def test_a_secure_sum_is_the_sum_and_nothing_else_is_known(
+    inputs: dict[str, Artifact], output: Callable[..., Output]
+) -> None:
+    pytest.importorskip("flwr", reason="needs the extra `federated`")
+    open_, secret = output("open"), output("secret")
+    stage({"rounds": 1}, eval_tokens=1).run(inputs, open_)
+    stage({"rounds": 1, "secure": True}, eval_tokens=1).run(inputs, secret)
+    found = weights(secret)
+    for name, item in weights(open_).items():
+        torch.testing.assert_close(found[name], item, rtol=0, atol=3e-6)
+    for item in contributions(secret):
+        assert item["accepted"] and item["weight"] > 0 and item["sent_bytes"] > 8192
+        assert item["norm"] is item["sha256"] is item["loss"] is None
+
+
+@pytest.mark.parametrize("change", [lambda delta: delta * np.nan])
+def test_under_a_secure_sum_a_client_without_numbers_leaves_itself_out(
+    change: Any, inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("flwr", reason="needs the extra `federated`")
+    four = make_inputs(output("four").folder, repos=4)
+    Broken(monkeypatch, "client-4", change)
+    out = output("train")
+    stage({"rounds": 1, "secure": True, "clients": 4, "min_clients": 3}).run(four, out)
+    assert [item["client"] for item in contributions(out) if "NaN" in item["reason"]] == ["client-4"]
+    total = sum(item["tokens"] for item in contributions(out) if item["accepted"])
+    assert all(item["weight"] == pytest.approx(item["tokens"] / total) for item in contributions(out)[:3])
+
+
+def test_a_secure_sum_that_is_larger_than_it_can_be_is_refused(
+    inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("flwr", reason="needs the extra `federated`")
+    Broken(monkeypatch, "client-1", lambda delta: delta * 1000)
+    with pytest.raises(BurilError) as error:
+        stage({"rounds": 1, "secure": True, "privacy": {"clip": 0.01, "noise": 1.0}}).run(inputs, output("train"))
+    assert error.value.code == "T179"
+
+
 # --- settings
 
 

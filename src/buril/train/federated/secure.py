@@ -26,7 +26,7 @@ from buril.train.federated.adapter import Vector
 from buril.train.federated.client import Order
 from buril.train.federated.members import Answers, Member
 from buril.train.federated.settings import Federated
-from buril.train.federated.updates import LOST, Reply, Update
+from buril.train.federated.updates import LOST, NOT_FINITE, Reply, Update
 
 RANGE = 1.0
 """Largest absolute value of a number of an update; adapters' numbers change by thousandths in a round."""
@@ -53,13 +53,15 @@ class Masked:
         """Take one step of the protocol."""
         from flwr.app import Message
         from flwr.client.mod import secaggplus_mod
-        from flwr.common import Code, FitRes, Parameters, Status
+        from flwr.common import Code, FitRes, Parameters, Status, parameters_to_ndarrays
         from flwr.compat.common import recorddict_compat as compat
 
         def inner(message: Any, _context: Any) -> Any:
             result = self._train(compat.recorddict_to_fitins(message.content, keep_input=True))
             if result.metrics.get("reason"):
                 raise Unable(str(result.metrics["reason"]))
+            if not all(np.isfinite(item).all() for item in parameters_to_ndarrays(result.parameters)):
+                raise Unable(_(NOT_FINITE))  # masked, nobody else could see it
             if instructions.config.get("equal"):  # all count the same: the bound on one must not depend on its size
                 result.num_examples = 1
             return Message(compat.fitres_to_recorddict(result, keep_input=True), reply_to=message)
