@@ -62,7 +62,7 @@ def files(folder: Path, repo: str, limit: int) -> list[CodeFile]:
 
 def inputs(folder: Path, size: str) -> dict[str, Artifact]:
     """A base that knows Python, and the sequences of three packages; a fifth of their files is held out."""
-    stdlib, packages = Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib"))
+    stdlib = Path(sysconfig.get_path("stdlib"))
     small, pack = folder / "base-training", Pack(Pack.Settings(max_length=LENGTH, fim_rate=0, workers=1))
     general = files(stdlib, "stdlib", 3_000_000)
     random = Base(Base.Settings(base="scratch", depth=DEPTH, max_length=LENGTH))
@@ -74,8 +74,9 @@ def inputs(folder: Path, size: str) -> dict[str, Artifact]:
     )  # fmt: skip
     trained = run(Train(settings), made, small)
     print(f"base: {trained.json('train.json')['best_valid_loss']:.3f} nats/token on the standard library", flush=True)
-    there = [name for name in CLIENTS if (packages / name).is_dir()][:3]
-    parts = {name: files(packages / name, name, TEXT) for name in there}
+    there = {name: found for name in CLIENTS if (found := find_spec(name))}
+    places = {name: Path(found.origin or "").parent for name, found in list(there.items())[:3]}
+    parts = {name: files(place, name, TEXT) for name, place in places.items()}
     train = [item for found in parts.values() for item in found[len(found) // 5 :]]
     valid = [item for found in parts.values() for item in found[: len(found) // 5]]
     (trained.folder / "base.json").write_text(json.dumps({"kind": "folder", "name": "toy", "parameters": 0}))

@@ -32,6 +32,7 @@ VARIABLE = "BURIL_FEDERATION"
 @click.option("--ca", type=click.Path(path_type=Path), help="Certificate (PEM) of who signed the server's.")
 @click.option("--secret", default=f"env:{VARIABLE}", show_default=True, help="Where the federation's secret is.")
 @click.option("--wait", "wait_s", type=float, default=600.0, show_default=True, help="Seconds to try to connect.")
+@click.option("--secure-only", is_flag=True, help="Leave rather than send an update that is not masked.")
 @common.json_option
 def command(
     address: str,
@@ -43,6 +44,7 @@ def command(
     ca: Path | None,
     secret: str,
     wait_s: float,
+    secure_only: bool,
     as_json: bool,
 ) -> None:
     """Join a federated training."""
@@ -66,7 +68,9 @@ def command(
     )  # fmt: skip
     folder = store.root / "federated" / f"{name}-{inputs['pack'].digest[:12]}"
     settings = chain.settings("train")
-    guest = Guest(hello, lambda terms: open_client(settings, inputs, terms, name, folder), common.say)
+    guest = Guest(
+        hello, lambda terms: open_client(settings, inputs, terms, name, folder), common.say, secure_only=secure_only
+    )
     common.say(_("connecting to {address}").format(address=address))
     guest.stay(Connection(address, certificate, plain=not ca and host in LOOPBACK, wait_s=wait_s))
     common.say(_("the federation has ended; {rounds} rounds were trained here").format(rounds=guest.rounds))

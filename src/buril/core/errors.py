@@ -650,6 +650,10 @@ MESSAGES: dict[str, Message] = {
         N_("the server wants the {what} `{value}`, which a client does not take orders for"),
         N_("clients train `lora` or `qlora` with `cross_entropy` or `syntax`; ask the server's owner for one of these"),
     ),
+    "T185": Message(
+        N_("the server asks for updates in the open, and this client sends them masked only"),
+        N_("ask the server's owner for `train.federated.secure: true`, or leave out `--secure-only`"),
+    ),
     "T186": Message(
         N_("the certificate or key `{path}` can't be read: {problem}"),
         N_("PEM files are needed; `openssl x509 -in FILE -text` shows what a certificate holds"),

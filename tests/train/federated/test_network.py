@@ -282,6 +282,19 @@ def test_orders_that_read_more_than_the_clients_text_are_refused(sites: list[Pat
     assert error.value.code == "T184"
 
 
+def test_a_client_that_sends_masked_updates_only_sends_no_other() -> None:
+    import numpy as np
+
+    from buril.train.federated.client import Order
+    from buril.train.federated.join import Guest, instructions_of
+    from buril.train.federated.wire import Hello
+
+    guest = Guest(Hello("x", "", "", "", "", 1, 1), lambda _terms: pytest.fail("opened"), print, secure_only=True)
+    with pytest.raises(BurilError) as error:
+        guest.fit(instructions_of(Order(0, 1, 1, 0.0, None, False, {}), np.zeros(3), np.zeros(1)))
+    assert error.value.code == "T185"
+
+
 def test_without_flower_the_pip_line_is_said(
     inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,10 +50,19 @@ class Guest:
         hello: how it introduces itself.
         open_client: makes the client from the server's terms: the model is loaded then.
         say: tells a person what goes on.
+        secure_only: send nothing that is not masked; else the server's settings alone decide.
     """
 
-    def __init__(self, hello: Hello, open_client: Callable[[Terms], Client], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        hello: Hello,
+        open_client: Callable[[Terms], Client],
+        say: Callable[[str], None],
+        *,
+        secure_only: bool = False,
+    ) -> None:
         prepare_flower()
+        self._secure_only = secure_only
         self.hello, self._open, self._say = hello, open_client, say
         self._client: Client | None = None
         self._terms: Terms | None = None
@@ -64,7 +73,8 @@ class Guest:
         """Take part until the server ends it; a connection that breaks is made again.
 
         Raises:
-            BurilError: T180–T182 when the server turns it away, T183 when it can't be reached.
+            BurilError: T180–T182 when the server turns it away, T183 when it can't be reached, T184 and T185 when it
+                wants what this client does not give.
         """
         import grpc
 
@@ -131,6 +141,8 @@ class Guest:
 
             self._secure = self._secure or Masked(self._plain)
             return self._secure.answer(instructions)
+        if self._secure_only:
+            raise BurilError("T185")
         return self._plain(instructions)
 
     def _plain(self, instructions: Any) -> Any:

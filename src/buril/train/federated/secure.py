@@ -126,7 +126,7 @@ def secure_answers(
 
     TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 0  # its messages ask for them
     nodes = dict(enumerate(sorted(ends), 1))
-    grid = _grid({node: ends[name] for node, name in nodes.items()}, equal=told.privacy is not None, together=together)
+    grid = _Ends({node: ends[name] for node, name in nodes.items()}, equal=told.privacy is not None, together=together)
     proxies = [(SimpleNamespace(node_id=node, cid=name), instructions) for node, name in nodes.items()]
     strategy = _Strategy(proxies)
     state = RecordDict(
@@ -178,64 +178,41 @@ def _reply(member: Member, metrics: dict[str, Any] | None, reason: str, sent: in
     return Reply(member.name, Update(None, member.tokens, first, steps, read, None, sent))
 
 
-def _grid(ends: Mapping[int, End], *, equal: bool, together: bool) -> Any:
-    """Flower's way to send messages, over our ends."""
-    from flwr.app import Message, RecordDict
-    from flwr.common import FitIns, Parameters
-    from flwr.common.serde import recorddict_from_proto
-    from flwr.proto.recorddict_pb2 import RecordDict as Record
-    from flwr.serverapp import Grid
+class _Ends:
+    """Flower's way to send messages (its `Grid`), as much of it as the workflow uses, over our ends.
 
-    class OverEnds(Grid):  # type: ignore[misc]  # Flower is not there for mypy
-        """Knows one thing: to send messages and wait for the replies."""
+    Attributes:
+        reasons: why a node has fallen out, where it said.
+        sent: bytes that came from each node.
+    """
 
-        def __init__(self) -> None:
-            self.reasons: dict[int, str] = {}
-            self.sent: dict[int, int] = {}
+    def __init__(self, ends: Mapping[int, End], *, equal: bool, together: bool) -> None:
+        self._ends, self._equal, self._together = ends, equal, together
+        self.reasons: dict[int, str] = {}
+        self.sent: dict[int, int] = {}
 
-        def set_run(self, run: Any) -> None:
-            """Not asked for."""
+    def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> list[Any]:
+        """The replies of those that answer; each end knows how long to wait."""
+        listed = list(messages)
+        with ThreadPoolExecutor(max(1, len(listed)) if self._together else 1) as pool:
+            return [reply for reply in pool.map(self._one, listed) if reply is not None]
 
-        @property
-        def run(self) -> Any:
-            """Not asked for."""
+    def _one(self, message: Any) -> Any:
+        from flwr.app import Message
+        from flwr.common import FitIns, Parameters
+        from flwr.common.serde import recorddict_from_proto
+        from flwr.proto.recorddict_pb2 import RecordDict as Record
+
+        node = message.metadata.dst_node_id
+        config = {"secure": bytes_of(message.content), "node": node, "equal": self._equal}
+        result = self._ends[node](FitIns(Parameters([], ""), config))
+        if result is None or "secure" not in result.metrics:
+            self.reasons[node] = str(result.metrics.get("reason", "")) if result is not None else ""
             return None
-
-        def create_message(self, *args: Any, **told: Any) -> Any:
-            """Not asked for."""
-
-        def get_node_ids(self) -> Iterable[int]:
-            """The nodes."""
-            return list(ends)
-
-        def push_messages(self, messages: Iterable[Any]) -> Iterable[str]:
-            """Not asked for."""
-            return []
-
-        def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Any]:
-            """Not asked for."""
-            return []
-
-        def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> Iterable[Any]:
-            """The replies of those that answer."""
-            listed = list(messages)
-            with ThreadPoolExecutor(max(1, len(listed)) if together else 1) as pool:
-                return [reply for reply in pool.map(self._one, listed) if reply is not None]
-
-        def _one(self, message: Any) -> Any:
-            node = message.metadata.dst_node_id
-            config = {"secure": bytes_of(message.content), "node": node, "equal": equal}
-            result = ends[node](FitIns(Parameters([], ""), config))
-            if result is None or "secure" not in result.metrics:
-                self.reasons[node] = str(result.metrics.get("reason", "")) if result is not None else ""
-                return None
-            record = Record()
-            record.ParseFromString(result.metrics["secure"])
-            content: RecordDict = recorddict_from_proto(record)
-            self.sent[node] = self.sent.get(node, 0) + len(result.metrics["secure"])
-            return Message(content, reply_to=message)
-
-    return OverEnds()
+        record = Record()
+        record.ParseFromString(result.metrics["secure"])
+        self.sent[node] = self.sent.get(node, 0) + len(result.metrics["secure"])
+        return Message(recorddict_from_proto(record), reply_to=message)
 
 
 class Local:
