@@ -221,9 +221,10 @@ def test_clients_come_back_to_a_server_that_comes_back(
 
 @pytest.mark.slow
 def test_buril_join_runs_its_own_chain_and_trains(
-    sites: list[Path], tls: dict[str, str], tmp_path: Path, clients: list[Running], monkeypatch: pytest.MonkeyPatch
+    sites: list[Path], tls: dict[str, str], tmp_path: Path, clients: list[Running], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from buril.chain import Chain
+    from buril.cli.main import main
     from buril.core.store import Store
 
     model = tmp_path / "model"
@@ -241,6 +242,11 @@ def test_buril_join_runs_its_own_chain_and_trains(
     found = pq.read_table(done.artifacts["train"].path("contributions.parquet")).to_pylist()
     assert [item["client"] for item in found] == ["north"] and all(item["accepted"] for item in found)
     assert {item["dataset"] for item in found}.isdisjoint({done.artifacts["pack"].digest})
+    with pytest.raises(SystemExit):
+        main(["trace", "model", "-c", str(here), "--store", str(tmp_path / "server/store")])
+    told = capsys.readouterr().out
+    assert "learnt with 1 clients" in told and "learnt from 0 files" in told, told
+    assert f"north  digest {found[0]['dataset'][:12]}  1 rounds, weight 100%" in told, told
 
 
 def chain_of(folder: Path, model: Path, *, functions: int) -> Path:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from buril.audit.lineage import contributors
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.events import read_events
@@ -30,6 +31,7 @@ from buril.train.federated.updates import Reply, Update, clipped, judge, norm_of
 from buril.train.loop import Loop
 from buril.train.methods.lora import Lora
 from buril.train.stage import Train
+from tests.conftest import as_artifact
 from tests.train.federated.small import inputs as make_inputs
 from tests.train.federated.small import stage
 from tests.train.small import write_base, write_tokenizer
@@ -339,6 +341,9 @@ def test_every_contribution_is_written_down(inputs: dict[str, Artifact], output:
         assert all(item["weight"] == pytest.approx(item["tokens"] / total) for item in lines)
         assert len({item["sha256"] for item in lines}) == len({item["dataset"] for item in lines}) == 3
     assert [item["first_step"] for item in found] == [0, 0, 0, 4, 4, 4] and {item["steps"] for item in found} == {4}
+    clients = contributors(as_artifact(out.folder, "train"))
+    assert [(item.client, item.rounds) for item in clients] == [(f"client-{number}", 2) for number in (1, 2, 3)]
+    assert sum(item.weight for item in clients) == pytest.approx(1)
     curve = json.loads((out.folder / "curve.json").read_text())
     assert [point["round"] for point in curve if "round" in point] == [1, 2]
     assert curve[-1]["valid_loss"] < curve[0]["valid_loss"]

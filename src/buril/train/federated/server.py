@@ -255,9 +255,13 @@ class Federation:
 
     def kept(self) -> list[Contribution]:
         """What went into the weights that are kept: accepted, and of a round before they were evaluated."""
+        return [item for item in self.contributions if item.accepted and item.round < self.kept_rounds]
+
+    @property
+    def kept_rounds(self) -> int:
+        """Rounds that the weights which are kept have behind them."""
         end = self.progress.best_step if self.progress.best_file else self.progress.step
-        rounds = sum("round" in point and point["step"] <= end for point in self.progress.curve)
-        return [item for item in self.contributions if item.accepted and item.round < rounds]
+        return sum("round" in point and point["step"] <= end for point in self.progress.curve)
 
     def summary(self) -> dict[str, Any]:
         """What `train.json` says of the federation."""
@@ -265,7 +269,8 @@ class Federation:
         clients = sorted({item.client for item in self.kept()})
         sent = sum(item.sent_bytes + item.received_bytes for item in self.contributions)
         return {
-            "rounds": self.round, "clients": clients, "strategy": told.strategy, "average": told.average,
+            "rounds": self.round, "kept_rounds": self.kept_rounds, "clients": clients,
+            "strategy": told.strategy, "average": told.average,
             "secure": told.secure, "simulated": told.listen is None, "bytes": sent,
             "left_out": sum(not item.accepted for item in self.contributions),
             "privacy": {
