@@ -49,7 +49,8 @@ TEXT = 400_000
 
 def files(folder: Path, repo: str, limit: int) -> list[CodeFile]:
     """Python files of a folder, up to so many bytes, in an order that is always the same."""
-    paths = sorted(path for path in folder.rglob("*.py") if not {"test", "tests", "site-packages"} & {*path.parts})
+    aside = {"test", "tests", "site-packages"}
+    paths = sorted(path for path in folder.rglob("*.py") if not aside & {*path.relative_to(folder).parts})
     np.random.default_rng(0).shuffle(paths)  # type: ignore[arg-type]
     found, size = [], 0
     for path in paths:

@@ -313,6 +313,35 @@ def test_without_flower_the_pip_line_is_said(
     assert error.value.code == "P002" and "pip install" in str(error.value)
 
 
+@pytest.mark.parametrize(("key", "value"), [("steps", -3), ("read", 2**60), ("first", "x"), ("steps", None)])
+def test_an_answer_whose_counts_can_not_be_is_no_answer(key: str, value: Any) -> None:
+    import numpy as np
+
+    from buril.train.federated.join import result_of
+    from buril.train.federated.remote import reply_of
+    from buril.train.federated.updates import Reply, Update
+
+    result = result_of(Reply("x", Update(np.ones(3, np.float32), 10, 0, 4, 100, 1.0, 12)))
+    good = reply_of("x", result)
+    assert good.update is not None and good.update.steps == 4 and not good.reason
+    result.metrics[key] = value
+    if value is None:
+        del result.metrics[key]
+    assert "can't be read" in reply_of("x", result).reason
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_secret_that_is_not_set_lets_nobody_in(
+    value: str | None, inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEDERATION", raising=False)
+    if value is not None:
+        monkeypatch.setenv("FEDERATION", value)
+    with pytest.raises(BurilError) as error:
+        stage({"listen": "127.0.0.1:0", "secret": "env:FEDERATION"}).run(inputs, output("train"))
+    assert error.value.code == "C006"
+
+
 def test_a_port_or_certificate_that_can_not_be_used_is_said(
     inputs: dict[str, Artifact], output: Callable[..., Output], tls: dict[str, str], tmp_path: Path
 ) -> None:

@@ -27,6 +27,8 @@ from buril.train.federated.wire import MESSAGE_BYTES, PROTOCOL, Hello, Terms, pr
 POLL_S = 0.05
 HELLO_S = 60.0
 """Seconds in which a client must say who it is: its model is loaded before it connects."""
+MOST = 2**48
+"""No count of tokens or steps is as large."""
 THREADS = 256
 """Most clients at a time: each holds a thread of the server."""
 
@@ -44,7 +46,7 @@ class Remote:
     def __init__(self, told: Federated, terms: Terms, shared: Shared, out: Output) -> None:
         prepare_flower()
         self.told, self._terms, self._shared, self._out = told, terms, shared, out
-        self._secret = os.environ.get(told.secret[4:], "") if told.secret else ""
+        self._secret = _secret(told)
         self._lock = threading.Lock()
         self._members: dict[str, tuple[Member, Any]] = {}
         self._greeted: set[str] = set()
@@ -73,7 +75,8 @@ class Remote:
 
         options = [(f"grpc.max_{way}_message_length", MESSAGE_BYTES) for way in ("send", "receive")]
         # a machine that vanished without a word is noticed in a minute
-        options += [("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 30_000), ("grpc.so_reuseport", 0)]
+        options += [("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 30_000)]
+        options += [("grpc.http2.max_pings_without_data", 0), ("grpc.so_reuseport", 0)]
         server = grpc.server(ThreadPoolExecutor(THREADS), options=options)
         add_FlowerServiceServicer_to_server(FlowerServiceServicer(Manager()), server)
         address = self.told.listen or ""
@@ -232,9 +235,37 @@ def reply_of(name: str, result: Any) -> Reply:
             delta, int(result.num_examples), int(told["first"]), int(told["steps"]), int(told["read"]),
             None if loss is None else float(loss), sum(map(len, result.parameters.tensors)),
         )  # fmt: skip
+        check_counts(update)
     except (ValueError, TypeError, KeyError, IndexError, EOFError) as problem:
         return Reply(name, reason=_("its answer can't be read: {problem}").format(problem=problem))
     return Reply(name, update)
+
+
+def check_counts(update: Update) -> None:
+    """Refuse counts that can't be: steps order the rounds that a model is kept of.
+
+    Raises:
+        ValueError: when one is.
+    """
+    told = {"tokens": update.tokens, "steps": update.steps, "first": update.first + 1, "read": update.read}
+    wrong = [name for name, number in told.items() if not 0 < number < MOST]
+    if wrong:
+        raise ValueError(", ".join(wrong))
+
+
+def _secret(told: Federated) -> str:
+    """What clients must know; "" where nothing is asked of them.
+
+    Raises:
+        BurilError: C006 when it is to be read from a variable that is not set: an empty secret would let in everybody.
+    """
+    if not told.secret:
+        return ""
+    variable = told.secret.removeprefix("env:")
+    found = os.environ.get(variable, "")
+    if not found:
+        raise BurilError("C006", name="train.federated.secret", variable=variable)
+    return found
 
 
 def _credentials(tls: Any) -> Any:

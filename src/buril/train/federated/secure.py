@@ -25,6 +25,7 @@ from buril.train.batch import PackedFile
 from buril.train.federated.adapter import Vector
 from buril.train.federated.client import Order
 from buril.train.federated.members import Answers, Member
+from buril.train.federated.remote import check_counts
 from buril.train.federated.settings import Federated
 from buril.train.federated.updates import LOST, NOT_FINITE, Reply, Update
 
@@ -174,8 +175,13 @@ class _Strategy:
 def _reply(member: Member, metrics: dict[str, Any] | None, reason: str, sent: int) -> Reply:
     if metrics is None:
         return Reply(member.name, reason=reason or _(LOST))
-    first, steps, read = (int(metrics.get(key, 0)) for key in ("first", "steps", "read"))
-    return Reply(member.name, Update(None, member.tokens, first, steps, read, None, sent))
+    try:
+        first, steps, read = (int(metrics[key]) for key in ("first", "steps", "read"))
+        update = Update(None, member.tokens, first, steps, read, None, sent)
+        check_counts(update)
+    except (ValueError, TypeError, KeyError):  # its update is in the sum, whatever it counts
+        update = Update(None, max(1, member.tokens), 0, 1, 1, None, sent)
+    return Reply(member.name, update)
 
 
 class _Ends:
