@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,14 @@ from tests.conftest import as_artifact
 
 
 def misbehave(how: str) -> None:
-    """Let this process's client die in its second round, or send what is no number, always or once in its second."""
+    """Let this process's client die in its second round, be late, or send what is no number."""
     honest, times = Client.train, iter(range(10**6))
 
     def train(client: Client, order: Order, common: np.ndarray) -> Reply:
         if how == "die" and order.round == 1:
             os._exit(9)
+        if how == "late":
+            time.sleep(600)
         reply = honest(client, order, common)
         bad = how == "nan" or (how == "once" and order.round == 1 and next(times) == 0)
         if bad and reply.update is not None and reply.update.delta is not None:

@@ -197,6 +197,22 @@ def test_who_does_not_belong_is_turned_away_with_the_reason(
 
 
 @pytest.mark.slow
+def test_a_client_that_is_late_is_left_out(
+    inputs: dict[str, Artifact], sites: list[Path], tls: dict[str, str], output: Callable[..., Output], tmp_path: Path,
+    clients: list[Running],
+) -> None:  # fmt: skip
+    port, out = free_port(), output("train")
+    told = settings(port, tls, rounds=1, min_clients=1, timeout_s=20)
+    for path, (name, how) in zip(copied(sites[:2], tmp_path), {"good": "", "slow": "late"}.items(), strict=True):
+        clients.append(start_client(path, name, f"localhost:{port}", ca=tls["ca"], behave=how))
+    server = serve(told, inputs, out)
+    server.join(TIMEOUT_S)
+    assert isinstance(getattr(server, "result", None), dict), (server, notes(out), warnings(out))
+    found = {item["client"]: item for item in contributions(out)}
+    assert found["good"]["accepted"] and not found["slow"]["accepted"] and "in time" in found["slow"]["reason"]
+
+
+@pytest.mark.slow
 def test_clients_come_back_to_a_server_that_comes_back(
     inputs: dict[str, Artifact], sites: list[Path], tls: dict[str, str], output: Callable[..., Output], tmp_path: Path,
     clients: list[Running],
