@@ -37,10 +37,10 @@ from buril.train.federated.adapter import Shared
 from buril.train.federated.client import Client
 from buril.train.stage import Train
 
-BASE_STEPS = {"small": 250, "full": 4000}
-STEPS = {"small": 60, "full": 300}
+BASE_STEPS = {"small": 120, "full": 4000}
+STEPS = {"small": 40, "full": 300}
 BATCH, LENGTH, DEPTH, VOCAB, RANK, ROUNDS = 4, 256, 4, 2048, 16, 5
-RATES = (1e-3, 4e-3)
+RATES = (4e-3, 1.6e-2)
 CLIENTS = ("rich", "networkx", "sqlglot", "jinja2", "pygments", "yaml", "click")
 """Packages, each a repository; the first three that are installed are the clients'."""
 TEXT = 400_000
@@ -73,17 +73,17 @@ def inputs(folder: Path, size: str) -> dict[str, Artifact]:
         method="full", max_steps=BASE_STEPS[size], epochs=100, batch_size=8, threads=1, device="cpu", precision="fp32",
         eval_every=BASE_STEPS[size], eval_tokens=20_000,
     )  # fmt: skip
-    trained = run(Train(settings), made, small)
-    print(f"base: {trained.json('train.json')['best_valid_loss']:.3f} nats/token on the standard library", flush=True)
+    base = run(Train(settings), made, small)
+    print(f"base: {base.json('train.json')['best_valid_loss']:.3f} nats/token on the standard library", flush=True)
     there = {name: found for name in CLIENTS if (found := find_spec(name))}
     places = {name: Path(found.origin or "").parent for name, found in list(there.items())[:3]}
     parts = {name: files(place, name, TEXT) for name, place in places.items()}
     train = [item for found in parts.values() for item in found[len(found) // 5 :]]
     valid = [item for found in parts.values() for item in found[: len(found) // 5]]
-    (trained.folder / "base.json").write_text(json.dumps({"kind": "folder", "name": "toy", "parameters": 0}))
+    (base.folder / "base.json").write_text(json.dumps({"kind": "folder", "name": "toy", "parameters": 0}))
     told = after_split(folder / "clients", (), train=train, valid=valid)
     return {
-        "base": trained, "tokenizer": made["tokenizer"], "split": told["split"],
+        "base": base, "tokenizer": made["tokenizer"], "split": told["split"],
         "pack": run(pack, {**told, "tokenizer": made["tokenizer"]}, folder / "clients"),
     }  # fmt: skip
 
@@ -169,7 +169,8 @@ def measure(size: str, names: list[str]) -> dict[str, dict[str, Any]]:
                 place = folder / f"{name.replace(' ', '-')}-{rate}"
                 found = trained(made, place, size, {"learning_rate": rate, "federated": federated})
             line = f"{name:<30} rate {rate:g}  perplexity {found['before']:.3f} → {found['perplexity']:.3f}"
-            print(f"{line}  {found['tokens']} tokens  {found['s']:.0f} s", {**found}.get("bytes"), flush=True)
+            sent = f"{found.get('bytes', 0) / 1e6:.2f} MB a round"
+            print(f"{line}  {found['tokens']} tokens  {found['s']:.0f} s  {sent}", flush=True)
             if name not in best or found["perplexity"] < best[name]["perplexity"]:
                 best[name] = found
     return best
