@@ -30,7 +30,7 @@ from buril.train.federated.settings import Federated
 from buril.train.federated.updates import LOST, NOT_FINITE, Reply, Update
 
 RANGE = 1.0
-"""Largest absolute value of a number of an update; adapters' numbers change by thousandths in a round."""
+"""Largest absolute value of a number of an update; adapters' numbers change by hundredths in a round."""
 LEVELS = 2**22
 """Steps that the range is rounded to. A sum of a thousand clients still fits 32 bits."""
 SHARE = 2 / 3

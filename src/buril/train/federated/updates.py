@@ -16,8 +16,8 @@ import numpy as np
 from buril.core.text import N_, _
 
 AGAINST = -0.2
-"""Cosine with the sum of the others below which an update is turned against them. Honest clients on other code were
-seen between 0.1 and 0.9; random directions in as many dimensions give ±0.01."""
+"""Cosine with the sum of the others below which an update is turned against them. Honest ones start from the same
+weights and share a direction; random ones are nearly perpendicular in so many dimensions."""
 COMPARED = 3
 """Updates from which on they are compared with each other: of two, nobody knows which is the odd one."""
 LOST = N_("it did not answer in time, or its connection broke")
