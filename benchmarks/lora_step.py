@@ -83,7 +83,7 @@ def ours(made: dict[str, Artifact], folder: Path, batch_size: int) -> Iterator[C
     prepare_torch(0)
     stage = Train(Train.Settings(batch_size=batch_size, device="cpu", eval_tokens=1, micro_batch_tokens=1))
     out = Output(folder / "train", EventLog(folder / "events.jsonl"), "train")
-    loop = Loop(stage._task(made), stage._recipe(made), out=out, machine={})
+    loop = Loop(stage._task(made), stage._recipe(made), out=out)
     while True:
         yield loop._step
 

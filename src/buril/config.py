@@ -186,7 +186,16 @@ def _field(info: FieldInfo | None, value: Any, document: Document, place: Place)
         return _plugins(kind, value, document, place)
     if _is_path(info.annotation) and value is not None:
         return [_absolute(item, document) for item in value] if isinstance(value, list) else _absolute(value, document)
+    inner = _settings_in(info.annotation)
+    if inner and isinstance(value, dict):
+        return {key: _field(inner.model_fields.get(key), item, document, (*place, key)) for key, item in value.items()}
     return value
+
+
+def _settings_in(annotation: Any) -> type[Settings] | None:
+    """The settings that a field holds, where it is one of them or nothing."""
+    found = (item for item in (annotation, *get_args(annotation)) if isinstance(item, type))
+    return next((item for item in found if issubclass(item, Settings) and item is not Ref), None)
 
 
 def _is_path(annotation: Any) -> bool:

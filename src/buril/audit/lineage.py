@@ -267,6 +267,33 @@ def origin(chain: Mapping[str, Artifact]) -> Origin | None:
     return Origin(len(rows), sum(row["bytes"] for row in rows), by_count, listed, learnt[1])
 
 
+@dataclass(frozen=True)
+class Contributor:
+    """A client of a federated training, whose text is not here. `weight` is its mean share of the rounds' averages."""
+
+    client: str
+    dataset: str
+    tokens: int
+    rounds: int
+    weight: float
+
+
+def contributors(train: Artifact) -> list[Contributor]:
+    """The clients that a model's kept weights have learnt from; none where it was trained at one place."""
+    path = train.path("contributions.parquet")
+    if not path.exists():
+        return []
+    kept = train.json("train.json")["federated"]["kept_rounds"]
+    rows = pq.read_table(path, filters=[("accepted", "=", True), ("round", "<", kept)]).to_pylist()
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["client"], row["dataset"]), []).append(row)
+    return [
+        Contributor(client, dataset, lines[0]["tokens"], len(lines), sum(line["weight"] for line in lines) / kept)
+        for (client, dataset), lines in sorted(found.items())
+    ]
+
+
 def models_with(store: Store, row_id: str) -> list[tuple[Artifact, int]]:
     """Every trained model in the store whose weights had read a row or what was made of it, with the number of tokens.
 

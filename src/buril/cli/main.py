@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "new": N_("scaffold a plugin and its test"),
     "plan": N_("what would run, what is reused, and what it costs"),
     "run": N_("run the chain; what is there is reused, what was interrupted goes on"),
+    "join": N_("train with others under a server, on data that stay here"),
     "status": N_("what the store holds and what is running"),
     "show": N_("one artifact: its files, settings, metrics and where it came from"),
     "diff": N_("what differs between two artifacts or two runs"),
@@ -39,7 +40,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
 }
 GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
-    (N_("Work"), ("plan", "run", "status")),
+    (N_("Work"), ("plan", "run", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
     (N_("Use"), ("complete", "config", "plugins", "gc")),
 )

@@ -76,6 +76,7 @@ def _backwards(store: Store, artifact: Artifact) -> dict[str, Any]:
     return {
         "graph": asdict(lineage.ancestry(store, artifact)),
         "learnt_from": asdict(learnt) if learnt else None,
+        "learnt_with": [asdict(item) for item in lineage.contributors(behind["train"])] if "train" in behind else [],
         "base": base,
     }
 
@@ -148,7 +149,16 @@ def _tell_model(found: dict[str, Any]) -> None:
             )
         if (rest := len(learnt["repositories"]) - SHOWN) > 0:
             click.echo("         " + _("and {count} more (`--json` lists all)").format(count=rest))
+    _tell_clients(found["learnt_with"])
     common.following("buril report")
+
+
+def _tell_clients(clients: list[dict[str, Any]]) -> None:
+    if clients:
+        click.echo(_("learnt with {number} clients, whose text stays with them").format(number=len(clients)))
+    for item in clients:
+        told = _("{rounds} rounds, weight {weight:.0%}, {tokens:,} tokens").format(**item)
+        click.echo(f"  {item['client']}  {_('digest')} {item['dataset'][:12]}  {told}")
 
 
 def _tell_node(node: dict[str, Any] | Node, depth: int, seen: set[str]) -> None:

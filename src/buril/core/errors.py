@@ -617,6 +617,86 @@ MESSAGES: dict[str, Message] = {
         N_("start them with `torchrun … -m buril run`, or unset RANK to train alone"),
         EXIT_PREREQUISITE,
     ),
+    # --- federated training (T17x, T18x)
+    "T170": Message(
+        N_("`train.{setting}` does not go with `train.federated`"),
+        N_("clients train plain adapters by steps: `method: lora` or `qlora` without `dora`, no `minutes`, no `ema`"),
+    ),
+    "T171": Message(
+        N_("`train.federated.privacy` has no `{missing}`: noise hides what is bounded, and a bound alone nothing"),
+        N_("set both, for example `privacy: {{clip: 0.1, noise: 1.0, delta: 1.0e-5}}`"),
+    ),
+    "T172": Message(
+        N_("`train.federated.min_clients` is {least}, but there are only {clients} clients"),
+        N_("lower `min_clients`, or raise `clients`"),
+    ),
+    "T173": Message(
+        N_("`train.federated.average: product` is no sum of updates, which `{setting}` needs"),
+        N_("leave `average` at `b`"),
+    ),
+    "T174": Message(
+        N_("a secure sum of fewer than {least} clients hides nothing, and {given} would do here"),
+        N_("set `train.federated.min_clients: {least}` or more"),
+    ),
+    "T175": Message(
+        N_("`train.federated.listen: {address}` would be reached from other machines without encryption"),
+        N_("set `tls: {{certificate: …, key: …, ca: …}}`, or listen on 127.0.0.1 only"),
+    ),
+    "T176": Message(
+        N_("there are {repositories} repositories to divide among {clients} clients"),
+        N_("collect more repositories, or set `train.federated.clients: {repositories}`"),
+    ),
+    "T177": Message(
+        N_("{given} of at least {least} clients came within {seconds} s"),
+        N_("start them: `buril join {address} …`; what is done is kept, `buril run` goes on from the last whole round"),
+        EXIT_PREREQUISITE,
+    ),
+    "T178": Message(
+        N_("round {round} has {given} updates that can be taken, {least} are needed: {reasons}"),
+        N_("mend those clients or lower `train.federated.min_clients`, then `buril run` repeats the round"),
+        EXIT_PREREQUISITE,
+    ),
+    "T179": Message(
+        N_("the secure sum of a round can't be: its norm is {norm}"),
+        N_("a client sent what it should not; which one can't be known under `secure`. `buril run` repeats the round"),
+        EXIT_PREREQUISITE,
+    ),
+    "T180": Message(
+        N_("the federation turns `{client}` away: its {what} is another one than the server's"),
+        N_("use the same `train.base`, `tokenizer:` and release of buril as the server"),
+    ),
+    "T181": Message(
+        N_("the federation turns `{client}` away: it does not know the secret"),
+        N_("set `BURIL_FEDERATION` or the variable that `--secret env:NAME` names to what the server's owner gave you"),
+        EXIT_PREREQUISITE,
+    ),
+    "T182": Message(
+        N_("the federation turns `{client}` away: another client of this name is there"),
+        N_("take another one with `--name`, or wait until the server has noticed that the earlier connection is gone"),
+    ),
+    "T183": Message(
+        N_("no federation at {address}: {problem}"),
+        N_("check the address, that the server runs, and that `--ca` is the certificate of who signed the server's"),
+        EXIT_PREREQUISITE,
+    ),
+    "T184": Message(
+        N_("the server wants the {what} `{value}`, which a client does not take orders for"),
+        N_("clients train `lora` or `qlora` with `cross_entropy` or `syntax`; ask the server's owner for one of these"),
+    ),
+    "T185": Message(
+        N_("the server asks for updates in the open, and this client sends them masked only"),
+        N_("ask the server's owner for `train.federated.secure: true`, or leave out `--secure-only`"),
+    ),
+    "T186": Message(
+        N_("the certificate or key `{path}` can't be read: {problem}"),
+        N_("PEM files are needed; `openssl x509 -in FILE -text` shows what a certificate holds"),
+        EXIT_PREREQUISITE,
+    ),
+    "T187": Message(
+        N_("no clients can be waited for at `{address}`: {problem}"),
+        N_("write HOST:PORT of this machine, with a port that is free"),
+        EXIT_PREREQUISITE,
+    ),
     # --- sandbox and evaluation (E0xx)
     "E001": Message(
         N_("code that a model wrote can't be isolated on this machine: {problem}"),

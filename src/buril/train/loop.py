@@ -15,73 +15,26 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
 from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.core.text import _
-from buril.generators._load import Loaded
-from buril.train.batch import Batch, Packed, PackedFile, micro_batches, sample, step_sequences
-from buril.train.methods._trainable import Trainable
+from buril.train.batch import Batch, Packed, micro_batches, sample, seen_rows, step_sequences
 from buril.train.monitor import Monitor, Norms
 from buril.train.numerics import LEAST_SCALE, Average, first_bad_gradient, first_bad_output, make_scaler
-from buril.train.objectives._objective import Objective
-from buril.train.optimizers import Choice, Optimizers
+from buril.train.optimizers import Optimizers
 from buril.train.parallel.team import ALONE, Pulse, Team, local
-from buril.train.schedule import EVALUATIONS, Extent, Schedule, factor, interval, num_steps
+from buril.train.recipe import Clock, Recipe, Stand, Task, extent_of
+from buril.train.schedule import EVALUATIONS, factor, interval
 from buril.train.state import Checkpoints, Progress, named, put_back
 
 MAX_ROWS_NAMED = 5
 EVALUATION_SHARE = 0.1
 """Share of a training by time that evaluations may take, its first and last aside."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The numbers of a training; `Train.Settings` says what each means.
-
-    Where the settings leave a number open it is settled here; `epochs` stays open where only time ends a training.
-    """
-
-    epochs: float | None
-    max_steps: int | None
-    minutes: float | None
-    clock: Literal["wall", "processor"]
-    batch_size: int
-    micro_batch_tokens: int
-    optimizer: Choice
-    learning_rate: float
-    weight_decay: float
-    warmup: float
-    schedule: Schedule
-    clip: float
-    ema: float
-    fp16: bool
-    patience: int
-    eval_every: int | None
-    eval_tokens: int
-    seed: int
-    checkpoint_every_s: float
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is trained on what for what.
-
-    `loaded` has the tokenizer that samples are written with, `told` what the objective says of itself in `train.json`.
-    """
-
-    trainable: Trainable
-    objective: Objective
-    train: PackedFile
-    valid: PackedFile
-    loaded: Loaded
-    told: Mapping[str, Any]
 
 
 class Loop:
@@ -90,10 +43,9 @@ class Loop:
     Args:
         task: the model, the objective and the data.
         recipe: the numbers.
-        out: events go there, checkpoints into its scratch folder.
-        machine: what the bits depend on besides; a resume on another one is said aloud.
+        out: events go there.
+        stand: the machine, the processes that train together, and where the checkpoints lie.
         monitor: what tells of the steps; by default it tells what needs no measuring.
-        stand: the processes that train together, and where the checkpoints lie that all of them see.
     """
 
     def __init__(
@@ -102,23 +54,22 @@ class Loop:
         recipe: Recipe,
         *,
         out: Output,
-        machine: dict[str, Any],
-        monitor: Monitor | None = None,
         stand: Stand | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self.task, self.recipe, self.out = task, recipe, out
         self.monitor = monitor or Monitor(out)
-        stand = stand or Stand(ALONE, out.scratch / "checkpoints")
+        stand = stand or Stand()
         self.team = stand.team
         self.extent = extent_of(recipe, len(task.train))
         by_steps = self.num_steps if recipe.minutes is None else None
         self._eval_every = recipe.eval_every or (interval(by_steps) if by_steps else None)
-        self.progress = Progress(machine=machine)
+        self.progress = Progress(machine=stand.machine)
         self._parameters = task.trainable.parameters
         self._optimizers = Optimizers(self._parameters, choice=recipe.optimizer, weight_decay=recipe.weight_decay)
         self._average = Average(self._parameters, recipe.ema) if recipe.ema else None
         self._scaler = make_scaler(task.trainable.device, fp16=recipe.fp16, scale=0.0, growth=0)
-        self._checkpoints = Checkpoints(stand.checkpoints, stand.team)
+        self._checkpoints = Checkpoints(stand.checkpoints or out.scratch / "checkpoints", stand.team)
         self._valid = sample(task.valid, num_tokens=recipe.eval_tokens, seed=recipe.seed)
         self._whole = True
         """False while an update is under way: nothing may be saved then."""
@@ -126,11 +77,18 @@ class Loop:
         self._clock = Clock(self.progress)
         self._last_step_s = 0.0
         self._asked = Asked()
+        self.adjust: Callable[[Mapping[str, torch.nn.Parameter]], None] | None = None
+        """What changes the gradients of a step before they are measured and clipped; None changes nothing."""
 
     @property
     def num_steps(self) -> int | None:
         """Steps of the whole training; None where time ends it."""
         return self.extent.num_steps
+
+    def seen(self) -> dict[str, int]:
+        """Tokens of every row that the weights which are kept have read."""
+        steps = self.progress.best_step if self.progress.best_file is not None else self.progress.step
+        return seen_rows(self.task.train, steps, batch_size=self.recipe.batch_size, seed=self.recipe.seed)
 
     def run(self) -> Progress:
         """Train to the end and put the best weights in place.
@@ -229,6 +187,8 @@ class Loop:
         while True:
             loss = self._accumulate(sequences, step)
             self._optimizers.unscale(self._scaler)
+            if self.adjust:
+                self.adjust(self._parameters)
             norms = Norms.of(self._parameters, self.team)
             if math.isfinite(float(norms.total)):
                 clip(list(self._parameters.values()), self.recipe.clip, norms.total)
@@ -341,13 +301,6 @@ class Loop:
         self.out.progress(done, total, unit, loss=loss, tokens_per_s=speed)
 
 
-class Stand(NamedTuple):
-    """The processes that train together, and the folder of the checkpoints, which all of them see."""
-
-    team: Team
-    checkpoints: Path
-
-
 class Asked(NamedTuple):
     """What is asked of all processes at once: to save, to stop."""
 
@@ -360,30 +313,6 @@ class Bad(NamedTuple):
 
     module: str
     rows: list[str]
-
-
-class Clock:
-    """Tells the time since it was last read; what an earlier attempt took stands in its progress already."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.joules_before = progress.joules
-        self._wall, self._cpu = time.monotonic(), time.process_time()
-
-    def passed(self) -> tuple[float, float]:
-        """Seconds of the wall clock, and of this process on a processor."""
-        wall, cpu = time.monotonic(), time.process_time()
-        before = self._wall, self._cpu
-        self._wall, self._cpu = wall, cpu
-        return wall - before[0], cpu - before[1]
-
-
-def extent_of(recipe: Recipe, num_sequences: int) -> Extent:
-    """How long a training is: the epochs or fewer steps, the minutes, or whichever ends first."""
-    seconds = recipe.minutes * 60 if recipe.minutes else None
-    if recipe.epochs is None:
-        return Extent(recipe.max_steps, seconds)
-    steps = num_steps(num_sequences, batch_size=recipe.batch_size, epochs=recipe.epochs, max_steps=recipe.max_steps)
-    return Extent(steps, seconds)
 
 
 def valid_loss(task: Task, sequences: Sequence[Packed], *, num_tokens: int, team: Team = ALONE) -> float:

@@ -17,11 +17,8 @@ def write_seen(out: Output, loop: Any) -> None:
     import pyarrow as pa
 
     from buril.code.codefile import write_table
-    from buril.train.batch import seen_rows
 
-    progress, recipe = loop.progress, loop.recipe
-    steps = progress.best_step if progress.best_file is not None else progress.step
-    seen = seen_rows(loop.task.train, steps, batch_size=recipe.batch_size, seed=recipe.seed)
+    seen = loop.seen()
     table = pa.table({"row_id": pa.array(list(seen), pa.string()), "tokens": pa.array(list(seen.values()), pa.int64())})
     write_table(out.path("seen.parquet"), table)
     out.rows["seen.parquet"] = len(seen)

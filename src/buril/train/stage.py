@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
@@ -20,6 +20,7 @@ from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.train.defaults import SCRATCH_RATES, settled
 from buril.train.expect import expect, resolve_layers, work_of
+from buril.train.federated.settings import Federated, check_goes_with
 from buril.train.machine import Precision, resolve_precision
 from buril.train.parallel.settings import Parallel, check_method
 from buril.train.result import count, digest_so_far, median_of, summary, write_folder, write_seen
@@ -89,6 +90,8 @@ class Train(Stage):
         overflows."""
         seed: int = Field(0, ge=0)
         """Seed of the order of the data, of dropout and of the adapters' first weights."""
+        federated: Federated | None = None
+        """Train with others whose data stay where they are; None trains here alone."""
         micro_batch_tokens: int = runtime(2048, ge=1)
         """Tokens run at once (one sequence at least): more use a GPU better and take more memory."""
         checkpoint_layers: Annotated[int, Field(ge=0)] | Literal["auto"] = runtime("auto")
@@ -127,13 +130,23 @@ class Train(Stage):
                 raise ValueError(_("`{name}` is named twice").format(name=twice))
             return track
 
+        @model_validator(mode="after")
+        def _federated_fits(self) -> Train.Settings:
+            """Refuse what a federation can't follow."""
+            if self.federated:
+                check_goes_with(self)
+            return self
+
     def needs(self) -> tuple[str, ...]:
-        """Weights, tokens, sequences."""
-        return ("base", "tokenizer", "pack")
+        """Weights, tokens, sequences; to simulate clients, also which repository a row is of."""
+        told = self.settings.federated
+        return ("base", "tokenizer", "pack", *(("split",) if told and not told.listen and told.clients > 1 else ()))
 
     def observe(self) -> Any:
         """The number format that `auto` means here, and what the objective reads: they change the bytes."""
-        found = {"precision": resolve_precision(self.settings.precision, self.settings.device)}
+        found: dict[str, Any] = {"precision": resolve_precision(self.settings.precision, self.settings.device)}
+        if self.settings.federated:
+            found["federated"] = "clients" if self.settings.federated.listen else "simulated"
         seen = getattr(self.settings.objective.make(), "observe", None)
         return {**found, "objective": seen()} if seen else found
 
@@ -152,8 +165,8 @@ class Train(Stage):
             BurilError: T103 sequences longer than the model reads, T104 an adapter on random weights, T105 numbers that
                 are not finite, T106 a model that packed training does not support, T107 targets that fit no layer,
                 T108 tokens that the model has not, T13x what the objective refuses, T140 layers that can't be computed
-                twice, T15x a tracker that can't be used, T16x what several processes can't do together, P002 a missing
-                package.
+                twice, T15x a tracker that can't be used, T16x what several processes can't do together, T17x and T18x a
+                federation, P002 a missing package.
         """
         from buril.train.parallel.launch import launch
         from buril.train.parallel.world import world
@@ -172,12 +185,11 @@ class Train(Stage):
 
     def train(self, inputs: Inputs, out: Output, stand: Any = None) -> Metrics:
         """Train in this process: alone, or as one of the team of a `Stand`, whose leader alone gives metrics."""
-        from buril.train.loop import Loop, Stand
         from buril.train.machine import prepare_torch, quieten
-        from buril.train.parallel.team import ALONE
+        from buril.train.recipe import Stand
         from buril.train.trackers._tracker import following
 
-        stand = stand or Stand(ALONE, out.scratch / "checkpoints")
+        stand = stand or Stand()
         team = stand.team
         trackers = {ref.name: ref.make() for ref in self.settings.track if team.leads}
         quieten()
@@ -187,12 +199,12 @@ class Train(Stage):
         task = self._task(inputs, team)
         machine |= {"device": str(task.trainable.device), "checkpoint_layers": task.trainable.recompute(twice)}
         machine |= team.machine
+        stand = stand._replace(machine=machine)
         out.text("logs/machine.json", json.dumps(machine, indent=1) + "\n")
+        monitor = self._monitor(task, out, team)
+        loop = self._loop(task, inputs, out, stand, monitor)
         counts = count(task.trainable)
         out.note(_("{trainable:,} of {parameters:,} parameters are trained ({share:.2%})").format(**counts))
-        monitor = self._monitor(task, out, team)
-        recipe = self._recipe(inputs)
-        loop = Loop(task, recipe, out=out, machine=machine, monitor=monitor, stand=stand)
         with following(trackers, self._tracked(inputs, out, counts), out) as readers:
             progress = loop.run()
             state = team.whole(task.trainable.kept()) if team.split else None
@@ -205,6 +217,20 @@ class Train(Stage):
                 readers.end("finished", (out.path(task.trainable.folder), digest_so_far(out.folder)))
         speeds = {name: median_of(out.folder, name) for name in ("tokens_per_s", "mfu")}
         return summary(progress, counts) | speeds | {"kwh": cost["kwh"], "usd": cost["usd"]}
+
+    def _loop(self, task: Any, inputs: Inputs, out: Output, stand: Any, monitor: Any) -> Any:
+        """What trains: the loop, or a federation of clients that each run one."""
+        from buril.train.loop import Loop
+
+        recipe = self._recipe(inputs)
+        if not self.settings.federated:
+            return Loop(task, recipe, out=out, stand=stand, monitor=monitor)
+        from buril.train.federated.adapter import Shared
+        from buril.train.federated.server import Scene
+        from buril.train.federated.start import federation
+
+        shared = Shared(task.trainable, self.settings.federated.average)
+        return federation(self.settings, Scene(task, shared, recipe, out, monitor), inputs, stand.machine)
 
     def _tracked(self, inputs: Inputs, out: Output, counts: dict[str, Any]) -> Any:
         """What trackers are told of this training: settings, size, and the digests of what it reads."""
@@ -239,7 +265,7 @@ class Train(Stage):
     def _recipe(self, inputs: Inputs) -> Any:
         from dataclasses import fields
 
-        from buril.train.loop import Recipe
+        from buril.train.recipe import Recipe
 
         told = settled(self.settings, inputs)
         method = plugin("method", told.method.name)
@@ -252,12 +278,12 @@ class Train(Stage):
         plain = {item.name: getattr(told, item.name) for item in fields(Recipe) if item.name not in found}
         return Recipe(**plain, **found)
 
-    def _task(self, inputs: Inputs, team: Any) -> Any:
+    def _task(self, inputs: Inputs, team: Any = None) -> Any:
         from buril.generators._load import load
         from buril.train.batch import PackedFile
-        from buril.train.loop import Task
         from buril.train.numerics import use_fp16
         from buril.train.objectives._objective import Scene, open_objective
+        from buril.train.recipe import Task
 
         method = self.settings.method.make()
         kind = inputs["base"].json("base.json")["kind"]
@@ -267,7 +293,9 @@ class Train(Stage):
         bf16 = precision == "bf16"
         dtype = "bf16" if bf16 and not method.trains_weights else "fp32"
         convert = partial(method.convert, bf16=bf16) if hasattr(method, "convert") else None
-        device = "cpu" if team.split else self.settings.device  # where the model fits whole, until it is spread
+        device = (
+            "cpu" if team and team.split else self.settings.device
+        )  # where the model fits whole, until it is spread
         check_method(self.settings, method, fp16=precision == "fp16")
         loaded = load(inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=device, convert=convert)
         train, valid = (PackedFile(inputs["pack"].path(f"{part}.parquet")) for part in ("train", "valid"))
@@ -277,7 +305,7 @@ class Train(Stage):
         if precision == "fp16":
             use_fp16(trainable, trains_weights=method.trains_weights)
         check_same_output(trainable, train)
-        if team.split:
+        if team and team.split:
             from buril.train.parallel.spread import spread
 
             spread(trainable, team)
@@ -291,6 +319,10 @@ class Train(Stage):
         progress, told = loop.progress, self.settings
         write_folder(out, loop.task.trainable, state)
         write_seen(out, loop)
+        if told.federated:
+            from buril.train.federated.start import write_contributions
+
+            write_contributions(loop)
         out.text("curve.json", "\n".join(curve_lines(progress.curve)) + "\n")
         valid = [point["valid_loss"] for point in progress.curve if "valid_loss" in point]
         if progress.best_file and progress.best_step == 0:
@@ -300,7 +332,8 @@ class Train(Stage):
             "precision": resolve_precision(told.precision, told.device),
             "planned_steps": loop.num_steps, "epochs": progress.tokens / max(1, counts["num_tokens"]),
             "learning_rate": loop.recipe.learning_rate, "optimizer": loop.recipe.optimizer, "ema": loop.recipe.ema,
-            "reproducible": loop.recipe.minutes is None, "first_valid_loss": valid[0] if valid else None,
+            "reproducible": loop.recipe.minutes is None and not (told.federated and told.federated.open),
+            "first_valid_loss": valid[0] if valid else None,
             "last_valid_loss": valid[-1] if valid else None, **summary(progress, counts), **loop.task.told,
         }  # fmt: skip
         out.text("train.json", json.dumps(content, indent=1, sort_keys=True) + "\n")

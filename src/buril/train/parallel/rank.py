@@ -32,8 +32,8 @@ def take_part(job: Job, out: Output | None, *, store: Any = None) -> Metrics:
     """
     import torch.distributed as dist
 
-    from buril.train.loop import Stand
     from buril.train.parallel.group import Group, connect, device_of
+    from buril.train.recipe import Stand
     from buril.train.stage import Train
 
     told = job.told()
@@ -45,7 +45,7 @@ def take_part(job: Job, out: Output | None, *, store: Any = None) -> Metrics:
     stage = Train(told.model_copy(update={"device": str(device)}))
     with tempfile.TemporaryDirectory(prefix="buril-") as aside, group.listening():
         own = out or Output(Path(aside), EventLog(Path(os.devnull)), stage.name)
-        metrics = stage.train(job.artifacts(), own, Stand(group, job.checkpoints))
+        metrics = stage.train(job.artifacts(), own, Stand(team=group, checkpoints=job.checkpoints))
         group.wait()
     if not there:
         dist.destroy_process_group()
