@@ -52,7 +52,7 @@ class Size:
     tasks: int
 
 
-SIZES = {"small": Size(8, 4, 256, 12, 12), "full": Size(40, 4, 512, 64, 96)}
+SIZES = {"small": Size(8, 4, 256, 12, 12), "full": Size(30, 4, 512, 48, 64)}
 
 
 def chain(base: str, size: Size) -> Chain:
