@@ -52,7 +52,7 @@ class Size:
     tasks: int
 
 
-SIZES = {"small": Size(8, 4, 256, 12, 12), "full": Size(30, 4, 512, 48, 64)}
+SIZES = {"small": Size(8, 4, 256, 12, 12), "full": Size(24, 4, 384, 32, 48)}
 
 
 def chain(base: str, size: Size) -> Chain:
@@ -69,7 +69,7 @@ def chain(base: str, size: Size) -> Chain:
         "train": {
             "base": base, "method": {"lora": {"dropout": 0.0}}, "learning_rate": 5e-4, "batch_size": size.batch,
             "max_steps": size.steps, "epochs": 100, "patience": 0, "eval_every": max(1, size.steps // 2),
-            "eval_tokens": 8 * size.length,
+            "eval_tokens": 6 * size.length,
         },
         "evaluate": {
             "suites": ["perplexity", "completion"], "max_items": size.items, "max_tokens": 96,
