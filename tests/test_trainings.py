@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from buril.code.parse import parse
 from buril.code.structure import blocks
+from buril.tokens import bpe
 
 from .conftest import as_artifact
 
@@ -99,6 +101,15 @@ def test_a_share_that_falls_surely_is_lost(adapt: ModuleType) -> None:
     assert row("bits_per_byte", [0.9, 0.8], (-0.1, -0.2, -0.05))
     assert not row("bits_per_byte", [0.9, 0.89], (-0.01, -0.2, 0.05))
     assert row("perplexity", [5.0, 3.9], (-1.1, -1.2, -1.0))
+
+
+def test_a_prompt_ends_where_a_token_of_the_text_ends() -> None:
+    import scratch
+
+    tokenizer = bpe.train([Path(argparse.__file__).read_text("utf-8")], 1000)
+    for prompt in scratch.PROMPTS:
+        ids = tokenizer.encode(prompt).ids
+        assert tokenizer.encode(f"{prompt.rstrip()} name").ids[: len(ids)] == ids
 
 
 @pytest.mark.parametrize("kind", ["lines", "nodes", "anywhere"])
