@@ -58,7 +58,7 @@ class Size:
     pieces: int
 
 
-SIZES = {"small": Size(60, 1_000_000, 60, 100), "full": Size(120, 3_000_000, 250, 400)}
+SIZES = {"small": Size(60, 1_000_000, 60, 100), "full": Size(90, 3_000_000, 150, 300)}
 SEEDS = (1, 2)
 WAYS = {"none": (0.0, 0.0), "anywhere": (0.5, 0.0), "aligned": (0.5, 1.0)}
 """Way of packing → `fim_rate`, `fim_align`."""
