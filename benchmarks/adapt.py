@@ -9,7 +9,8 @@ on HumanEval, greedily and as plain text. With `--store` an interrupted run goes
 
 Intervals are of the paired bootstrap; those of perplexity and bits per byte draw whole packages, for files of one
 package are alike. A perplexity is of its own tokenizer: between models only bits per byte compare. That the base has
-read these packages in its own training is likely, so this is what adapting adds to that. The peer is the base.
+read these packages in its own training is likely, so this is what adapting adds to that. Where no task or function
+changed, the bootstrap's interval is empty: it holds nothing of those that were not asked. The peer is the base.
 """
 
 from __future__ import annotations
