@@ -51,7 +51,8 @@ MAX_LENGTH, BATCH_SIZE = 256, 8
 HELD_OUT = ("asyncio", "click", "rich", "requests", "jinja2", "httpx")
 SKIPPED = ("test", "tests", "_vendor", "vendor", "__pycache__")
 VALID_BYTES = 600_000
-PROMPTS = ("def ", "class ", "import ", "from ", "if ", "for ", "@", "async def ")
+PROMPTS = ("def", "class", "import", "from", "if", "for", "@", "async def")
+"""No blank at their ends: it is one token with the word after it, so no text goes on from a blank but with digits."""
 SAMPLES_EACH, SAMPLE_TOKENS = 8, 128
 TARGET = 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
 from buril.core.artifact import Artifact  # noqa: E402
 from buril.core.errors import BurilError  # noqa: E402
 from buril.core.plugins import names, plugin  # noqa: E402
-from buril.generators._decode import draw  # noqa: E402
+from buril.generators._decode import Head, draw  # noqa: E402
 from buril.generators._generator import Request  # noqa: E402
 from buril.generators._load import choose_dtype, load  # noqa: E402
 from buril.generators._prompt import prompt_ids  # noqa: E402
@@ -133,6 +134,23 @@ def test_a_stop_string_ends_the_text_and_is_not_in_it(generator: Transformers, r
     assert found.finish_reason == "stop"
     assert found.text == whole[: whole.index(stop)]
     assert len(found.tokens) < 40
+
+
+def test_the_cache_has_the_name_that_transformers_asks_for(
+    generator: Transformers, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        expected = first(generator, requests[3])
+    layers, name = generator.loaded.model.get_decoder(), Head(generator.loaded.model).cache
+
+    class Older(torch.nn.Module):
+        def forward(self, input_ids, past_key_values=None, **more):
+            return layers(input_ids=input_ids, **{name: past_key_values}, **more)
+
+    monkeypatch.setattr(generator.loaded.model, "get_decoder", Older)
+    assert Head(generator.loaded.model).cache == "past_key_values"
+    assert first(generator, requests[3]) == expected
 
 
 def test_nothing_asked_for_is_nothing_written(generator: Transformers) -> None:

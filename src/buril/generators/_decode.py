@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -155,16 +156,17 @@ class Head:
         self.softcap = getattr(config, "final_logit_softcapping", None)
         self.max_positions = int(getattr(config, "max_position_embeddings", 0) or 1 << 20)
         self.device: torch.device = self.head.weight.device
+        # transformers renames the argument: 5.24 knows both names, 5.40 the new one alone
+        self.cache = "cache" if "cache" in signature(self.layers.forward).parameters else "past_key_values"
 
     def hidden(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor | None = None, cache: Any = None) -> torch.Tensor:
         """Last hidden states (B, T, D). `mask_BT` covers the cache too; without one nothing is padded on the left."""
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {self.cache: cache}
         if mask_BT is not None:
             positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp_min(0)[:, -ids_BT.shape[1] :]
-            more = {"position_ids": positions_BT, "attention_mask": None if bool(mask_BT.all()) else mask_BT}
-        hidden_BTD: torch.Tensor = self.layers(
-            input_ids=ids_BT, past_key_values=cache, use_cache=cache is not None, **more
-        ).last_hidden_state
+            more |= {"position_ids": positions_BT, "attention_mask": None if bool(mask_BT.all()) else mask_BT}
+        told = self.layers(input_ids=ids_BT, use_cache=cache is not None, **more)
+        hidden_BTD: torch.Tensor = told.last_hidden_state
         return hidden_BTD
 
     def logits(self, hidden_BD: torch.Tensor) -> torch.Tensor:
