@@ -82,8 +82,8 @@ def _hello(name: str, secret: str, inputs: Mapping[str, Artifact]) -> Hello:
 
     summary = inputs["pack"].json("summary.json")
     known = os.environ.get(secret.removeprefix("env:"), "")
-    digests = (inputs[stage].digest for stage in ("base", "tokenizer", "pack"))
-    return Hello(name, known, *digests, sequences=summary["sequences"], tokens=summary["tokens"])
+    base, tokenizer, pack = (inputs[stage].digest for stage in ("base", "tokenizer", "pack"))
+    return Hello(name, known, base, tokenizer, pack, summary["sequences"], summary["tokens"])
 
 
 def _host(address: str) -> str:
