@@ -192,6 +192,8 @@ class Train(Stage):
         stand = stand or Stand()
         team = stand.team
         trackers = {ref.name: ref.make() for ref in self.settings.track if team.leads}
+        for tracker in trackers.values():
+            tracker.check()
         quieten()
         machine = prepare_torch(self.settings.threads) | {"micro_batch_tokens": self.settings.micro_batch_tokens}
         # asked before the weights take their memory
@@ -243,7 +245,7 @@ class Train(Stage):
         parameters = {**settings, **{name: counts[name] for name in ("parameters", "trainable")}}
         return Tracked(out.folder, memory, parameters, {name: item.digest for name, item in inputs.items()})
 
-    def _monitor(self, task: Any, out: Output, team: Any) -> Any:
+    def _monitor(self, task: Any, out: Output, team: Any = None) -> Any:
         """What tells of the steps, with the machine's fastest multiplication measured now.
 
         Energy is counted by one process of each machine.
@@ -256,8 +258,9 @@ class Train(Stage):
         told, device = self.settings, task.trainable.device
         machine = Machine(told.watts, told.price_per_kwh, told.price_per_hour)
         formats = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-        peak = team.size * measure_peak(device, formats[resolve_precision(told.precision, told.device)])
-        counts = team.size == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
+        processes = team.size if team else 1
+        peak = processes * measure_peak(device, formats[resolve_precision(told.precision, told.device)])
+        counts = processes == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
         meter = Meter(machine, device=device.type) if counts else None
         out.metric(step=0, gemm_tflops=round(peak / 1e12, 4), energy_source=meter.source if meter else "")
         return Monitor(out, Work(task.trainable), machine, peak, meter, sampler_of(task, told.sample_completions))

@@ -30,6 +30,7 @@ from buril.train.federated.start import repositories
 from buril.train.federated.updates import Reply, Update, clipped, judge, norm_of, weights_of
 from buril.train.loop import Loop
 from buril.train.methods.lora import Lora
+from buril.train.recipe import Stand
 from buril.train.stage import Train
 from tests.conftest import as_artifact
 from tests.train.federated.small import inputs as make_inputs
@@ -415,7 +416,7 @@ def test_the_noise_on_the_common_weights(inputs: dict[str, Artifact], output: Ca
     for noise in (30.0, 1e-9):
         train = stage({"rounds": 1, "privacy": {"clip": 0.01, "noise": noise}})
         task, out = train._task(inputs), output(f"noise-{noise}")
-        loop = train._loop(task, inputs, out, {}, train._monitor(task, out))
+        loop = train._loop(task, inputs, out, Stand(), train._monitor(task, out))
         loop.run()
         found.append(loop._common)
     difference = found[0] - found[1]
