@@ -92,6 +92,10 @@ def kill_when(process: subprocess.Popen[str], server: Github, pattern: str) -> N
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    known = -1
+    while known != len(server.requests):  # what had been sent is still being read, on a busy machine
+        known = len(server.requests)
+        time.sleep(0.5)
 
 
 def half(server: Github, handler: Any) -> bool:

@@ -33,6 +33,7 @@ from buril.train.objectives.cross_entropy import CrossEntropy
 from buril.train.schedule import factor, num_steps
 from buril.train.stage import Train
 from buril.train.state import Checkpoints, Progress
+from tests.train import fresh
 from tests.train.small import inputs as make_inputs
 from tests.train.small import write_base, write_tokenizer
 
@@ -408,43 +409,51 @@ def test_training_stops_early_and_keeps_the_best(
 
 # --- stopping and going on
 
-SCRIPT = """
+FRESH = """
 import sys
 from pathlib import Path
-from buril.core.artifact import Artifact, Manifest
-from buril.core.events import EventLog
-from buril.core.stage import Output
-from buril.train.stage import Train
-from tests.conftest import as_artifact
-folder, data, method = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-inputs = {name: as_artifact(data / name, name) for name in ("base", "tokenizer", "pack")}
-told = {"batch_size": 4, "eval_every": 2, "threads": 1, "learning_rate": 3e-3, "checkpoint_every_s": 0}
-stage = Train(Train.Settings(method=method, **told))
-out = Output(folder / "train", EventLog(folder / "events.jsonl"), "train")
-stage.run(inputs, out)
-out.finish()
+from tests.train.fresh import train
+train(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 """
 
 
-def command(folder: Path, inputs: dict[str, Artifact], method: str) -> list[str]:
-    return [sys.executable, "-c", SCRIPT, str(folder), str(inputs["pack"].folder.parent), method]
+def begin(folder: Path, inputs: dict[str, Artifact], method: str, seed: str) -> Any:
+    """A training in a process of its own; that of `lora` in a new Python, in which sets have another order."""
+    data = inputs["pack"].folder.parent
+    if method != "lora":
+        return fresh.start(fresh.train, folder, data, method, log=folder.with_suffix(".log"), environment={})
+    environment = {**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{REPO}", "PYTHONHASHSEED": seed}
+    return subprocess.Popen([sys.executable, "-c", FRESH, str(folder), str(data), method], env=environment, cwd=REPO)
+
+
+def ended(process: Any) -> int | None:
+    """The exit code, None while it runs."""
+    found: int | None = process.poll() if isinstance(process, subprocess.Popen) else process.exitcode
+    return found
+
+
+def end(process: Any) -> int:
+    """Wait for it; the exit code."""
+    if isinstance(process, subprocess.Popen):
+        return process.wait()
+    process.join()
+    return int(process.exitcode)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])
 def test_a_killed_training_goes_on_to_the_same_bytes(method: str, inputs: dict[str, Artifact], tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{REPO}"}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(whole, inputs, method), env={**environment, "PYTHONHASHSEED": "1"}, check=True, cwd=REPO)
-    victim = subprocess.Popen(command(broken, inputs, method), env={**environment, "PYTHONHASHSEED": "2"}, cwd=REPO)
+    assert end(begin(whole, inputs, method, "1")) == 0
+    victim = begin(broken, inputs, method, "2")
     checkpoints = broken / "train/.scratch/checkpoints"
     deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("state-*[4-9].json")) and victim.poll() is None and time.monotonic() < deadline:
+    while not list(checkpoints.glob("state-*[4-9].json")) and ended(victim) is None and time.monotonic() < deadline:
         time.sleep(0.002)
-    victim.send_signal(signal.SIGKILL)
-    assert victim.wait() == -signal.SIGKILL  # it was in the middle
+    victim.kill()
+    assert end(victim) == -signal.SIGKILL  # it was in the middle
     assert not (broken / "train/curve.json").exists()
-    subprocess.run(command(broken, inputs, method), env={**environment, "PYTHONHASHSEED": "3"}, check=True, cwd=REPO)
+    assert end(begin(broken, inputs, method, "3")) == 0
     events = (broken / "events.jsonl").read_text()
     assert "training goes on after step" in events
     names = [

@@ -1,13 +1,12 @@
 """One of the processes of a test: it takes part in several trainings, one after the other, with one start of torch.
 
-`python -m tests.train.parallel.ranks FOLDER …`, with RANK and WORLD_SIZE set; each folder holds a `job.json`.
+RANK and WORLD_SIZE are set; each folder holds a `job.json`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import traceback
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from buril.core.errors import BurilError
 from buril.core.events import EventLog
 from buril.core.stage import Output
 from buril.train.parallel.job import Job
-from buril.train.parallel.rank import end_with_parent, take_part
+from buril.train.parallel.rank import take_part
 
 
 def main(folders: list[str]) -> None:
-    end_with_parent()
+    """Take part in each."""
     rank = int(os.environ["RANK"])
     for folder in folders:
         job = Job.parse((Path(folder) / "job.json").read_text(encoding="utf-8"))
@@ -35,7 +34,3 @@ def main(folders: list[str]) -> None:
             import torch.distributed as dist
 
             dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

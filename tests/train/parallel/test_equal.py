@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +15,10 @@ from buril.core.events import EventLog, read_events
 from buril.core.stage import Output
 from buril.train.parallel.job import Job
 from buril.train.stage import Train
+from tests.train import fresh
+from tests.train.parallel import ranks
 from tests.train.small import inputs as make_inputs
 
-REPO = Path(__file__).resolve().parents[3]
 PLAIN = {
     "batch_size": 5, "max_steps": 4, "eval_every": 2, "precision": "fp32", "learning_rate": 3e-3,
     "micro_batch_tokens": 96, "device": "cpu", "threads": 1,
@@ -77,20 +75,21 @@ def together(root: Path, inputs: dict[str, dict[str, Artifact]], jobs: dict[str,
         job = Job.of(settings(told, parallel, size), inputs[told.get("inputs", "plain")], out)
         job.scratch.mkdir(parents=True)
         (root / name / "job.json").write_text(job.text())
-    world = {"WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-m", "tests.train.parallel.ranks", *(str(root / name) for name in jobs)]
-    logs = [(root / f"rank-{rank}.log").open("wb") for rank in range(size)]
+    world = {"WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), "GLOO_SOCKET_IFNAME": "lo"}
+    folders = [str(root / name) for name in jobs]
     processes = [
-        subprocess.Popen(command, cwd=REPO, stdout=log, stderr=log,
-                         env={**os.environ, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank, log in enumerate(logs)
+        fresh.start(ranks.main, folders, log=root / f"rank-{rank}.log",
+                    environment={**world, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(size)
     ]  # fmt: skip
     try:
-        codes = [process.wait(timeout=400) for process in processes]
+        for process in processes:
+            process.join(timeout=400)
+        codes = [process.exitcode for process in processes]
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.join()
     assert codes == [0] * size, (root / "rank-0.log").read_text()[-3000:]
     return Done(root, inputs)
 
