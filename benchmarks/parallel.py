@@ -68,7 +68,7 @@ def ours(inputs: dict[str, Artifact], shape: tuple[int, int, int, int], way: str
             Train(settings).run(inputs, Output(Path(folder) / "out", EventLog(events), "train"))
         else:  # in a process of its own, as the others are
             script = (
-                "import pickle, sys; from pathlib import Path; from buril.core.stage import Output;"
+                "import sys; from pathlib import Path; from buril.core.stage import Output;"
                 "from buril.core.events import EventLog; from buril.train.parallel.job import Job;"
                 "from buril.train.stage import Train; job = Job.parse(Path(sys.argv[1]).read_text());"
                 "Train(job.told()).run(job.artifacts(), Output(Path(job.folder), EventLog(Path(job.events)), 'train'))"
