@@ -20,7 +20,7 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import _humaneval
 import numpy as np
+from _stages import sized
 
 from buril import Artifact, Chain, Store
 from buril.evaluate.interval import paired_bootstrap
@@ -165,14 +166,9 @@ def rows(model: str, found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     """Measure, and print one JSON line last."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--model", default="smollm2-135m", help="what `train.base` may be")
     parser.add_argument("--store", type=Path, help="where the artifacts are kept for another time")
-    for name in Size.__dataclass_fields__:
-        parser.add_argument(f"--{name}", type=int)
-    told = parser.parse_args()
-    changes = {name: getattr(told, name) for name in Size.__dataclass_fields__ if getattr(told, name)}
-    size = replace(SIZES[told.size], **changes)
+    told, size = sized(parser, SIZES)
     folder = told.store or Path(tempfile.mkdtemp())
     made = chain(told.model, size).run(Store(folder)).artifacts
     parts = made["split"].json("summary.json")["parts"]

@@ -24,13 +24,13 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _stages import after_split, run
+from _stages import after_split, run, sized
 from syntax import DEPTH, LENGTH, VOCAB, rows, train
 
 from buril.code.parse import parse
@@ -220,12 +220,7 @@ def compare(every: dict[str, Found], name: str, ours: str, peer: str) -> dict[st
 def main() -> None:
     """Measure, and print one JSON line last."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--size", choices=SIZES, default="small")
-    for name in Size.__dataclass_fields__:
-        parser.add_argument(f"--{name}", type=int)
-    told = parser.parse_args()
-    changes = {name: getattr(told, name) for name in Size.__dataclass_fields__ if getattr(told, name)}
-    size = replace(SIZES[told.size], **changes)
+    _told, size = sized(parser, SIZES)
     import torch
 
     torch.set_num_threads(1)

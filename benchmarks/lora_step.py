@@ -21,7 +21,6 @@ import os
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,16 +31,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait by spin
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from _stages import after_split
+from _stages import packed_stdlib
 
-from buril.code.codefile import CodeFile
 from buril.core.artifact import Artifact
 from buril.core.events import EventLog
 from buril.core.stage import Output
 from buril.generators._load import load
-from buril.tokens.pack import Pack
-from buril.tokens.tokenizer import Tokenizer
-from buril.train.base import Base
 from buril.train.batch import Packed, PackedFile, step_sequences
 from buril.train.loop import Loop
 from buril.train.machine import prepare_torch, resolve_precision
@@ -59,20 +54,8 @@ NAMES = {
 TOKENS_TARGET, MEMORY_TARGET = 2.0, 0.6
 
 
-def make_inputs(folder: Path, base: str, max_length: int) -> None:
-    """The artifacts that training reads, made by the stages themselves."""
-    files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    rows = [CodeFile("cpython", path.name, path.read_text("utf-8", "replace"), language="python") for path in files]
-    stages = (
-        Base(Base.Settings(base=base)),
-        Tokenizer(Tokenizer.Settings(fim=False)),
-        Pack(Pack.Settings(max_length=max_length, fim_rate=0, workers=1)),
-    )
-    after_split(folder, stages, train=rows[:60], valid=rows[60:62])
-
-
 def read_inputs(folder: Path) -> dict[str, Artifact]:
-    """What `make_inputs` made."""
+    """What `packed_stdlib` made."""
     from tests.conftest import as_artifact
 
     return {name: as_artifact(folder / name, name) for name in ("split", "base", "tokenizer", "pack")}
@@ -271,7 +254,7 @@ def main() -> None:
     length, batch_size, steps, rounds = SIZES[options.size]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        make_inputs(folder, options.model, options.length or length)
+        packed_stdlib(folder, options.model, options.length or length, train=60, valid=2)
         sides = tuple(options.sides.split(","))
         found = measure(folder, sides, batch_size=batch_size, steps=steps, rounds=rounds)
         roof = found["ours"]["limit"]

@@ -16,7 +16,6 @@ import os
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -24,34 +23,19 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from _stages import after_split
+from _stages import packed_stdlib
 
-from buril.code.codefile import CodeFile
 from buril.core.artifact import Artifact
 from buril.core.events import EventLog, read_events
 from buril.core.stage import Output
-from buril.tokens.pack import Pack
-from buril.tokens.tokenizer import Tokenizer
-from buril.train.base import Base
+from buril.train.parallel.launch import launch
 from buril.train.stage import Train
 
-SIZES = {"small": (256, 4, 4, 1), "full": (512, 8, 6, 2)}
+SIZES = {"small": (256, 4, 3, 1), "full": (512, 8, 6, 2)}
 """Tokens of a sequence, sequences of a step, steps, processes of a side in turns."""
 PROCESSES = 2
 WAYS = ("data", "weights")
 TARGET = 1.0
-
-
-def make_inputs(folder: Path, base: str, max_length: int) -> dict[str, Artifact]:
-    """The artifacts that training reads, made by the stages themselves."""
-    files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    rows = [CodeFile("cpython", path.name, path.read_text("utf-8", "replace"), language="python") for path in files]
-    stages = (
-        Base(Base.Settings(base=base)),
-        Tokenizer(Tokenizer.Settings(fim=False)),
-        Pack(Pack.Settings(max_length=max_length, fim_rate=0, workers=1)),
-    )
-    return after_split(folder, stages, train=rows[:40], valid=rows[60:61])
 
 
 def ours(inputs: dict[str, Artifact], shape: tuple[int, int, int, int], way: str, processes: int) -> float:
@@ -64,20 +48,7 @@ def ours(inputs: dict[str, Artifact], shape: tuple[int, int, int, int], way: str
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "events.jsonl"
-        if processes > 1:
-            Train(settings).run(inputs, Output(Path(folder) / "out", EventLog(events), "train"))
-        else:  # in a process of its own, as the others are
-            script = (
-                "import sys; from pathlib import Path; from buril.core.stage import Output;"
-                "from buril.core.events import EventLog; from buril.train.parallel.job import Job;"
-                "from buril.train.stage import Train; job = Job.parse(Path(sys.argv[1]).read_text());"
-                "Train(job.told()).run(job.artifacts(), Output(Path(job.folder), EventLog(Path(job.events)), 'train'))"
-            )
-            from buril.train.parallel.job import Job
-
-            job = Path(folder) / "job.json"
-            job.write_text(Job.of(settings, inputs, Output(Path(folder) / "out", EventLog(events), "train")).text())
-            subprocess.run([sys.executable, "-c", script, str(job)], check=True)
+        launch(settings, inputs, Output(Path(folder) / "out", EventLog(events), "train"))
         speeds = [event["tokens_per_s"] for event in read_events(events) if "tokens_per_s" in event and "lr" in event]
     return statistics.median(speeds[1:])
 
@@ -135,6 +106,8 @@ def peer(inputs: dict[str, Artifact], shape: tuple[int, int, int, int], way: str
 
 def main() -> None:
     """Measure and print."""
+    from all import machine
+
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--model", default="smollm2-135m")
@@ -142,7 +115,7 @@ def main() -> None:
     shape, began = SIZES[given.size], time.monotonic()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        inputs = make_inputs(Path(folder), given.model, shape[0])
+        inputs = packed_stdlib(Path(folder), given.model, shape[0], train=40, valid=1)
         alone = statistics.median(ours(inputs, shape, "data", 1) for _turn in range(shape[3]))
         for way in WAYS:
             found: dict[str, list[float]] = {"ours": [], "peer": []}
@@ -156,7 +129,7 @@ def main() -> None:
                 "name": f"parallel {way}", "ours": round(mine, 1), "peer": round(theirs, 1),
                 "peer_name": "transformers Trainer, torchrun" + (", FSDP2" if way == "weights" else ""),
                 "unit": "tokens/s", "ratio": round(mine / theirs, 3), "target": TARGET, "met": mine >= TARGET * theirs,
-                "gain": round(mine / alone, 3), "machine": f"{os.cpu_count()} cpus", "size": given.size,
+                "gain": round(mine / alone, 3), "machine": machine(), "size": given.size,
             })  # fmt: skip
     print(json.dumps(rows))
 

@@ -227,7 +227,7 @@ def test_the_quick_adapter_is_pefts_in_value_and_gradient(tmp_path: Path) -> Non
 
 
 def stirred(trainable: Any) -> Any:
-    """The same with adapters that change something."""
+    """With adapters that do something: fresh ones are zero, and so are half of their gradients."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in trainable.parameters.values():

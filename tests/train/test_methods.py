@@ -24,18 +24,9 @@ from buril.train.methods.qlora import Qlora
 from buril.train.stage import count
 from tests.train.small import inputs as make_inputs
 from tests.train.small import write_base, write_tokenizer
-from tests.train.test_loop import gradients, loss_of, model_of, sequence, stage
+from tests.train.test_loop import gradients, loss_of, model_of, sequence, stage, stirred
 
 bnb = pytest.importorskip("bitsandbytes")
-
-
-def stirred(trainable: Any) -> Any:
-    """With adapters that do something: fresh ones are zero, and so are half of their gradients."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in trainable.parameters.values():
-            parameter.normal_(std=0.1)
-    return trainable
 
 
 def layers_of(model: Any) -> list[Any]:

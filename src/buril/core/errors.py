@@ -620,7 +620,10 @@ MESSAGES: dict[str, Message] = {
     # --- federated training (T17x, T18x)
     "T170": Message(
         N_("`train.{setting}` does not go with `train.federated`"),
-        N_("clients train plain adapters by steps: `method: lora` or `qlora` without `dora`, no `minutes`, no `ema`"),
+        N_(
+            "clients train plain adapters by steps, a process each: `method: lora` or `qlora` without `dora`, no "
+            "`minutes`, no `ema`, no `parallel`"
+        ),
     ),
     "T171": Message(
         N_("`train.federated.privacy` has no `{missing}`: noise hides what is bounded, and a bound alone nothing"),

@@ -200,8 +200,8 @@ def _host_mb(found: Memory, model: Model, load: Load, told: Parallel) -> float:
 
     if not load.gpu:
         return told.processes * found.total / 1e6
-    split = told.shard != "none" or told.tensor > 1  # each process then reads the whole before it keeps its piece
-    weights = model.parameters * model.file_bytes * (told.processes if split else 1)
+    # in pieces, each process reads the whole before it keeps its own
+    weights = model.parameters * model.file_bytes * (told.processes if told.split else 1)
     return (told.processes * CUDA_LIBRARIES + weights) / 1e6
 
 

@@ -76,7 +76,7 @@ class Loop:
         self._saved_at = time.monotonic()
         self._clock = Clock(self.progress)
         self._last_step_s = 0.0
-        self._asked = Asked()
+        self._pulse = Pulse(0.0, 0.0, 0.0)
         self.adjust: Callable[[Mapping[str, torch.nn.Parameter]], None] | None = None
         """What changes the gradients of a step before they are measured and clipped; None changes nothing."""
 
@@ -87,7 +87,7 @@ class Loop:
 
     def seen(self) -> dict[str, int]:
         """Tokens of every row that the weights which are kept have read."""
-        steps = self.progress.best_step if self.progress.best_file is not None else self.progress.step
+        steps = self.progress.kept_step
         return seen_rows(self.task.train, steps, batch_size=self.recipe.batch_size, seed=self.recipe.seed)
 
     def run(self) -> Progress:
@@ -118,9 +118,9 @@ class Loop:
             ended = self._ended()
             if self._evaluation_due(ended):
                 self._evaluate(ended)
-            if self._asked.stop:
+            if self._pulse.stop:
                 raise KeyboardInterrupt
-            if self._asked.save:
+            if self._pulse.save:
                 self._save()
             if ended or self.progress.stopped_early:
                 return
@@ -130,11 +130,8 @@ class Loop:
         """Add the time that passed, the same on all processes, and hear what is asked of them."""
         wall_s, cpu_s = self._clock.passed()
         due = time.monotonic() - self._saved_at >= self.recipe.checkpoint_every_s
-        pulse = self.team.pulse(Pulse(wall_s, cpu_s, self.monitor.spent(), due))
-        self.progress.wall_s += pulse.wall_s
-        self.progress.cpu_s += pulse.cpu_s
-        self.progress.joules = self._clock.joules_before + pulse.joules
-        self._asked = Asked(pulse.save, pulse.stop)
+        self._pulse = self.team.pulse(Pulse(wall_s, cpu_s, self.monitor.spent(), due))
+        self._clock.add(self.progress, self._pulse)
 
     def _seconds(self) -> float:
         """What a training by time has used of it."""
@@ -207,9 +204,8 @@ class Loop:
         batches = list(micro_batches(sequences, num_tokens=self._row_tokens(sequences)))
         total = sum(task.objective.weight(batch) for batch in batches)
         loss, last, bad = 0.0, batches[0], None
-        for last, counts in [
-            (batch.to(str(task.trainable.device)), counts) for batch, counts in self.team.share(batches)
-        ]:
+        for batch, counts in self.team.share(batches):
+            last = batch.to(str(task.trainable.device))
             task.trainable.begin(last, seed=recipe.seed, step=step)
             part = loss_sum(task, last) / total
             part = part if counts else 0 * part
@@ -218,12 +214,12 @@ class Loop:
                 break
             self._scaler.scale(part * self.team.gain).backward()  # type: ignore[no-untyped-call]  # torch does not type it
             loss += part.item()
-        (num_bad,) = self.team.add([float(bad is not None)])
+        loss, num_bad = self.team.add([loss, float(bad is not None)])
         if num_bad:  # all look, as the layers may have to be put together by all
             module = first_bad_output(task.trainable, bad or last)
             self._not_finite("loss", Bad(module, rows_of(bad.sequences)) if bad else None)
         self.team.add_gradients(self._parameters)
-        return self.team.add([loss])[0]
+        return loss
 
     def _row_tokens(self, sequences: Sequence[Packed]) -> int:
         """Tokens run at once: as the settings say, or fewer where some process would have nothing to do."""
@@ -237,19 +233,12 @@ class Loop:
         progress, used = self.progress, self._seconds()
         with self._average.in_place() if self._average else contextlib.nullcontext():
             loss = valid_loss(self.task, self._valid, num_tokens=self._row_tokens(self._valid), team=self.team)
-            better = progress.best_loss is None or loss < progress.best_loss
-            file = self._checkpoints.save_best(progress.step, dict(self._parameters)) if better else progress.best_file
+            better = progress.improves(loss)
+            file = self._checkpoints.save_best(progress.step, dict(self._parameters)) if better else None
             self.monitor.evaluation(progress.step, loss, progress)
             self.task.trainable.rest()
         self._whole = False
-        progress.curve.append({"step": progress.step, "tokens": progress.tokens, "valid_loss": loss})
-        progress.num_evals += 1
-        if better:
-            progress.best_loss, progress.best_step, progress.best_file = loss, progress.step, file
-            progress.bad_evals = 0
-        else:
-            progress.bad_evals += 1
-            progress.stopped_early = 0 < self.recipe.patience <= progress.bad_evals and not ended
+        progress.evaluated(loss, file, patience=self.recipe.patience, ended=ended)
         self._read_clock()
         progress.eval_s += self._seconds() - used
         self._whole = True
@@ -299,13 +288,6 @@ class Loop:
         if self.extent.seconds is not None:
             done, total, unit = min(round(self._seconds(), 1), self.extent.seconds), self.extent.seconds, "s"
         self.out.progress(done, total, unit, loss=loss, tokens_per_s=speed)
-
-
-class Asked(NamedTuple):
-    """What is asked of all processes at once: to save, to stop."""
-
-    save: bool = False
-    stop: bool = False
 
 
 class Bad(NamedTuple):

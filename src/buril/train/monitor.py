@@ -53,8 +53,7 @@ class Norms:
         grads = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
         each = torch._foreach_norm([local(grad) for grad in grads.values()])
         joined = torch.stack([norm.to(each[0].device) for norm in each])
-        if team.size > 1:
-            joined = team.squares(joined, list(grads.values())).sqrt().to(joined.dtype)
+        joined = team.norms(joined, list(grads.values()))
         return cls(torch.linalg.vector_norm(joined), dict(zip(grads, joined.tolist(), strict=True)))
 
     def by_part(self) -> dict[str, float]:

@@ -13,7 +13,7 @@ from buril.train.batch import PackedFile
 from buril.train.methods._trainable import Trainable
 from buril.train.objectives._objective import Objective
 from buril.train.optimizers import Choice
-from buril.train.parallel.team import ALONE, Team
+from buril.train.parallel.team import ALONE, Pulse, Team
 from buril.train.schedule import Extent, Schedule, num_steps
 from buril.train.state import Progress
 
@@ -79,7 +79,7 @@ class Clock:
     """Tells the time since it was last read; what an earlier attempt took stands in its progress already."""
 
     def __init__(self, progress: Progress) -> None:
-        self.joules_before = progress.joules
+        self._joules = progress.joules
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
     def passed(self) -> tuple[float, float]:
@@ -88,6 +88,12 @@ class Clock:
         before = self._wall, self._cpu
         self._wall, self._cpu = wall, cpu
         return wall - before[0], cpu - before[1]
+
+    def add(self, progress: Progress, pulse: Pulse) -> None:
+        """Add what passed, and the energy since this was made, to what a training has taken."""
+        progress.wall_s += pulse.wall_s
+        progress.cpu_s += pulse.cpu_s
+        progress.joules = self._joules + pulse.joules
 
 
 def extent_of(recipe: Recipe, num_sequences: int) -> Extent:

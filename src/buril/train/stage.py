@@ -174,9 +174,9 @@ class Train(Stage):
         name = self.settings.method.name
         for package in getattr(plugin("method", name), "packages", ("torch", "transformers")):
             require(package, kind="method", name=name)
-        for ref in self.settings.track:
-            ref.make().check()
         others = world()
+        if others and self.settings.federated:
+            raise BurilError("T170", setting="parallel")
         if others:
             return others.lead(self.settings, inputs, out)
         if self.settings.parallel.processes > 1:
@@ -254,13 +254,14 @@ class Train(Stage):
 
         from buril.core.estimate import Machine
         from buril.train.monitor import Meter, Monitor, Work, measure_peak
+        from buril.train.parallel.team import ALONE
 
         told, device = self.settings, task.trainable.device
         machine = Machine(told.watts, told.price_per_kwh, told.price_per_hour)
         formats = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-        processes = team.size if team else 1
-        peak = processes * measure_peak(device, formats[resolve_precision(told.precision, told.device)])
-        counts = processes == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
+        team = team or ALONE
+        peak = team.size * measure_peak(device, formats[resolve_precision(told.precision, told.device)])
+        counts = team.size == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
         meter = Meter(machine, device=device.type) if counts else None
         out.metric(step=0, gemm_tflops=round(peak / 1e12, 4), energy_source=meter.source if meter else "")
         return Monitor(out, Work(task.trainable), machine, peak, meter, sampler_of(task, told.sample_completions))
@@ -286,8 +287,10 @@ class Train(Stage):
         from buril.train.batch import PackedFile
         from buril.train.numerics import use_fp16
         from buril.train.objectives._objective import Scene, open_objective
+        from buril.train.parallel.team import ALONE
         from buril.train.recipe import Task
 
+        team = team or ALONE
         method = self.settings.method.make()
         kind = inputs["base"].json("base.json")["kind"]
         if kind == "scratch" and not method.trains_weights:
@@ -296,9 +299,7 @@ class Train(Stage):
         bf16 = precision == "bf16"
         dtype = "bf16" if bf16 and not method.trains_weights else "fp32"
         convert = partial(method.convert, bf16=bf16) if hasattr(method, "convert") else None
-        device = (
-            "cpu" if team and team.split else self.settings.device
-        )  # where the model fits whole, until it is spread
+        device = "cpu" if team.split else self.settings.device  # whole at first, then each process keeps its piece
         check_method(self.settings, method, fp16=precision == "fp16")
         loaded = load(inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=device, convert=convert)
         train, valid = (PackedFile(inputs["pack"].path(f"{part}.parquet")) for part in ("train", "valid"))
@@ -308,7 +309,7 @@ class Train(Stage):
         if precision == "fp16":
             use_fp16(trainable, trains_weights=method.trains_weights)
         check_same_output(trainable, train)
-        if team and team.split:
+        if team.split:
             from buril.train.parallel.spread import spread
 
             spread(trainable, team)

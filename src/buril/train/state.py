@@ -49,6 +49,32 @@ class Progress:
     stopped_early: bool = False
     machine: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def kept_step(self) -> int:
+        """The step of the weights that are kept: where the loss was lowest, or the last."""
+        return self.best_step if self.best_file is not None else self.step
+
+    def improves(self, loss: float) -> bool:
+        """Whether a validation loss is the lowest so far."""
+        return self.best_loss is None or loss < self.best_loss
+
+    def evaluated(self, loss: float, file: str | None, *, patience: int, ended: bool = False) -> None:
+        """Take in an evaluation.
+
+        Args:
+            loss: of the validation sample.
+            file: that of the weights where it `improves`, else None.
+            patience: evaluations in a row that may not improve before training stops; 0 means any number.
+            ended: whether there is nothing left to stop.
+        """
+        self.curve.append({"step": self.step, "tokens": self.tokens, "valid_loss": loss})
+        self.num_evals += 1
+        if file is not None:
+            self.best_loss, self.best_step, self.best_file, self.bad_evals = loss, self.step, file, 0
+        else:
+            self.bad_evals += 1
+            self.stopped_early = 0 < patience <= self.bad_evals and not ended
+
 
 class Checkpoints:
     """The checkpoints in a folder: whole tensors, so that another number of processes can go on from them.

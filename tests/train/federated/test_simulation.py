@@ -486,12 +486,25 @@ def test_what_can_not_work_is_refused(code: str, told: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [{"method": "full"}, {"method": {"lora": {"dora": True}}}, {"minutes": 1.0}, {"ema": 0.9}]
-)
+    "told",
+    [
+        {"method": "full"}, {"method": {"lora": {"dora": True}}}, {"minutes": 1.0}, {"ema": 0.9}, {"parallel": 2},
+        {"parallel": {"tensor": 2}},
+    ],
+)  # fmt: skip
 def test_what_a_federation_can_not_follow_is_refused(told: dict[str, Any]) -> None:
     with pytest.raises(BurilError) as error:
         stage({}, **told)
     assert error.value.code == "T170"
+
+
+def test_processes_that_torchrun_started_make_no_federation(
+    inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("buril.train.parallel.world._world", object())
+    with pytest.raises(BurilError) as error:
+        stage({}).run(inputs, output("train"))
+    assert error.value.code == "T170" and "parallel" in error.value.cause
 
 
 def test_a_mistake_in_the_yaml_is_shown_where_it_stands(tmp_path: Path) -> None:

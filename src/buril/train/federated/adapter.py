@@ -35,7 +35,6 @@ class Shared:
             parameter.requires_grad_(False)
             del trainable.parameters[name]
         self.parameters = trainable.parameters
-        self.shapes = {name: tuple(item.shape) for name, item in self.parameters.items()}
         self.size = sum(item.numel() for item in self.parameters.values())
 
     @property
@@ -62,11 +61,10 @@ class Shared:
 
     def named(self, vector: Vector) -> dict[str, torch.Tensor]:
         """The tensors of a vector, by name."""
-        sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
-        parts = np.split(vector, np.cumsum(sizes)[:-1])
+        parts = _parts(list(self.parameters.values()), vector)
         return {
-            name: torch.from_numpy(part.reshape(shape).copy())
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+            name: torch.from_numpy(part.copy()).view(tensor.shape)
+            for name, (tensor, part) in zip(self.parameters, parts, strict=True)
         }
 
     def mean(self, common: Vector, updates: Sequence[Vector], weights: Sequence[float]) -> Vector:

@@ -87,20 +87,26 @@ def bytes_of(record: Any) -> bytes:
     return found
 
 
-def message_of(content: bytes, node: int) -> Any:
-    """A message to a node from the bytes of its record."""
-    from flwr.app import DEFAULT_TTL, Metadata
-    from flwr.app.message import make_message
+def record_of(content: bytes) -> Any:
+    """The record that `bytes_of` wrote."""
     from flwr.common.serde import recorddict_from_proto
     from flwr.proto.recorddict_pb2 import RecordDict as Record
 
     record = Record()
     record.ParseFromString(content)
+    return recorddict_from_proto(record)
+
+
+def message_of(content: bytes, node: int) -> Any:
+    """A message to a node from the bytes of its record."""
+    from flwr.app import DEFAULT_TTL, Metadata
+    from flwr.app.message import make_message
+
     told = Metadata(
         run_id=0, message_id=str(uuid.uuid4()), src_node_id=1, dst_node_id=node, reply_to_message_id="", group_id="",
         created_at=time.time(), ttl=DEFAULT_TTL, message_type="train",
     )  # fmt: skip
-    return make_message(metadata=told, content=recorddict_from_proto(record))
+    return make_message(metadata=told, content=record_of(content))
 
 
 End = Callable[[Any], Any]
@@ -206,8 +212,6 @@ class _Ends:
     def _one(self, message: Any) -> Any:
         from flwr.app import Message
         from flwr.common import FitIns, Parameters
-        from flwr.common.serde import recorddict_from_proto
-        from flwr.proto.recorddict_pb2 import RecordDict as Record
 
         node = message.metadata.dst_node_id
         config = {"secure": bytes_of(message.content), "node": node, "equal": self._equal}
@@ -215,10 +219,8 @@ class _Ends:
         if result is None or "secure" not in result.metrics:
             self.reasons[node] = str(result.metrics.get("reason", "")) if result is not None else ""
             return None
-        record = Record()
-        record.ParseFromString(result.metrics["secure"])
         self.sent[node] = self.sent.get(node, 0) + len(result.metrics["secure"])
-        return Message(recorddict_from_proto(record), reply_to=message)
+        return Message(record_of(result.metrics["secure"]), reply_to=message)
 
 
 class Local:

@@ -30,6 +30,7 @@ from buril.train.federated.settings import Federated
 from buril.train.federated.updates import Contribution, Update, judge, norm_of, weights_of
 from buril.train.loop import valid_loss
 from buril.train.monitor import Monitor
+from buril.train.parallel.team import Pulse
 from buril.train.recipe import Clock, Recipe, Task
 from buril.train.state import Checkpoints, Progress
 
@@ -204,20 +205,12 @@ class Federation:
         loss = valid_loss(self.task, self._valid, num_tokens=self.recipe.micro_batch_tokens)
         self._read_clock()
         self._monitor.evaluation(progress.step, loss, progress)
-        progress.curve.append({"step": progress.step, "tokens": progress.tokens, "valid_loss": loss})
-        if progress.best_loss is None or loss < progress.best_loss:
-            file = self._checkpoints.save_best(progress.step, {"vector": torch.from_numpy(self._common)})
-            progress.best_loss, progress.best_step, progress.best_file = loss, progress.step, file
-            progress.bad_evals = 0
-        else:
-            progress.bad_evals += 1
-            progress.stopped_early = 0 < self.recipe.patience <= progress.bad_evals
+        vector = {"vector": torch.from_numpy(self._common)}
+        file = self._checkpoints.save_best(progress.step, vector) if progress.improves(loss) else None
+        progress.evaluated(loss, file, patience=self.recipe.patience)
 
     def _read_clock(self) -> None:
-        wall_s, cpu_s = self._clock.passed()
-        self.progress.wall_s += wall_s
-        self.progress.cpu_s += cpu_s
-        self.progress.joules = self._clock.joules_before + self._monitor.spent()
+        self._clock.add(self.progress, Pulse(*self._clock.passed(), self._monitor.spent()))
 
     def _save(self) -> None:
         self._read_clock()
@@ -263,8 +256,7 @@ class Federation:
     @property
     def kept_rounds(self) -> int:
         """Rounds that the weights which are kept have behind them."""
-        end = self.progress.best_step if self.progress.best_file else self.progress.step
-        return sum("round" in point and point["step"] <= end for point in self.progress.curve)
+        return sum("round" in point and point["step"] <= self.progress.kept_step for point in self.progress.curve)
 
     def summary(self) -> dict[str, Any]:
         """What `train.json` says of the federation."""

@@ -135,7 +135,7 @@ def check_goes_with(settings: Any) -> None:
         ("method.dora", getattr(settings.method.settings, "dora", False)),
         ("minutes", settings.minutes is not None),
         ("ema", settings.ema > 0),
-        ("parallel", settings.parallel.processes > 1 or settings.parallel.shard != "none"),
+        ("parallel", settings.parallel.processes > 1 or settings.parallel.split),
     )
     for name, wrong in refused:
         if wrong:

@@ -28,14 +28,19 @@ def recompute(model: Any, num_layers: int, contexts: Contexts) -> int:
     Raises:
         BurilError: T140 when the model has no list of layers.
     """
-    lists = (child for child in model.get_decoder().children() if isinstance(child, torch.nn.ModuleList))
-    found: list[list[torch.nn.Module]] = [list(child) for child in lists]
-    if not found:
+    layers = layers_of(model)[:num_layers]
+    if not layers:
         raise BurilError("T140", model=type(model).__name__)
-    layers = max(found, key=len)[:num_layers]
     for layer in layers:
         layer.forward = partial(_run, layer.forward, contexts)
     return len(layers)
+
+
+def layers_of(model: Any) -> list[torch.nn.Module]:
+    """The layers of a transformers model, from the input up; none where it keeps them in no list."""
+    lists = (child for child in model.get_decoder().children() if isinstance(child, torch.nn.ModuleList))
+    found: list[list[torch.nn.Module]] = [list(child) for child in lists]
+    return max(found, key=len, default=[])
 
 
 def _run(forward: Callable[..., Any], contexts: Contexts, *given: Any, **told: Any) -> Any:

@@ -76,7 +76,7 @@ class Group(Team):
     @property
     def split(self) -> bool:
         """See `Team`."""
-        return self.told.shard != "none" or self.told.tensor > 1
+        return self.told.split
 
     def share(self, items: Sequence[Item]) -> list[tuple[Item, float]]:
         """See `Team`; every reader takes each n-th item."""
@@ -100,12 +100,12 @@ class Group(Team):
             for grad, part in zip(bucket, parts, strict=True):
                 grad.copy_(part.view_as(grad))
 
-    def squares(self, norms: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    def norms(self, norms: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """See `Team`: every piece counts once, however many processes hold it."""
         copies = torch.tensor([self._copies(tensor) for tensor in tensors], dtype=torch.float64)
         squares = norms.double().square() / copies.to(norms.device)
         dist.all_reduce(squares)
-        return squares
+        return squares.sqrt().to(norms.dtype)
 
     def _copies(self, tensor: torch.Tensor) -> int:
         """How many processes hold the same piece of a tensor."""

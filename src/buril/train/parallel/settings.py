@@ -33,6 +33,11 @@ class Parallel(Settings):
     timeout_s: float = runtime(1800.0, gt=0)
     """Seconds that a process waits for the others before it gives up; the longest pause is writing a checkpoint."""
 
+    @property
+    def split(self) -> bool:
+        """Whether each process holds a part of the model only."""
+        return self.shard != "none" or self.tensor > 1
+
     @model_validator(mode="before")
     @classmethod
     def _by_number(cls, given: Any) -> Any:
@@ -52,10 +57,9 @@ def check_method(settings: Any, method: Any, *, fp16: bool) -> None:
         BurilError: T162.
     """
     told = settings.parallel
-    split = told.shard != "none" or told.tensor > 1
-    if split and "bitsandbytes" in getattr(method, "packages", ()):
+    if told.split and "bitsandbytes" in getattr(method, "packages", ()):
         raise BurilError("T162", feature="method: qlora", other="shard, tensor")
-    if split and fp16:
+    if told.split and fp16:
         raise BurilError("T162", feature="precision: fp16", other="shard, tensor")
     if told.tensor > 1 and getattr(method.settings, "dora", False):
         raise BurilError("T162", feature="dora", other="tensor")

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
 from buril.core.errors import BurilError
+from buril.train.methods._recompute import layers_of
 from buril.train.methods._trainable import Trainable
 from buril.train.parallel.group import Group
 
@@ -40,12 +41,15 @@ def spread(trainable: Trainable, group: Group) -> None:
 
 def _shard(trainable: Trainable, group: Group) -> None:
     base: Any = trainable.base
+    layers = layers_of(base)
+    if not layers:
+        raise BurilError("T162", feature=type(base).__name__, other="shard")
     policy = MixedPrecisionPolicy(
         param_dtype=trainable.autocast, reduce_dtype=torch.float32 if trainable.autocast else None,
         cast_forward_inputs=False,
     )  # fmt: skip
     mesh = group.mesh["data"]
-    for layer in layers_of(base):
+    for layer in layers:
         fully_shard(layer, mesh=mesh, mp_policy=policy, reshard_after_forward=group.told.shard == "weights")
     # the embeddings are at work from the first layer to the loss: they are put together once a step
     fully_shard(base, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
@@ -59,18 +63,6 @@ def _shard(trainable: Trainable, group: Group) -> None:
             module.reshard()
 
     trainable.rest = rest
-
-
-def layers_of(base: Any) -> nn.ModuleList:
-    """The layers of a model.
-
-    Raises:
-        BurilError: T162 when it has no list of them.
-    """
-    lists = [child for child in base.get_decoder().children() if isinstance(child, nn.ModuleList)]
-    if not lists:
-        raise BurilError("T162", feature=type(base).__name__, other="shard")
-    return max(lists, key=len)
 
 
 def _hold_together(trainable: Trainable, group: Group) -> None:

@@ -24,7 +24,7 @@ class Pulse(NamedTuple):
     wall_s: float
     cpu_s: float
     joules: float
-    save: bool
+    save: bool = False
     stop: bool = False
 
 
@@ -69,10 +69,10 @@ class Team:
     def add_gradients(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         """Add up the gradients that are not added up yet."""
 
-    def squares(self, norms: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Squared norms of whole tensors, from the norms of the pieces of them that lie here; fp64."""
+    def norms(self, norms: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The norms of whole tensors, from those of the pieces of them that lie here."""
         del tensors
-        return norms.double().square()
+        return norms
 
     def pulse(self, passed: Pulse) -> Pulse:
         """The same for all: the leader's wall clock and wish to save, the processor time and energy of all together."""
