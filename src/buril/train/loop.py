@@ -204,7 +204,8 @@ class Loop:
         batches = list(micro_batches(sequences, num_tokens=self._row_tokens(sequences)))
         total = sum(task.objective.weight(batch) for batch in batches)
         loss, last, bad = 0.0, batches[0], None
-        for batch, counts in self.team.share(batches):
+        shares = self.team.share(batches)
+        for number, (batch, counts) in enumerate(shares, 1):
             last = batch.to(str(task.trainable.device))
             task.trainable.begin(last, seed=recipe.seed, step=step)
             part = loss_sum(task, last) / total
@@ -212,13 +213,13 @@ class Loop:
             bad = bad or (None if math.isfinite(part.item()) else last)
             if bad and self.team.size == 1:
                 break
-            self._scaler.scale(part * self.team.gain).backward()  # type: ignore[no-untyped-call]  # torch does not type it
+            with self.team.adding(self._parameters) if number == len(shares) else contextlib.nullcontext():
+                self._scaler.scale(part * self.team.gain).backward()  # type: ignore[no-untyped-call]  # torch does not type it
             loss += part.item()
         loss, num_bad = self.team.add([loss, float(bad is not None)])
         if num_bad:  # all look, as the layers may have to be put together by all
             module = first_bad_output(task.trainable, bad or last)
             self._not_finite("loss", Bad(module, rows_of(bad.sequences)) if bad else None)
-        self.team.add_gradients(self._parameters)
         return loss
 
     def _row_tokens(self, sequences: Sequence[Packed]) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from buril.core.errors import BurilError
 from buril.core.events import EventLog
 from buril.core.stage import Output
+from buril.train.parallel import sums
 from buril.train.parallel.job import Job
 from buril.train.parallel.rank import take_part
 
@@ -20,6 +21,7 @@ from buril.train.parallel.rank import take_part
 def main(folders: list[str]) -> None:
     """Take part in each."""
     rank = int(os.environ["RANK"])
+    sums.BUCKET_NUMBERS = 2_000  # the models are small: of the real size there would be one bucket
     for folder in folders:
         job = Job.parse((Path(folder) / "job.json").read_text(encoding="utf-8"))
         out = Output(Path(job.folder), EventLog(Path(job.events)), "train", shared=True) if rank == 0 else None

@@ -3,13 +3,15 @@
 A weight takes 4 bits, and a scale for each 64 of them; with double quantisation the scales take 8 bits each and share
 one fp32 number for each 256: 4.127 bits a weight in all, against 16 of bf16.
 
-Tensor suffixes: I and O features in and out.
+Tensor suffixes: T tokens (with whatever stands before them), I and O features in and out.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib
 import sys
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -94,12 +96,42 @@ def _four_bit(layer: Any, device: torch.device, *, dtype: torch.dtype, double: b
     # Otherwise one evaluation on a processor with AVX512-BF16 packs the weights anew, for inference, and the training
     # step after it fails: the packed form has no backward pass.
     made.support_avx512bf16_for_cpu = False
+    if layer.in_features % BLOCK:
+        made.forward = partial(_forward, made)
     return made.requires_grad_(False)  # type: ignore[no-any-return]  # bitsandbytes is not typed
 
 
 def dequantised(layer: Any) -> torch.Tensor:
-    """The weight of a 4-bit layer, O·I, in the format of its multiplications; made anew at each call."""
-    found: torch.Tensor = library().functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+    """The weight of a 4-bit layer, O·I, in the format of its multiplications; made anew at each call.
+
+    Blocks run through the whole matrix. bitsandbytes' kernel for AVX-512 (0.50) begins a new one with each row, which
+    is the same where rows are whole blocks; other matrices are dequantised as one row.
+    """
+    state = layer.weight.quant_state
+    shape = state.shape
+    if shape[-1] % BLOCK:
+        state = copy.copy(state)
+        state.shape = torch.Size((1, prod(shape)))
+    found: torch.Tensor = library().functional.dequantize_4bit(layer.weight.data, state)
+    return found.view(shape)
+
+
+class _Frozen(torch.autograd.Function):
+    """x·Wᵀ with W dequantised on the way forward and again on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, input_TI: torch.Tensor, layer: Any) -> torch.Tensor:
+        ctx.layer = layer
+        return torch.nn.functional.linear(input_TI, dequantised(layer).to(input_TI.dtype), layer.bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad_TO: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grad_TO @ dequantised(ctx.layer).to(grad_TO.dtype), None
+
+
+def _forward(layer: Any, input_TI: torch.Tensor) -> torch.Tensor:
+    """What a 4-bit layer computes whose rows are no whole blocks."""
+    found: torch.Tensor = _Frozen.apply(input_TI, layer)  # type: ignore[no-untyped-call]  # torch does not type apply
     return found
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,11 +20,10 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from buril.core.errors import BurilError
 from buril.train.parallel.settings import Parallel
-from buril.train.parallel.team import Pulse, Team, Tensors, assembled, local
+from buril.train.parallel.sums import Sums
+from buril.train.parallel.team import Pulse, Team, Tensors, assembled
 
 Item = TypeVar("Item")
-BUCKET_NUMBERS = 16 * 2**20
-"""Gradients that are added up at once: 64 MB in fp32, enough to keep a network busy."""
 
 
 class Group(Team):
@@ -50,6 +49,7 @@ class Group(Team):
         self._readers = self.mesh["data"].get_group()
         self._stop_file = stop_file
         self._asked = False
+        self._sums: Sums | None = None
 
     @property
     def machine(self) -> dict[str, Any]:
@@ -88,17 +88,13 @@ class Group(Team):
         """See `Team`."""
         return self._sum(values, self._readers)
 
-    def add_gradients(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
-        """See `Team`; sharded layers have added theirs up on the way back."""
+    def adding(self, parameters: Mapping[str, torch.nn.Parameter]) -> AbstractContextManager[None]:
+        """See `Team`; sharded layers add theirs up on the way back anyhow."""
         if self.told.shard != "none" or self.readers == 1:
-            return
-        found = [local(parameter.grad) for parameter in parameters.values() if parameter.grad is not None]
-        for bucket in _buckets(found):
-            flat = torch.cat([grad.reshape(-1) for grad in bucket])
-            dist.all_reduce(flat, group=self._readers)
-            parts = torch.split(flat, [grad.numel() for grad in bucket])
-            for grad, part in zip(bucket, parts, strict=True):
-                grad.copy_(part.view_as(grad))
+            return nullcontext()
+        if self._sums is None:
+            self._sums = Sums(parameters, group=self._readers, tell=self.tell)
+        return self._sums.following()
 
     def norms(self, norms: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """See `Team`: every piece counts once, however many processes hold it."""
@@ -162,19 +158,6 @@ class Group(Team):
         rows = [torch.empty_like(row) for _process in range(self.size)]
         dist.all_gather(rows, row)
         return [bytes(found[: int(size)].tolist()).decode() for found, size in zip(rows, sizes, strict=True)]
-
-
-def _buckets(tensors: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """Tensors in groups of one number format and about `BUCKET_NUMBERS` numbers, in order."""
-    found: list[list[torch.Tensor]] = []
-    size = 0
-    for tensor in tensors:
-        if not found or size >= BUCKET_NUMBERS or found[-1][0].dtype != tensor.dtype:
-            found.append([])
-            size = 0
-        found[-1].append(tensor)
-        size += tensor.numel()
-    return found
 
 
 def device_of(setting: str) -> torch.device:

@@ -7,6 +7,7 @@ once and told to all. So they stay in step without a word more.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -66,8 +67,10 @@ class Team:
         """Each value added up over the readers."""
         return list(values)
 
-    def add_gradients(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
-        """Add up the gradients that are not added up yet."""
+    def adding(self, parameters: Mapping[str, torch.nn.Parameter]) -> AbstractContextManager[None]:
+        """A block for the last backward pass of a step; after it the gradients are those of all readers together."""
+        del parameters
+        return nullcontext()
 
     def norms(self, norms: torch.Tensor, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """The norms of whole tensors, from those of the pieces of them that lie here."""
