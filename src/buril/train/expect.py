@@ -113,19 +113,32 @@ def work_of(settings: Any, inputs: Mapping[str, Artifact]) -> float:
     model, method, load = shape(settings, inputs)
     summary = inputs["pack"].json("summary.json")
     tokens, steps = run_length(settled(settings, inputs), summary)
-    every = settings.eval_every or interval(steps)
     evaluated = min(settings.eval_tokens, summary.get("valid", {}).get("tokens", settings.eval_tokens))
-    evaluations = 1 + -(-steps // every)
+    if settings.federated:
+        evaluations = 1 + settings.federated.rounds
+    else:
+        evaluations = 1 + -(-steps // (settings.eval_every or interval(steps)))
     total = tokens * operations(model, method, load) + evaluations * evaluated * forward_operations(model, load)
     return float(total / PER_OPERATION)
 
 
 def run_length(settings: Any, summary: Mapping[str, Any]) -> tuple[float, int]:
-    """Tokens and steps of a training whose settings are settled, early stopping and a budget of time aside."""
-    sequences, size = max(1, summary["sequences"]), settings.batch_size
+    """Tokens and steps of a training whose settings are settled, early stopping and a budget of time aside.
+
+    Simulated clients are counted together, as they take turns; clients elsewhere are not, as this machine makes none
+    of their steps.
+    """
+    told = settings.federated
+    clients = told.clients if told else 1
+    if told and told.listen:
+        return 0.0, 0
+    sequences, size = max(1, -(-summary["sequences"] // clients)), settings.batch_size
     epochs = settings.epochs or EPOCHS
-    steps = num_steps(sequences, batch_size=size, epochs=epochs, max_steps=settings.max_steps)
-    return summary["tokens"] * steps / -(-sequences // size), steps
+    limit = told.local_steps * told.rounds if told and told.local_steps else settings.max_steps
+    steps = num_steps(sequences, batch_size=size, epochs=epochs, max_steps=limit)
+    if told:
+        steps = max(told.rounds, limit or steps)  # a round has a step, and what is asked for is made
+    return summary["tokens"] / clients * steps / -(-sequences // size) * clients, steps * clients
 
 
 def expected_memory(settings: Any, inputs: Mapping[str, Artifact]) -> tuple[Memory, Load]:
@@ -156,10 +169,18 @@ def expect(settings: Any, inputs: Mapping[str, Artifact], past: Sequence[Past]) 
     scaled = _within(settings, scale(work, past, assumed))
     corrected = replace(scaled, ram_mb=assumed.ram_mb * ratio, disk_mb=assumed.disk_mb)
     probed = 0.0 if load.gpu else found.total * (ratio - 1)
-    said = _said(found, load, steps=steps, seconds=scaled.seconds / steps, probed=probed)
-    processes = num_processes(settings.parallel)
-    several = _("each of {count} processes").format(count=processes)
-    return replace(corrected, note=f"{said}; {several}" if processes > 1 else said)
+    said = _said(found, load, steps=steps, seconds=scaled.seconds / max(1, steps), probed=probed)
+    return replace(corrected, note="; ".join([said, *_shared(settings)]))
+
+
+def _shared(settings: Any) -> list[str]:
+    """Who else takes part: other processes, or the clients of a federation."""
+    processes, told = num_processes(settings.parallel), settings.federated
+    if told and told.listen:
+        return [_("{count} clients train elsewhere").format(count=told.clients)]
+    if told:
+        return [_("of {count} clients together, one after the other").format(count=told.clients)]
+    return [_("each of {count} processes").format(count=processes)] if processes > 1 else []
 
 
 def _within(settings: Any, found: Estimate) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 import warnings
@@ -88,9 +89,11 @@ def _in_file(begin: int, size: int) -> bool:
 
 def quieten() -> None:
     """Keep progress bars and notices of the libraries' own future off the terminal: it is the run's."""
-    from transformers.utils import logging
+    from transformers.utils import logging as of_transformers
 
-    logging.disable_progress_bar()
+    of_transformers.disable_progress_bar()
+    # PEFT imports bitsandbytes wherever it is; on AVX512-BF16 that regrets a kernel for inference that it can't fetch
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft")
 
 

@@ -20,6 +20,7 @@ from buril.core.estimate import Machine
 from buril.core.text import _, language
 from buril.web.evaluation import Evaluation, Score, gather_evaluation
 from buril.web.facets import DataFacets, gather_data
+from buril.web.federation import FederationPart, gather_federation
 from buril.web.lineage import Lineage, gather_lineage
 from buril.web.stages import RunFacts, StageRow, command_of, run_facts, stage_rows
 from buril.web.training import Training, gather_training
@@ -44,6 +45,7 @@ class ReportData:
     stages: tuple[StageRow, ...]
     data: DataFacets | None
     training: Training | None
+    federation: FederationPart | None
     evaluation: Evaluation | None
     lineage: Lineage
     environment: dict[str, str]
@@ -73,6 +75,7 @@ def gather(
     readers = {
         "data": gather_data,
         "training": gather_training,
+        "federation": lambda found: gather_federation(found.get("train")),
         "evaluation": gather_evaluation,
         "lineage": gather_lineage,
     }

@@ -20,6 +20,8 @@ from buril.core.events import read_events
 from buril.core.stage import Output
 from buril.generators._load import load
 from buril.train.batch import PackedFile
+from buril.train.defaults import settled
+from buril.train.expect import run_length
 from buril.train.federated import server
 from buril.train.federated.adapter import FIRST, SECOND, Shared, digest, nearest_product
 from buril.train.federated.client import Client, Order
@@ -32,6 +34,8 @@ from buril.train.loop import Loop
 from buril.train.methods.lora import Lora
 from buril.train.recipe import Stand
 from buril.train.stage import Train
+from buril.web.federation import gather_federation
+from buril.web.report import gather, render
 from tests.conftest import as_artifact
 from tests.train.federated.small import inputs as make_inputs
 from tests.train.federated.small import stage
@@ -348,6 +352,46 @@ def test_every_contribution_is_written_down(inputs: dict[str, Artifact], output:
     curve = json.loads((out.folder / "curve.json").read_text())
     assert [point["round"] for point in curve if "round" in point] == [1, 2]
     assert curve[-1]["valid_loss"] < curve[0]["valid_loss"]
+
+
+@pytest.mark.parametrize("told", [{"rounds": 2}, {"rounds": 3, "local_steps": 2}, {"rounds": 2, "clients": 2}])
+def test_a_plan_counts_the_steps_of_all_clients(
+    told: dict[str, Any], inputs: dict[str, Artifact], output: Callable[..., Output]
+) -> None:
+    out, made = output("train"), stage(told)
+    made.run(inputs, out)
+    summary = inputs["pack"].json("summary.json")
+    tokens, steps = run_length(settled(made.settings, inputs), summary)
+    found = contributions(out)
+    assert steps == sum(item["steps"] for item in found)
+    assert tokens == pytest.approx(
+        json.loads((out.folder / "train.json").read_text())["tokens"], rel=0.5
+    )  # of eight sequences
+    assert f"of {told.get('clients', 3)} clients together" in made.estimate(inputs, []).note
+
+
+def test_a_server_whose_clients_are_elsewhere_evaluates_only(inputs: dict[str, Artifact]) -> None:
+    waiting, alone = stage({"rounds": 2, "listen": "127.0.0.1:0"}), stage({"rounds": 2})
+    assert run_length(settled(waiting.settings, inputs), inputs["pack"].json("summary.json")) == (0.0, 0)
+    assert 0 < waiting.work(inputs) < alone.work(inputs) / 2
+    assert "3 clients train elsewhere" in waiting.estimate(inputs, []).note
+
+
+def test_the_page_tells_what_each_client_gave(
+    inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Broken(monkeypatch, "client-2", lambda delta: delta * np.nan)
+    out = output("train")
+    stage({"rounds": 2, "min_clients": 2}).run(inputs, out)
+    found = gather_federation(as_artifact(out.folder, "train"))
+    assert found is not None and (found.rounds, found.simulated) == (2, True)
+    assert [(item.name, item.rounds, item.left_out) for item in found.clients] == [
+        ("client-1", 2, 0), ("client-2", 0, 2), ("client-3", 2, 0),
+    ]  # fmt: skip
+    assert sum(item.weight for item in found.clients) == pytest.approx(1)
+    assert "NaN" in found.clients[1].reason and not found.clients[0].reason
+    page = render(gather({"train": as_artifact(out.folder, "train")}, name="alliance"))
+    assert "What each client gave" in page and "client-2" in page and found.clients[1].reason in page
 
 
 @pytest.mark.parametrize("place", ["_evaluate", "_save"])
