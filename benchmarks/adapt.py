@@ -32,6 +32,7 @@ import numpy as np
 from _stages import sized
 
 from buril import Artifact, Chain, Store
+from buril.core.allocator import start_frugally
 from buril.evaluate.interval import paired_bootstrap
 from buril.evaluate.suite import Measure
 from buril.generators.transformers import Transformers
@@ -169,6 +170,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m", help="what `train.base` may be")
     parser.add_argument("--store", type=Path, help="where the artifacts are kept for another time")
     told, size = sized(parser, SIZES)
+    start_frugally()  # as the command does
     folder = told.store or Path(tempfile.mkdtemp())
     made = chain(told.model, size).run(Store(folder)).artifacts
     parts = made["split"].json("summary.json")["parts"]

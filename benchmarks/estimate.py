@@ -6,7 +6,8 @@ Each training makes two short steps of two micro-batches (the probe of `buril pl
 full-length documents, in fp32 or in what the processor multiplies natively. `small` is SmolLM2-135M with adapters at
 256 tokens; `full` two models, three methods, 256 and 1,024 tokens: 20 GB and half an hour. The second model is taken
 from the cache of Hugging Face or from a folder (`--model`); a model that is not there is said and left out. `--layers`
-cuts the models to their first layers, for a machine that has not the memory: all else is as large as ever. It prints a
+cuts the models to their first layers, for a machine that has not the memory: all else is as large as ever;
+`--precision` says in what is multiplied. It prints a
 table in Markdown; the last line is a JSON list, one object a row. `ratio` is computed by measured, and the target is
 that it stays within 20 %.
 """
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from buril.core.allocator import start_frugally
 from buril.core.errors import BurilError
 from buril.train.base import Base
 from buril.train.expect import expected_memory
@@ -49,11 +51,12 @@ SIZES = {
 
 
 class How(NamedTuple):
-    """How it is run: tokens of a sequence, layers computed twice, layers of the model that are left (0: all)."""
+    """How it is run: tokens of a sequence, layers computed twice, layers left of the model (0: all), number format."""
 
     length: int
     twice: int
     layers: int
+    precision: str
 
 
 def cut(folder: Path, layers: int) -> None:
@@ -81,7 +84,9 @@ def measured(base: str, method: str, how: How) -> tuple[Probe, dict[str, float]]
         "tokenizer": Tokenizer(Tokenizer.Settings(reuse="base")),
         "pack": Pack(Pack.Settings(max_length=how.length)),
     }
-    settings = Train.Settings(method=method, micro_batch_tokens=how.length, checkpoint_layers=how.twice)
+    settings = Train.Settings(
+        method=method, micro_batch_tokens=how.length, checkpoint_layers=how.twice, precision=how.precision
+    )
     with tempfile.TemporaryDirectory() as name:
         inputs = probe_inputs(stages, {}, Path(name))
         if how.layers:
@@ -130,12 +135,14 @@ def main() -> None:
     parser.add_argument("--length", type=int, action="append")
     parser.add_argument("--twice", type=int, default=0, help="layers computed twice (checkpoint_layers)")
     parser.add_argument("--layers", type=int, default=0, help="cut the models to so many layers")
+    parser.add_argument("--precision", default="auto", help="auto, fp32 or bf16")
     told = parser.parse_args()
+    start_frugally()  # as the command does
     size, rows = SIZES[told.size], []
     models, methods = told.model or size.models, (told.methods or size.methods).split(",")
     for base, length, method in product(models, told.length or size.lengths, methods):
         try:
-            rows.append(row(base, method, How(length, told.twice, told.layers)))
+            rows.append(row(base, method, How(length, told.twice, told.layers, told.precision)))
         except BurilError as problem:
             print(f"{base}, {method}, {length} tokens: left out: {problem}", flush=True)
     print("\n" + table(rows) + "\n")

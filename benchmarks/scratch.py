@@ -22,6 +22,7 @@ import os
 import sysconfig
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def theirs(made: dict[str, Artifact], folder: Path, minutes: float, rate: float)
     steps = max(1, int(60 * minutes / speed))
     model, used = train(steps)
     print(f"Trainer, rate {rate:g}: {steps} steps planned, {used:.0f} s used", flush=True)
-    return Loaded(model.eval(), loaded.tokenizer, loaded.fim, loaded.encoder)
+    return replace(loaded, model=model.eval())
 
 
 def bits_per_byte(loaded: Loaded, made: dict[str, Artifact]) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from buril import __version__
+from buril.core.allocator import start_frugally
 from buril.core.errors import EXIT_BUG, EXIT_INTERRUPT, EXIT_USAGE, BurilError
 from buril.core.text import LANGUAGES, N_, _, set_language
 
@@ -44,6 +45,10 @@ GROUPS = (
     (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
     (N_("Use"), ("complete", "config", "plugins", "gc")),
 )
+
+
+HEAVY = frozenset({"run", "join", "plan", "complete"})
+"""Verbs that may load a model."""
 
 
 class LazyGroup(click.Group):
@@ -97,6 +102,8 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and exit with its code. The only place where every exception is caught."""
+    if argv is None and not HEAVY.isdisjoint(sys.argv[1:]):
+        start_frugally()
     if not sys.warnoptions:  # what libraries tell programmers is no talk for a user
         warnings.simplefilter("ignore")
     try:

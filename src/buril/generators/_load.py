@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buril.core.errors import BurilError
 from buril.core.plugins import require
-from buril.generators._encoder import Encoder, Fim, read_fim
+from buril.generators._encoder import Encoder, Fim, read_fim, read_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +27,29 @@ tokens apart (adapters may leave embeddings frozen), too little for an untrained
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run. `tokenizer` renders chats; `encoder` turns text into ids; `fim` is `fim.json`."""
+    """A model ready to run. `fim` is `fim.json`.
+
+    Its tokenizer is read when it is first used: training seldom uses it, and each reading of a vocabulary of 150,000
+    takes 0.1 to 0.2 GB.
+    """
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer_dir: Path
     fim: Fim
-    encoder: Encoder
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """What renders chats.
+
+        Raises:
+            BurilError: T016 when transformers can't read it.
+        """
+        return _tokenizer(self.tokenizer_dir)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What turns text into ids."""
+        return Encoder(self.tokenizer_dir)
 
 
 def load(
@@ -66,7 +83,8 @@ def load(
         require(package, kind="generator", name="transformers")
     tokenizer_dir = inside(tokenizer_dir, "tokenizer")
     weights_dir = inside(model_dir or base_dir, "model")
-    encoder, fim = Encoder(tokenizer_dir), read_fim(tokenizer_dir)
+    read_tokenizer(tokenizer_dir)  # that there is none is said now
+    fim = read_fim(tokenizer_dir)
     if model_dir is None:
         _check_same_vocabulary(weights_dir, tokenizer_dir, fim)
     place = choose_device(device)
@@ -77,7 +95,7 @@ def load(
         grow(model, fim)
     if adapter_dir is not None:
         model = _adapted(model, adapter_dir)
-    return Loaded(model.to(place).eval(), _tokenizer(tokenizer_dir), fim, encoder)
+    return Loaded(model.to(place).eval(), tokenizer_dir, fim)
 
 
 def inside(folder: Path, name: str) -> Path:

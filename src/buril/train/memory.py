@@ -10,10 +10,11 @@ as if they were such. Units: bytes, tokens, multiply-adds counted as two operati
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from buril.core.allocator import is_frugal
 
 FP32, BF16 = 4, 2
 BLOCK = 128
@@ -205,8 +206,7 @@ def lost(load: Load) -> float:
     """Bytes lost between the pieces, for each byte that comes and goes with a step."""
     if load.gpu:
         return 0.1  # torch's own allocator there; not measured here
-    cached = "glibc.malloc.tcache_count=0" not in os.environ.get("GLIBC_TUNABLES", "")
-    return LOST if cached else LOST_WITHOUT_CACHE
+    return LOST_WITHOUT_CACHE if is_frugal() else LOST
 
 
 def _read(model: Model, method: Method, load: Load) -> float:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from buril.core.allocator import frugal
 from buril.core.artifact import Artifact
 from buril.core.errors import EXIT_INTERRUPT, BurilError
 from buril.core.stage import Metrics, Output
@@ -24,8 +25,6 @@ from buril.core.text import _
 from buril.train.parallel.job import Job
 
 POLL_S = 0.1
-LESS_MEMORY = "glibc.malloc.tcache_count=0"
-"""The allocator's cache of small pieces costs a training a tenth of its memory, and it must be off from the start."""
 GRACE_S = 3.0
 """Seconds that the others have to say what they saw when one has ended badly."""
 
@@ -71,12 +70,11 @@ def _start(job: Job, path: Path, rank: int, size: int, threads: int) -> subproce
     told = {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),
         "OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
-        "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", LESS_MEMORY),
     }  # fmt: skip
     with job.log(rank).open("wb") as log:
         return subprocess.Popen(  # noqa: S603  this Python, a module of ours
             [sys.executable, "-m", "buril.train.parallel.rank", str(path)],
-            env={**os.environ, **told},
+            env=frugal({**os.environ, **told}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
