@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buril.evaluate.interval import bootstrap, mcnemar, paired_bootstrap, wilson
+from buril.evaluate.interval import bootstrap, mcnemar, paired_bootstrap, paired_shares, wilson
 from buril.evaluate.metrics.bleu import Bleu
 from buril.evaluate.metrics.edit_similarity import EditSimilarity, distance
 from buril.evaluate.metrics.exact_match import ExactMatch
@@ -66,6 +66,19 @@ def test_pairing_sees_what_unpaired_intervals_hide() -> None:
 )
 def test_mcnemar_exact(b: int, c: int, p: float) -> None:
     assert mcnemar(b, c) == pytest.approx(p, abs=1e-5)
+
+
+def test_the_interval_of_two_shares_holds_what_was_not_asked() -> None:
+    """The formula by hand, and how often it holds the truth, also where few units differ."""
+    assert paired_shares(0, 0, 12)[:3] == pytest.approx((0, -0.13999, 0.13999), abs=1e-4)
+    # cells 5.5 and 1.5 of 22: centre -4/22, half 1.96 * sqrt(7 - 16/22) / 22
+    assert paired_shares(5, 1, 20)[:3] == pytest.approx((-0.2, -4 / 22 - 0.223128, -4 / 22 + 0.223128), abs=1e-5)
+    random = np.random.default_rng(0)
+    for only_first, only_second in ((0.02, 0.02), (0.1, 0.03), (0.3, 0.1)):
+        drawn = random.multinomial(40, [only_first, only_second, 1 - only_first - only_second], size=4000)
+        held = [paired_shares(b, c, 40) for b, c, _same in drawn.tolist()]
+        truth = only_second - only_first
+        assert np.mean([found.low <= truth <= found.high for found in held]) > 0.94
 
 
 def test_a_share_is_compared_by_mcnemar_over_common_units() -> None:

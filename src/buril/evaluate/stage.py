@@ -39,7 +39,7 @@ class Evaluate(Stage):
     """
 
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     small: ClassVar[dict[str, Any]] = {
         "max_items": 12,
         "max_tokens": 40,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from buril.code.codefile import CodeFile, read_rows
 from buril.core.artifact import Artifact
-from buril.evaluate.interval import Difference, Interval, Transform, bootstrap, mcnemar, paired_bootstrap, wilson
+from buril.evaluate.interval import Difference, Interval, Transform, bootstrap, paired_bootstrap, paired_shares, wilson
 from buril.generators._generator import Generator
 from buril.sandboxes._sandbox import Sandbox
 
@@ -24,7 +24,8 @@ Better = Literal["higher", "lower"]
 class Measure:
     """A score by units. The score is sum(numerators) / sum(denominators), and e to that for `exp`.
 
-    `share` says that each unit is 0 or 1 out of 1: then the interval is Wilson's and the test McNemar's.
+    `share` says that each unit is 0 or 1 out of 1: then the interval is Wilson's, that of a difference Agresti's and Min's, and
+    the test McNemar's.
     """
 
     kind: Literal["share", "ratio", "exp"]
@@ -55,11 +56,10 @@ class Measure:
             return None
         first = ([self.numerators[i] for i, _ in pairs], [self.denominators[i] for i, _ in pairs])
         second = ([other.numerators[j] for _, j in pairs], [other.denominators[j] for _, j in pairs])
-        found = paired_bootstrap(first, second, seed=seed, transform=self._transform())
         if self.kind != "share":
-            return found
+            return paired_bootstrap(first, second, seed=seed, transform=self._transform())
         split = list(zip(first[0], second[0], strict=True))
-        return found._replace(p=mcnemar(sum(a > b for a, b in split), sum(b > a for a, b in split)))
+        return paired_shares(sum(a > b for a, b in split), sum(b > a for a, b in split), len(split))
 
     def _transform(self) -> Transform | None:
         import numpy as np

@@ -29,7 +29,7 @@ QUANTISING = 64
 LIBRARIES = 500e6
 """Python with torch, transformers and PEFT, their code that has run included; measured (torch 2.13 for CPUs)."""
 TOKEN = 300
-"""Bytes of a word of the vocabulary that reading its names leaves behind; the tokenizer itself is read when it is used."""
+"""Bytes of a word of the vocabulary that reading its names leaves behind; the tokenizer is read when it is used."""
 CUDA_LIBRARIES = 3.0e9
 """Memory of the host that torch for CUDA takes; not measured here."""
 CUDA_CONTEXT = 600e6
