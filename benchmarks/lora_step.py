@@ -7,7 +7,8 @@ several documents a sequence, none of which may see another: buril by its spans,
 transformers makes its block mask. Each runs in a process of its own, in turns; the first step warms up and is not
 counted. The number format is the one the machine multiplies fastest in. The peers have what served them best: without
 activation checkpointing, which is TRL's default and costs it a third of its speed; TRL's default is measured beside it,
-for its memory is the least that a peer needs. CPU time: machines may be shared.
+for its memory is the least that a peer needs. Ours runs with the allocator's settings that the command `buril` starts
+itself with. CPU time: machines may be shared.
 
 Two rows: `tokens` (tokens a second) and `memory` (largest resident size). The share of the machine's limit is that of
 its own matrix multiplication, measured in the same process on the shapes of this model.
@@ -33,6 +34,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 from _stages import packed_stdlib
 
+from buril.core.allocator import frugal
 from buril.core.artifact import Artifact
 from buril.core.events import EventLog
 from buril.core.stage import Output
@@ -207,7 +209,8 @@ def measure(folder: Path, sides: tuple[str, ...], *, batch_size: int, steps: int
     for _round in range(rounds):
         for side in sides:
             command = [sys.executable, __file__, "--child", side, str(folder), str(batch_size), str(steps)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            environment = frugal(dict(os.environ)) if side == "ours" else None  # as the command starts itself
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
             told = json.loads(done.stdout.splitlines()[-1])
             for key in ("tokens_per_s", "wall_tokens_per_s"):
                 found[side][key] += told[key]

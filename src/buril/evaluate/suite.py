@@ -24,8 +24,8 @@ Better = Literal["higher", "lower"]
 class Measure:
     """A score by units. The score is sum(numerators) / sum(denominators), and e to that for `exp`.
 
-    `share` says that each unit is 0 or 1 out of 1: then the interval is Wilson's, that of a difference Agresti's and Min's, and
-    the test McNemar's.
+    `share` says that each unit is 0 or 1 out of 1: then the interval is Wilson's, that of a difference Agresti's
+    and Min's, and the test McNemar's.
     """
 
     kind: Literal["share", "ratio", "exp"]
