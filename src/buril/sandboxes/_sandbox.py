@@ -37,12 +37,13 @@ class Call:
     """One call of the entry point and what it must give: a value, or (`raises`) an exception's class name.
 
     Arguments and values are plain data: None, bool, int, float, str, bytes, complex, list, tuple, set, frozenset, dict.
-    `expected` never enters the sandbox.
+    `expected` never enters the sandbox. Of a `free` call nothing is expected: any value passes, and is kept as data.
     """
 
     args: tuple[Any, ...] = ()
     expected: Any = None
     raises: str = ""
+    free: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,13 @@ class Job:
 class CallResult:
     """What came of one call: `pass`, `wrong`, `error`, or `missing` when the job ended before it.
 
-    `got` is the value as text (cut short) or the exception as `Type: message`.
+    `got` is the value as text (cut short) or the exception as `Type: message`. `data` is the value of a `free` call in
+    typed JSON, as it came: nothing in it was built or called, and it is not to be trusted.
     """
 
     status: Literal["pass", "wrong", "error", "missing"]
     got: str = ""
+    data: Any = None
 
 
 @dataclass(frozen=True)

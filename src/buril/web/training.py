@@ -56,6 +56,7 @@ def gather_training(artifacts: Mapping[str, Artifact]) -> Training | None:
     steps, evaluations = (read_lines(train, f"logs/{name}.jsonl") for name in ("speed", "evaluations"))
     speed = _curve(steps, "tokens_per_s", "tokens_per_second", "tok_s")
     valid = _curve(curve, "valid_loss", "eval_loss")
+    said_speed = first(train.manifest.metrics, "tokens_per_s") or None  # 0 where no step was timed
     return Training(
         method=method_name(said.get("method") or train.manifest.settings.get("method")),
         base=str(base.get("name") or base.get("source") or ""), base_kind=str(base.get("kind") or ""),
@@ -66,7 +67,7 @@ def gather_training(artifacts: Mapping[str, Artifact]) -> Training | None:
         best_valid_loss=first(said, "best_valid_loss"), best_step=first(said, "best_step"),
         first_valid_loss=first(said, "first_valid_loss", "start_valid_loss") or (valid[0][1] if valid else None),
         stopped_early=said["stopped_early"] if isinstance(said.get("stopped_early"), bool) else None,
-        tokens_per_s=_median([value for _step, value in speed]) or first(train.manifest.metrics, "tokens_per_s"),
+        tokens_per_s=_median([value for _step, value in speed]) or said_speed,
         train_loss=_curve(curve, "loss", "train_loss"), valid_loss=valid,
         learning_rate=_curve(curve, "lr", "learning_rate"), speed=speed,
         gradients={part: _curve(_inner(steps, "grad_norms"), part) for part in PARTS},
