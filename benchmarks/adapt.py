@@ -27,15 +27,16 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import _humaneval
 import numpy as np
 from _stages import sized
 
 from buril import Artifact, Chain, Store
 from buril.core.allocator import start_frugally
 from buril.evaluate.interval import paired_bootstrap
-from buril.evaluate.suite import Measure
+from buril.evaluate.suite import SuiteContext, SuiteResult
+from buril.evaluate.suites.humaneval import Humaneval
 from buril.generators.transformers import Transformers
+from buril.sandboxes.namespaces import Namespaces
 
 GOAL = 4.0
 """The perplexity that the guide asks for on Python; it names no tokenizer."""
@@ -55,12 +56,13 @@ class Size:
     tasks: int
 
 
+HUMANEVAL = Path(__file__).resolve().parents[2] / "shared/data/eval/humaneval/HumanEval.jsonl.gz"
 SIZES = {"small": Size(8, 4, 256, 12, 12), "full": Size(24, 4, 384, 32, 48)}
 
 
 def chain(base: str, size: Size) -> Chain:
     """The chain as a YAML would have it."""
-    against = str(_humaneval.FILE)
+    against = str(HUMANEVAL)
     return Chain.from_values({
         "name": "adapt", "seed": 1,
         "collect": {"sources": [{"packages": {"exclude": NOT_CODE}}], "max_files": 2500},
@@ -112,21 +114,20 @@ def by_function(evaluated: Artifact, measure: str) -> dict[str, Any]:
 
 
 def humaneval(made: dict[str, Artifact], number: int, folder: Path) -> dict[str, Any]:
-    """A row's figures of HumanEval; what a model solved is kept in the folder."""
-    asked = _humaneval.tasks(number)
-    _humaneval.check(asked)
+    """A row's figures of HumanEval, by the product's own suite; what a model solved is kept in the folder."""
+    suite = Humaneval(Humaneval.Settings(path=HUMANEVAL, prompt="plain"))
     measures = []
-    for model, made_by in (("base", made["base"]), ("tuned", made["train"])):
-        kept = folder / f"humaneval-{made_by.digest[:12]}-{number}.json"
-        if not kept.exists():
-            generator = Transformers(Transformers.Settings())
-            adapter = made["train"].path("adapter") if model == "tuned" else None
-            generator.open(made["base"].path("model"), made["tokenizer"].path("tokenizer"), adapter_dir=adapter)
-            kept.write_text(json.dumps(_humaneval.solve(generator, asked)))
-        measure = Measure("share", "higher")
-        for task, good in zip(asked, json.loads(kept.read_text()), strict=True):
-            measure.add(task.task_id, good)
-        measures.append(measure)
+    with Namespaces(Namespaces.Settings()) as sandbox:
+        for model, made_by in (("base", made["base"]), ("tuned", made["train"])):
+            kept = folder / f"humaneval-{made_by.digest[:12]}-{number}-of-suite.json"
+            if not kept.exists():
+                generator = Transformers(Transformers.Settings())
+                context = SuiteContext(generator, made["split"], lambda: sandbox, max_items=number, max_tokens=256)
+                suite.check(context)
+                adapter = made["train"].path("adapter") if model == "tuned" else None
+                generator.open(made["base"].path("model"), made["tokenizer"].path("tokenizer"), adapter_dir=adapter)
+                kept.write_text(json.dumps(suite.run(context).to_json()))
+            measures.append(SuiteResult.from_json(json.loads(kept.read_text())).measures["pass@1"])
     first, second = measures
     difference = first.difference(second, 0)
     assert difference is not None
@@ -178,7 +179,7 @@ def main() -> None:
     print(f"{size}; packages dealt out: {told_parts}; training: {made['train'].manifest.metrics}", flush=True)
     found = {name: by_package(made["evaluate"], name) for name in ("perplexity", "bits_per_byte")}
     found |= {name: by_function(made["evaluate"], name) for name in ("bleu", "exact_match")}
-    if _humaneval.FILE.exists() and size.tasks:
+    if HUMANEVAL.exists() and size.tasks:
         found["humaneval"] = humaneval(made, size.tasks, folder)
     print(json.dumps(rows(made["base"].json("base.json")["name"], found)))
 

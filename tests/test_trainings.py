@@ -29,13 +29,6 @@ def path() -> Iterator[None]:
 
 
 @pytest.fixture
-def humaneval() -> ModuleType:
-    import _humaneval
-
-    return _humaneval
-
-
-@pytest.fixture
 def adapt() -> ModuleType:
     import adapt
 
@@ -47,26 +40,6 @@ def fim() -> ModuleType:
     import fim
 
     return fim
-
-
-PROMPT = 'def double(number: int) -> int:\n    """Twice the number."""\n'
-TEST = "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(0) == 0\n"
-
-
-def test_an_answer_passes_by_its_tests_alone(humaneval: ModuleType) -> None:
-    task = humaneval.Task("own/0", PROMPT, "double", "    return number * 2\n", TEST)
-    bodies = [
-        "\n    return number * 2\n",
-        "\n    return number + 2\n",
-        "\n    return\n",
-        "\n  return (",
-        "\n    exit(0)\n",
-    ]
-    assert humaneval.passed([task] * len(bodies), bodies) == [True, False, False, False, False]
-    humaneval.check([task])
-    unsolved = task._replace(canonical_solution="    return number\n")
-    with pytest.raises(SystemExit, match="own/0"):
-        humaneval.check([unsolved])
 
 
 def test_perplexity_is_over_tokens_and_its_interval_over_packages(adapt: ModuleType, tmp_path: Path) -> None:
