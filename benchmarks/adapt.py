@@ -60,7 +60,7 @@ HUMANEVAL = Path(__file__).resolve().parents[2] / "shared/data/eval/humaneval/Hu
 SIZES = {"small": Size(8, 4, 256, 12, 12), "full": Size(24, 4, 384, 32, 48)}
 
 
-def chain(base: str, size: Size) -> Chain:
+def chain(base: str, size: Size, rate: float) -> Chain:
     """The chain as a YAML would have it."""
     against = str(HUMANEVAL)
     return Chain.from_values({
@@ -72,7 +72,7 @@ def chain(base: str, size: Size) -> Chain:
         "tokenizer": {"fim": False},
         "pack": {"fim_rate": 0, "max_length": size.length},
         "train": {
-            "base": base, "method": {"lora": {"dropout": 0.0}}, "learning_rate": 5e-4, "batch_size": size.batch,
+            "base": base, "method": {"lora": {"dropout": 0.0}}, "learning_rate": rate, "batch_size": size.batch,
             "max_steps": size.steps, "epochs": 100, "patience": 0, "eval_every": max(1, size.steps // 2),
             "eval_tokens": 6 * size.length,
         },
@@ -169,11 +169,12 @@ def main() -> None:
     """Measure, and print one JSON line last."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="smollm2-135m", help="what `train.base` may be")
+    parser.add_argument("--rate", type=float, default=5e-4, help="learning rate at its peak")
     parser.add_argument("--store", type=Path, help="where the artifacts are kept for another time")
     told, size = sized(parser, SIZES)
     start_frugally()  # as the command does
     folder = told.store or Path(tempfile.mkdtemp())
-    made = chain(told.model, size).run(Store(folder)).artifacts
+    made = chain(told.model, size, told.rate).run(Store(folder)).artifacts
     parts = made["split"].json("summary.json")["parts"]
     told_parts = {part: {key: parts[part][key] for key in ("bytes", "files", "units")} for part in parts}
     print(f"{size}; packages dealt out: {told_parts}; training: {made['train'].manifest.metrics}", flush=True)
