@@ -112,6 +112,28 @@ def test_a_candidate_is_not_judged_by_answers_to_other_questions(sandbox: Namesp
     assert not one(found, "def step(n):\n    return 3 if n == 2 else 77\n", sandbox).passed
 
 
+def test_an_answer_that_holds_up_the_tests_costs_its_own_candidate_only(sandbox: Namespaces) -> None:
+    """Answers are played several to a jail; one of them makes the tests count for ever, or end the process."""
+    task = Exam("count", "size", "def size():\n    return 3\n",
+                "import os\ndef check(candidate):\n    number = candidate()\n    if number == -1:\n        os._exit(0)\n"
+                "    for _step in range(number):\n        pass\n    assert number == 3\n")  # fmt: skip
+    (found,) = scripts([task], sandbox)
+    assert isinstance(found, Script)
+    programs = [f"def size():\n    return {number}\n" for number in (3, 10**15, -1, 3)]
+    verdicts = judged([(found, program) for program in programs], sandbox)
+    assert [verdict.status for verdict in verdicts] == ["pass", "wrong", "wrong", "pass"]
+    assert "processor time" in verdicts[1].detail
+
+
+def test_random_numbers_of_the_tests_are_the_same_in_any_company(sandbox: Namespaces) -> None:
+    task = Exam("dice", "same", "import random\ndef same(n):\n    return n\n",
+                "def check(candidate):\n    for _ in range(9):\n        n = random.random()\n"
+                "        assert candidate(n) == n\n")  # fmt: skip
+    (found,) = scripts([task], sandbox)
+    assert isinstance(found, Script)
+    assert all(verdict.passed for verdict in judged([(found, task.solution)] * 5, sandbox))
+
+
 def test_a_solution_that_fails_its_own_tests_is_told(sandbox: Namespaces) -> None:
     task = Exam("bad", "f", "def f():\n    return 1\n", "def check(candidate):\n    assert candidate() == 2\n")
     (found,) = scripts([task], sandbox)

@@ -27,6 +27,9 @@ MARGIN = 10
 LEAST_S, MOST_S = 2, 60
 """Seconds that it gets at least, since a quick solution is measured badly, and at most."""
 
+TOGETHER = 16
+"""Answers whose tests are played in one jail: then a jail more or less hardly counts."""
+
 _TRACE = """
 
 def buril_trace():
@@ -49,24 +52,36 @@ def buril_trace():
     return [calls, results]
 """
 _REPLAY = """
+def buril_replay(items):
+    import builtins, random
 
-def buril_replay(calls, answers):
-    import builtins
-    left = list(zip(calls, answers))[::-1]
+    def played(source, check, calls, answers):
+        random.seed(0)  # as where the solution was asked
+        space = {"__name__": "tests", "__builtins__": builtins}
+        exec(compile(source, "<tests>", "exec"), space)
+        left = list(zip(calls, answers))[::-1]
 
-    def candidate(*args):
-        if not left:
-            raise AssertionError("called once more than the solution was")
-        wanted, (kind, value) = left.pop()
-        if list(args) != wanted and repr(list(args)) != repr(wanted):
-            raise AssertionError("called with what the solution was not called with")
-        if kind == "raised":
-            found = getattr(builtins, value, None)
-            raise (found if isinstance(found, type) and issubclass(found, Exception) else RuntimeError)(value)
-        return value
+        def candidate(*args):
+            if not left:
+                raise AssertionError("called once more than the solution was")
+            wanted, (kind, value) = left.pop()
+            if list(args) != wanted and repr(list(args)) != repr(wanted):
+                raise AssertionError("called with what the solution was not called with")
+            if kind == "raised":
+                found = getattr(builtins, value, None)
+                raise (found if isinstance(found, type) and issubclass(found, Exception) else RuntimeError)(value)
+            return value
 
-    {check}(candidate)
-    return True
+        space[check](candidate)
+
+    results = []
+    for item in items:
+        try:
+            played(*item)
+            results.append("")
+        except Exception as problem:
+            results.append(f"{type(problem).__name__}: {problem}"[:400])
+    return results
 """
 _TOGETHER = """
 
@@ -132,10 +147,34 @@ def judged(asked: Sequence[tuple[Script, str]], sandbox: Sandbox) -> list[Verdic
     first = list(sandbox.run_all([_candidate(script, program) for script, program in asked]))
     found = [_unless_done(script, verdict) for (script, _program), verdict in zip(asked, first, strict=True)]
     open_ = [place for place, verdict in enumerate(found) if verdict is None]
-    second = sandbox.run_all([_tests(asked[place][0], first[place].calls) for place in open_])
+    second = _played([(asked[place][0], first[place].calls) for place in open_], sandbox)
     for place, verdict in zip(open_, second, strict=True):
         found[place] = _together(first[place], verdict)
     return [verdict for verdict in found if verdict is not None]
+
+
+def _played(played: Sequence[tuple[Script, Sequence[CallResult]]], sandbox: Sandbox) -> list[str | Verdict]:
+    """What the tests of each say to its answers: "" when they hold, what they raised, or why they came to no end.
+
+    Several are played in one jail, since they are tests of the suite and data; where such a jail comes to no end, each
+    of them has one of its own.
+    """
+    parts = [played[start : start + TOGETHER] for start in range(0, len(played), TOGETHER)]
+    found: list[str | Verdict] = []
+    for part, verdict in zip(parts, sandbox.run_all([_tests(part) for part in parts]), strict=True):
+        told = _told(verdict, len(part))
+        if told is None and len(part) > 1:
+            alone = zip(part, sandbox.run_all([_tests([item]) for item in part]), strict=True)
+            found += [(_told(single, 1) or [single])[0] for _item, single in alone]
+        else:
+            found += told or [verdict]
+    return found
+
+
+def _told(verdict: Verdict, number: int) -> list[str | Verdict] | None:
+    """What a jail says of the answers that were played in it; None where it does not."""
+    told = verdict.calls[0].data if verdict.passed else None
+    return [str(item) for item in told] if isinstance(told, list) and len(told) == number else None
 
 
 def _candidate(script: Script, program: str) -> Job:
@@ -154,22 +193,25 @@ def _unless_done(script: Script, verdict: Verdict) -> Verdict | None:
     return None if answered and len(verdict.calls) == len(script.calls) else verdict
 
 
-def _tests(script: Script, answers: Sequence[CallResult]) -> Job:
-    played = [
-        ["value", Encoded(answer.data)] if answer.status == "pass" else ["raised", answer.got.partition(":")[0]]
-        for answer in answers
-    ]
-    source = script.task.beside(script.task.solution, _REPLAY)
-    return Job(source, "buril_replay", (Call((Encoded(list(script.calls or ())), played), True),), script.limits)
+def _tests(part: Sequence[tuple[Script, Sequence[CallResult]]]) -> Job:
+    items = []
+    for script, answers in part:
+        played = [
+            ["value", Encoded(answer.data)] if answer.status == "pass" else ["raised", answer.got.partition(":")[0]]
+            for answer in answers
+        ]
+        task = script.task
+        items.append([task.beside(task.solution, ""), task.check, Encoded(list(script.calls or ())), played])
+    seconds = min(MOST_S, sum(script.limits.cpu_s for script, _answers in part))
+    return Job(_REPLAY, "buril_replay", (Call((items,), free=True),), Limits(cpu_s=seconds, wall_s=10.0 * seconds))
 
 
-def _together(candidate: Verdict, tests: Verdict) -> Verdict:
+def _together(candidate: Verdict, tests: str | Verdict) -> Verdict:
     """The tests' verdict with the candidate's measurements and output."""
     raised = next((call.got for call in candidate.calls if call.status == "error"), "")
-    if tests.passed:
-        status, detail = "pass", ""
-    elif tests.status == "harness_error":
-        status, detail = "harness_error", tests.detail
-    else:
-        status, detail = ("error", raised) if raised else ("wrong", tests.detail)
-    return replace(candidate, status=status, calls=(), detail=detail)  # type: ignore[arg-type]  # one of its statuses
+    if tests == "":
+        return replace(candidate, status="pass", calls=(), detail="")
+    if isinstance(tests, Verdict) and tests.status == "harness_error":
+        return replace(candidate, status="harness_error", calls=(), detail=tests.detail)
+    said = tests.detail if isinstance(tests, Verdict) else tests
+    return replace(candidate, status="error" if raised else "wrong", calls=(), detail=raised or said)
