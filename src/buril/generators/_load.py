@@ -6,6 +6,7 @@ Only safetensors are read, no code that comes with a model is run, and nothing i
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -204,6 +205,8 @@ def _weights(folder: Path, *, dtype: torch.dtype | str) -> PreTrainedModel:
 
 
 def _adapted(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    # PEFT imports bitsandbytes wherever it is; on AVX512-BF16 that regrets a kernel for inference that it can't fetch
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from peft import PeftModel
     from safetensors import SafetensorError
 
