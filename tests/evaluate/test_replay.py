@@ -49,11 +49,15 @@ def sandbox() -> Iterator[Namespaces]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def script(sandbox: Namespaces) -> Script:
-    (found,) = scripts([TASK], sandbox)
+def scripted(task: Exam, sandbox: Namespaces) -> Script:
+    (found,) = scripts([task], sandbox)
     assert isinstance(found, Script)
     return found
+
+
+@pytest.fixture(scope="module")
+def script(sandbox: Namespaces) -> Script:
+    return scripted(TASK, sandbox)
 
 
 def one(script: Script, program: str, sandbox: Namespaces) -> Verdict:
@@ -91,8 +95,8 @@ def test_no_forgery_passes(name: str, script: Script, sandbox: Namespaces) -> No
 def test_where_values_are_no_plain_data_the_verdict_says_so(sandbox: Namespaces) -> None:
     task = Exam("find", "find", "import re\ndef find(text):\n    return re.search('a', text)\n",
                   "def check(candidate):\n    assert candidate('cat') and not candidate('dog')\n")  # fmt: skip
-    (found,) = scripts([task], sandbox)
-    assert isinstance(found, Script) and found.calls is None
+    found = scripted(task, sandbox)
+    assert found.calls is None
     good = one(found, "import re\ndef find(text):\n    return re.match('.*a', text)\n", sandbox)
     assert good.passed and good.forgeable
     assert not one(found, "def find(text):\n    return None\n", sandbox).passed
@@ -106,8 +110,8 @@ def test_a_candidate_is_not_judged_by_answers_to_other_questions(sandbox: Namesp
         "def step(n):\n    return n + 1\n",
         "def check(candidate):\n    assert candidate(candidate(1)) == 3\n",
     )
-    (found,) = scripts([task], sandbox)
-    assert isinstance(found, Script) and found.calls == ([1], [2])
+    found = scripted(task, sandbox)
+    assert found.calls == ([1], [2])
     assert one(found, "def step(n):\n    return n + 1\n", sandbox).passed
     assert not one(found, "def step(n):\n    return 3 if n == 2 else 77\n", sandbox).passed
 
@@ -117,8 +121,7 @@ def test_an_answer_that_holds_up_the_tests_costs_its_own_candidate_only(sandbox:
     task = Exam("count", "size", "def size():\n    return 3\n",
                 "import os\ndef check(candidate):\n    number = candidate()\n    if number == -1:\n        os._exit(0)\n"
                 "    for _step in range(number):\n        pass\n    assert number == 3\n")  # fmt: skip
-    (found,) = scripts([task], sandbox)
-    assert isinstance(found, Script)
+    found = scripted(task, sandbox)
     programs = [f"def size():\n    return {number}\n" for number in (3, 10**15, -1, 3)]
     verdicts = judged([(found, program) for program in programs], sandbox)
     assert [verdict.status for verdict in verdicts] == ["pass", "wrong", "wrong", "pass"]
@@ -129,8 +132,7 @@ def test_random_numbers_of_the_tests_are_the_same_in_any_company(sandbox: Namesp
     task = Exam("dice", "same", "import random\ndef same(n):\n    return n\n",
                 "def check(candidate):\n    for _ in range(9):\n        n = random.random()\n"
                 "        assert candidate(n) == n\n")  # fmt: skip
-    (found,) = scripts([task], sandbox)
-    assert isinstance(found, Script)
+    found = scripted(task, sandbox)
     assert all(verdict.passed for verdict in judged([(found, task.solution)] * 5, sandbox))
 
 

@@ -111,10 +111,7 @@ class Exam:
 
     def beside(self, program: str, ending: str) -> str:
         """A program with the tests and an ending after it."""
-        names = {"{entry}": self.entry, "{check}": self.check}
-        for mark, name in names.items():
-            ending = ending.replace(mark, name)
-        return f"{program}\n{self.tests}\n{ending}"
+        return f"{program}\n{self.tests}\n{ending.format(entry=self.entry, check=self.check)}"
 
 
 @dataclass(frozen=True)
@@ -164,10 +161,8 @@ def _played(played: Sequence[tuple[Script, Sequence[CallResult]]], sandbox: Sand
     for part, verdict in zip(parts, sandbox.run_all([_tests(part) for part in parts]), strict=True):
         told = _told(verdict, len(part))
         if told is None and len(part) > 1:
-            alone = zip(part, sandbox.run_all([_tests([item]) for item in part]), strict=True)
-            found += [(_told(single, 1) or [single])[0] for _item, single in alone]
-        else:
-            found += told or [verdict]
+            told = [(_told(alone, 1) or [alone])[0] for alone in sandbox.run_all([_tests([item]) for item in part])]
+        found += told or [verdict]
     return found
 
 

@@ -204,9 +204,16 @@ def _weights(folder: Path, *, dtype: torch.dtype | str) -> PreTrainedModel:
             logging.enable_progress_bar()
 
 
-def _adapted(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    # PEFT imports bitsandbytes wherever it is; on AVX512-BF16 that regrets a kernel for inference that it can't fetch
+def hush_bitsandbytes() -> None:
+    """Keep off the terminal that it regrets a kernel for inference, which it can't fetch, on AVX512-BF16.
+
+    PEFT imports it wherever it is installed.
+    """
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+def _adapted(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    hush_bitsandbytes()
     from peft import PeftModel
     from safetensors import SafetensorError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import sys
 import warnings
@@ -89,11 +88,12 @@ def _in_file(begin: int, size: int) -> bool:
 
 def quieten() -> None:
     """Keep progress bars and notices of the libraries' own future off the terminal: it is the run's."""
-    from transformers.utils import logging as of_transformers
+    from transformers.utils import logging
 
-    of_transformers.disable_progress_bar()
-    # PEFT imports bitsandbytes wherever it is; on AVX512-BF16 that regrets a kernel for inference that it can't fetch
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    from buril.generators._load import hush_bitsandbytes
+
+    logging.disable_progress_bar()
+    hush_bitsandbytes()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from buril.audit.lineage import contributors
 from buril.core.artifact import Artifact
 from buril.web.training import read_json
 
@@ -51,22 +52,22 @@ def gather_federation(train: Artifact | None) -> FederationPart | None:
     if train is None or not isinstance(told, dict) or not train.path(CONTRIBUTIONS).is_file():
         return None
     rows = pq.read_table(train.path(CONTRIBUTIONS)).to_pylist()
-    kept = int(told["kept_rounds"])
+    weights = {(item.client, item.dataset): item.weight for item in contributors(train)}
     names = sorted({(str(row["client"]), str(row["dataset"])) for row in rows})
     privacy = told.get("privacy") or {}
     return FederationPart(
-        rounds=int(told["rounds"]), kept_rounds=kept, simulated=bool(told["simulated"]), secure=bool(told["secure"]),
+        rounds=int(told["rounds"]), kept_rounds=int(told["kept_rounds"]),
+        simulated=bool(told["simulated"]), secure=bool(told["secure"]),
         strategy=str(told["strategy"]), average=str(told["average"]), epsilon=privacy.get("epsilon"),
-        delta=privacy.get("delta"), clients=tuple(_client(name, rows, kept) for name in names),
+        delta=privacy.get("delta"), clients=tuple(_client(name, rows, weights.get(name, 0.0)) for name in names),
     )  # fmt: skip
 
 
-def _client(name: tuple[str, str], rows: list[dict[str, Any]], kept: int) -> ClientPart:
+def _client(name: tuple[str, str], rows: list[dict[str, Any]], weight: float) -> ClientPart:
     own = [row for row in rows if (row["client"], row["dataset"]) == name]
     out = [row for row in own if not row["accepted"]]
-    weights = [row["weight"] for row in own if row["accepted"] and row["round"] < kept]
     return ClientPart(
         *name, tokens=int(own[-1]["tokens"]), rounds=len(own) - len(out), left_out=len(out),
-        weight=sum(weights) / max(1, kept), sent=sum(int(row["sent_bytes"]) for row in own),
+        weight=weight, sent=sum(int(row["sent_bytes"]) for row in own),
         reason=str(out[-1]["reason"]) if out else "",
     )  # fmt: skip

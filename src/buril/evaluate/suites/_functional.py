@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,10 +21,10 @@ from buril.core.settings import Settings as BaseSettings
 from buril.evaluate._replay import Exam, Script, judged, scripts
 from buril.evaluate.metrics.pass_at_k import PassAtK
 from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
+from buril.evaluate.suites.basics import ADDRESS, name_of
 from buril.generators._generator import Completion, Request
 from buril.sandboxes._sandbox import Limits, Sandbox, Verdict
 
-ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 AT_ONCE = 64
 """Programs that are judged at once: enough for all workers, and progress shows."""
 Form = Literal["plain", "chat"]
@@ -100,7 +99,7 @@ class Functional(ABC):
 
     def metrics(self) -> tuple[str, ...]:
         """Their names: `pass@1` is of greedy completions, `pass@1 sampled` of samples, `… chat` of chats."""
-        plain = ("pass@1", *("pass@1 sampled" if k == 1 else f"pass@{k}" for k in self._ks()))
+        plain = ("pass@1", *map(name_of, self._ks()))
         forms = {"plain": ("",), "chat": (" chat",)}.get(self.settings.prompt, ("", " chat"))
         return tuple(name + form for form in forms for name in plain)
 
@@ -230,8 +229,7 @@ class Functional(ABC):
             return
         counts = complete("sampled", temperature=told.temperature, top_p=told.top_p, num_samples=told.samples)
         for k in self._ks():
-            name = ("pass@1 sampled" if k == 1 else f"pass@{k}") + suffix
-            measure = result.measures.setdefault(name, Measure("ratio", "higher"))
+            measure = result.measures.setdefault(name_of(k) + suffix, Measure("ratio", "higher"))
             for item, (num_passed, n) in zip(problems, counts, strict=True):
                 measure.add(item.exam.name, self._pass_at_k.score(n, num_passed, k))
 

@@ -32,7 +32,7 @@ STOPS = (
     "\nfrom ",
 )
 """A line that starts with one of these is no longer the body. A line break must come before it."""
-_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _STUB = "    pass\n"
 _EXAMPLES = '''def double(number):
     """Return twice the number."""
@@ -74,7 +74,7 @@ class Basics:
 
     def metrics(self) -> tuple[str, ...]:
         """Their names. `pass@1` is of the greedy completions, `pass@1 sampled` of the samples."""
-        return ("pass@1", *(_name(k) for k in self._ks()))
+        return ("pass@1", *(name_of(k) for k in self._ks()))
 
     def _ks(self) -> list[int]:
         return sorted({k for k in self.settings.k if 1 <= k <= self.settings.samples})
@@ -117,7 +117,7 @@ class Basics:
             ]
             counts = self._judge(tasks, drawn_requests, context, result, kind="sampled")
             for k in self._ks():
-                measure = result.measures.setdefault(_name(k), Measure("ratio", "higher"))
+                measure = result.measures.setdefault(name_of(k), Measure("ratio", "higher"))
                 for task, (num_passed, n) in zip(tasks, counts, strict=True):
                     measure.add(task.name, self._pass_at_k.score(n, num_passed, k))
         for sample in result.samples:
@@ -159,7 +159,8 @@ class Basics:
         return counts
 
 
-def _name(k: int) -> str:
+def name_of(k: int) -> str:
+    """What pass@k of drawn samples is called; pass@1 alone is that of greedy completions."""
     return "pass@1 sampled" if k == 1 else f"pass@{k}"
 
 
@@ -191,15 +192,15 @@ def _sample(task: Task, sample: str, text: str, verdict: Verdict) -> dict[str, A
         "prompt": task.prompt,
         "completion": text,
         "status": verdict.status,
-        "detail": _ADDRESS.sub("0x…", verdict.detail),
-        "output": _ADDRESS.sub("0x…", verdict.out[:2000]),
+        "detail": ADDRESS.sub("0x…", verdict.detail),
+        "output": ADDRESS.sub("0x…", verdict.out[:2000]),
         "forgeable": verdict.forgeable,
         "calls": [
             {
                 "args": repr(call.args)[1:-1].rstrip(",")[:200],
                 "expected": call.raises or repr(call.expected)[:200],
                 "status": found.status,
-                "got": _ADDRESS.sub("0x…", found.got),
+                "got": ADDRESS.sub("0x…", found.got),
             }
             for call, found in zip(task.calls, verdict.calls, strict=True)
         ],
