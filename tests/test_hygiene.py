@@ -145,7 +145,7 @@ MAY_CONNECT = {
     "generators/openai.py": "the user names the URL of a teacher",
     "sandboxes/_worker.py": "a pair of local sockets to the jail, no address",
     "sandboxes/_launcher.py": "the jail's end of that pair",
-    "testing/_evaluate.py": "a port of this machine that a sandbox must not reach",
+    "testing/_programs.py": "a port of this machine that a sandbox must not reach",
 }
 
 

@@ -22,9 +22,11 @@ from buril.evaluate.metrics.exact_match import ExactMatch
 from buril.evaluate.suite import Measure, SuiteContext, SuiteResult
 from buril.evaluate.suites.perplexity import Perplexity
 from buril.generators._generator import Request
-from buril.sandboxes._sandbox import Job, Protection
+from buril.sandboxes._sandbox import CallResult, Job, Protection
+from buril.sandboxes._sandbox import Outcome as Ended
 from buril.sandboxes._sandbox import Verdict as Outcome
 from buril.scanners.secrets import Secrets
+from buril.testing._programs import BAD
 
 
 def fails(told: str, check: Any, *given: Any) -> None:
@@ -508,6 +510,13 @@ class Open:
     def run_all(self, jobs: Any) -> Iterator[Outcome]:
         yield from map(self.run, jobs)
 
+    def execute_all(self, programs: Any) -> Iterator[Ended]:
+        """It knows what comes of the check's programs."""
+        assert len(list(programs)) == 3
+        yield Ended("pass", 1, 0, "", "alone\ntext")
+        yield Ended("error", 0, 3)
+        yield Ended("error", 0, -9)
+
 
 class Lazy(Open):
     """It passes nothing."""
@@ -545,23 +554,38 @@ def test_sandboxes(sandbox: type[Open], told: str) -> None:
     fails(told, testing.check_sandbox, sandbox)
 
 
+class Unwalled(Open):
+    """It knows the bad programs by heart and runs the rest here."""
+
+    def run(self, job: Job) -> Outcome:
+        for known, statuses in BAD.values():
+            if known.source == job.source:
+                return Outcome(statuses[0] if statuses else "error")  # type: ignore[arg-type]
+        space: dict[str, Any] = {}
+        exec(job.source, space)
+        right = all(space[job.entry](*call.args) == call.expected for call in job.calls)
+        return Outcome("pass" if right else "wrong", (CallResult("pass"),))
+
+
+@pytest.mark.parametrize(("place", "ended", "told"), [
+    (0, Ended("pass", 1, 0, "", "/etc/passwd\ntext"), "sees the machine's files"),
+    (0, Ended("error", 0, 1), "a right program does not end"),
+    (1, Ended("error", 1, 3, "", "no\n"), "a command that fails is not the last"),
+    (2, Ended("pass", 0, 0), "killed does not say so"),
+])  # fmt: skip
+def test_programs_of_sandboxes(place: int, ended: Ended, told: str) -> None:
+    class Odd(Unwalled):
+        """One of its answers is another."""
+
+        def execute_all(self, programs: Any) -> Iterator[Ended]:
+            for number, known in enumerate(super().execute_all(programs)):
+                yield ended if number == place else known
+
+    fails(told, testing.check_sandbox, Odd)
+
+
 def test_walls() -> None:
     """A sandbox that judges right and isolates nothing is caught by the file and the port."""
-    from buril.sandboxes._sandbox import CallResult
-    from buril.testing import _evaluate
-
-    class Unwalled(Open):
-        """It knows the bad programs by heart and runs the rest here."""
-
-        def run(self, job: Job) -> Outcome:
-            for known, statuses in _evaluate.BAD.values():
-                if known.source == job.source:
-                    return Outcome(statuses[0] if statuses else "error")  # type: ignore[arg-type]
-            space: dict[str, Any] = {}
-            exec(job.source, space)
-            right = all(space[job.entry](*call.args) == call.expected for call in job.calls)
-            return Outcome("pass" if right else "wrong", (CallResult("pass"),))
-
     fails("reads files of the machine", testing.check_sandbox, Unwalled)
 
 

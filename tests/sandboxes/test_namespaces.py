@@ -248,7 +248,7 @@ def test_attack_is_contained(sandbox: Namespaces, name: str) -> None:
 
 
 def _launchers(sandbox: Namespaces) -> list[int]:
-    return [worker._process.pid for worker in sandbox._workers if worker._process]
+    return [worker._process.pid for worker in sandbox._functions._workers if worker._process]
 
 
 @pytest.mark.parametrize(
@@ -408,8 +408,8 @@ def test_the_search_of_the_forgery_does_find_what_is_there(sandbox: Namespaces) 
 
 
 def test_no_isolation_is_an_error_never_a_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nowhere() -> dict[str, Any]:
-        return {**plan(), "folders": ["/nowhere-at-all"]}
+    def nowhere(**more: bool) -> dict[str, Any]:
+        return {**plan(**more), "folders": ["/nowhere-at-all"]}
 
     plan = _worker.jail_plan
     monkeypatch.setattr(_worker, "jail_plan", nowhere)
@@ -490,7 +490,11 @@ def test_an_ordinary_user_gets_the_same_jail() -> None:
         pytest.skip("no Python here that another user may read")
     source = (
         "from buril.sandboxes.namespaces import Namespaces\n"
-        "with Namespaces(Namespaces.Settings(workers=1)) as s: print(all(p.available for p in s.capabilities()))"
+        "from buril.sandboxes._sandbox import Program\n"
+        "with Namespaces(Namespaces.Settings(workers=1)) as s:\n"
+        "    print(all(p.available for p in s.capabilities()))\n"
+        "    p = Program({}, (('/bin/bash', '-c', 'id -u; ls /proc | grep -c ^[0-9]; test -e /etc/passwd'),))\n"
+        "    print(s.execute(p).out)"
     )
     root = str(Path(_worker.__file__).parents[2])
     done = subprocess.run(
@@ -505,4 +509,4 @@ def test_an_ordinary_user_gets_the_same_jail() -> None:
         cwd="/",
         check=False,
     )
-    assert done.stdout == "True\n", done
+    assert done.stdout.split() == ["True", "1000", "5"], done

@@ -26,7 +26,7 @@ from typing import Any
 
 from buril.sandboxes import _linux as linux
 from buril.sandboxes._seccomp import Filter
-from buril.sandboxes._solver import solve
+from buril.sandboxes._solver import carry_out, solve
 
 INSIDE_ID = 1000
 OUTSIDE_IDS = (1_500_000_000, 65534)
@@ -68,7 +68,7 @@ WARM = [
     "unicodedata",
 ]
 DEVICES = ("null", "zero", "full", "random", "urandom")
-OPEN_FILES = 64
+OPEN_FILES, PROGRAM_OPEN_FILES = 64, 1024
 BROKEN = 250
 """Exit code of an init that could not build its world; 100 + n says that signal n ended the solver."""
 
@@ -153,7 +153,7 @@ def _build_root(plan: dict[str, Any]) -> None:
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     root = plan["staging"]
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,nr_inodes=4096,mode=0755")
-    for name in ("tmp", "dev", "dev/shm", "etc"):
+    for name in ("tmp", "dev", "dev/shm", "etc", "proc"):
         Path(root, name).mkdir(mode=0o755)
     for link, target in plan["links"]:
         Path(root + link).parent.mkdir(parents=True, exist_ok=True)
@@ -168,6 +168,9 @@ def _build_root(plan: dict[str, Any]) -> None:
     for path in [f"/dev/{name}" for name in DEVICES] + plan["files"]:
         os.close(os.open(root + path, os.O_CREAT | os.O_WRONLY, 0o444))
         linux.bind_read_only(path, root + path, devices=path.startswith("/dev/"))
+    if plan["programs"]:
+        # A process namespace may mount its own /proc only where another is wholly visible. Each job covers it.
+        linux.mount("/proc", root + "/proc", None, linux.MS_BIND | linux.MS_REC)
     linux.mount(
         "none", root, None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
     )
@@ -227,11 +230,12 @@ class Zygote:
         """Pid 1 of a job: prepare its world, give up all rights, fork the solver and see it out. Never returns."""
         code = BROKEN
         try:
-            self._confine(limits, fds)
+            programs = bool(limits.pop("programs", 0))
+            self._confine(limits, fds, programs=programs)
             solver = os.fork()
             if solver == 0:
                 code = 0
-                solve(3, 4)
+                (carry_out if programs else solve)(3, 4)
             else:
                 for fd in (1, 2, 3, 4):
                     os.close(fd)
@@ -239,11 +243,14 @@ class Zygote:
         finally:
             os._exit(code)
 
-    def _confine(self, limits: dict[str, int], fds: list[int]) -> None:
+    def _confine(self, limits: dict[str, int], fds: list[int], *, programs: bool) -> None:
         linux.unshare(linux.NEWNS | linux.NEWIPC)
+        flags = linux.MS_NOSUID | linux.MS_NODEV | (0 if programs else linux.MS_NOEXEC)
         for path in ("/tmp", "/dev/shm"):  # noqa: S108  inside the jail's own root
-            options = f"size={limits['disk_mb']}m,nr_inodes=4096,mode=0777"
-            linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC, options)
+            options = f"size={limits['disk_mb']}m,nr_inodes={16384 if programs else 4096},mode=0777"
+            linux.mount("tmpfs", path, "tmpfs", flags, options)
+        if programs:
+            _own_proc()
         os.chdir("/tmp")  # noqa: S108  the sandbox's own, a fresh tmpfs
         null = os.open("/dev/null", os.O_RDONLY)
         spare = [os.dup2(fd, 100 + index, inheritable=False) for index, fd in enumerate([null, *fds])]
@@ -251,19 +258,30 @@ class Zygote:
             os.dup2(spare[source], target, inheritable=False)
         linux.close_from(5)
         os.setsid()
-        _limit(limits)
+        _limit(limits, programs=programs)
         linux.drop_capabilities()
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         self._filter.install()
 
 
-def _limit(limits: dict[str, int]) -> None:
+def _own_proc() -> None:
+    """The job's own processes in /proc; an empty folder where the kernel does not let us (the machine's is covered)."""
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    try:
+        linux.mount("proc", "/proc", "proc", flags)
+    except OSError:
+        linux.mount("tmpfs", "/proc", "tmpfs", flags | linux.MS_RDONLY, "size=4k,mode=0555")
+
+
+def _limit(limits: dict[str, int], *, programs: bool) -> None:
     disk, memory = limits["disk_mb"] << 20, limits["memory_mb"] << 20
+    memory = resource.RLIM_INFINITY if programs else memory
+    files = PROGRAM_OPEN_FILES if programs else OPEN_FILES
     for kind, soft, hard in (
         (resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1),
         (resource.RLIMIT_AS, memory, memory),
         (resource.RLIMIT_FSIZE, disk, disk),
-        (resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES),
+        (resource.RLIMIT_NOFILE, files, files),
         # the launcher, the zygote and init count too: they live in the same user namespace
         (resource.RLIMIT_NPROC, limits["processes"] + 3, limits["processes"] + 3),
         (resource.RLIMIT_CORE, 0, 0),

@@ -7,7 +7,7 @@ writes on the result pipe can only make itself fail: there is no verdict inside 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -54,6 +54,43 @@ class Job:
     entry: str
     calls: tuple[Call, ...]
     limits: Limits | None = None
+
+
+PROGRAM_LIMITS = Limits(cpu_s=20, wall_s=120.0, memory_mb=2048, disk_mb=256, processes=256)
+"""What a program may use: compilers take more than functions. `cpu_s` then holds for each of its processes."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Untrusted `files` (path below the job's own folder → text) and the `commands` to run there, in any language.
+
+    A command is run when the one before it ended with 0. They see the programs installed under `/usr`, read-only, and
+    nothing else of the machine. `memory_mb` bounds their sum alone: the address space of a virtual machine is no
+    measure of what it uses.
+    """
+
+    files: Mapping[str, str]
+    commands: tuple[tuple[str, ...], ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = PROGRAM_LIMITS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a program: which command ran last, and its exit code (a signal's number below 0; None: it was cut).
+
+    `status` is `pass` where every command ended with 0, which says nothing about whether it did what it should, and
+    `error` where one did not. `out` is what all printed, cut at the limit.
+    """
+
+    status: Status
+    command: int = 0
+    code: int | None = None
+    detail: str = ""
+    out: str = ""
+    cpu_ms: int = field(default=0, compare=False)
+    wall_ms: int = field(default=0, compare=False)
+    rss_kb: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -112,6 +149,14 @@ class Sandbox(Protocol):
 
     def run_all(self, jobs: Sequence[Job]) -> Iterator[Verdict]:
         """Run jobs, several at a time; verdicts come in the order of the jobs."""
+        ...
+
+    def execute(self, program: Program) -> Outcome:
+        """Run one program in any language."""
+        ...
+
+    def execute_all(self, programs: Sequence[Program]) -> Iterator[Outcome]:
+        """Run programs, several at a time; outcomes come in their order."""
         ...
 
     def capabilities(self) -> tuple[Protection, ...]:

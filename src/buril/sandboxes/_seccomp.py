@@ -45,7 +45,6 @@ KILLED = [
     "kcmp",
     "open_by_handle_at",
     "name_to_handle_at",
-    "fanotify_init",
     "quotactl",
     "quotactl_fd",
     "syslog",
@@ -101,6 +100,7 @@ DENIED = [
     "pidfd_send_signal",
     "inotify_init",
     "inotify_init1",
+    "fanotify_init",
     "fanotify_mark",
 ]
 

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
@@ -24,22 +23,29 @@ from buril.core.errors import BurilError
 from buril.core.text import _
 from buril.sandboxes import _codec as codec
 from buril.sandboxes._launcher import BROKEN
-from buril.sandboxes._sandbox import Call, CallResult, Job, Limits, Status, Verdict
-from buril.sandboxes._seccomp import AUDIT_ARCH
+from buril.sandboxes._plan import jail_plan
+from buril.sandboxes._sandbox import Call, CallResult, Job, Limits, Outcome, Program, Status, Verdict
 from buril.sandboxes._watch import jail_kb
 
 START_S = 30.0
 TICK_S = 0.025
 MAX_RESULT = 16 << 20
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108  the jail's
+"""What a program's commands find in their environment."""
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from buril.sandboxes._launcher import main; sys.path.pop(0); main()"
 )
 
 
 class Worker:
-    """One launcher with its zygote; runs one job at a time. A job that had to be killed costs a new launcher."""
+    """One launcher with its zygote; runs one job at a time. A job that had to be killed costs a new launcher.
 
-    def __init__(self) -> None:
+    Args:
+        programs: whether its jail shows the machine's programs and runs them, instead of Python functions.
+    """
+
+    def __init__(self, *, programs: bool = False) -> None:
+        self._programs = programs
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -54,7 +60,7 @@ class Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with tempfile.TemporaryDirectory(prefix="buril-jail-") as staging:
             Path(staging).chmod(0o755)
-            plan = {"control": theirs.fileno(), "staging": staging, **jail_plan()}
+            plan = {"control": theirs.fileno(), "staging": staging, **jail_plan(programs=self._programs)}
             source = str(Path(__file__).resolve().parents[2])
             command = [os.path.realpath(sys.executable), "-S", "-s", "-B", "-c", _PROGRAM, source, json.dumps(plan)]
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and program
@@ -108,6 +114,21 @@ class Worker:
             self.stop()
         return judge(job, limits, run, frames_of(run.result, nonce))
 
+    def execute(self, program: Program) -> Outcome:
+        """One program; a jail that breaks is built anew once before the outcome is `harness_error`."""
+        outcome = self._try_program(program)
+        return self._try_program(program) if outcome.status == "harness_error" else outcome
+
+    def _try_program(self, program: Program) -> Outcome:
+        self.start()
+        nonce = secrets.token_hex(8)
+        told = {"nonce": nonce, "files": dict(program.files), "commands": program.commands,
+                "environment": {**ENVIRONMENT, **program.environment}}  # fmt: skip
+        run = self._exchange(json.dumps(told).encode(), program.limits)
+        if run.end != "done":
+            self.stop()
+        return outcome_of(program, run, frames_of(run.result, nonce))
+
     def _exchange(self, payload: bytes, limits: Limits) -> Run:
         assert self._process is not None and self._control is not None
         memory = os.memfd_create("job", os.MFD_CLOEXEC)
@@ -118,7 +139,8 @@ class Worker:
             os.lseek(memory, 0, os.SEEK_SET)
             started = time.monotonic()
             try:
-                socket.send_fds(self._control, [json.dumps(asdict(limits)).encode()], [memory, result_end, out_end])
+                told = json.dumps({**asdict(limits), "programs": self._programs}).encode()
+                socket.send_fds(self._control, [told], [memory, result_end, out_end])
             except OSError:
                 return Run("broken")
             finally:
@@ -204,40 +226,26 @@ class _Reader:
             self._run.end = "memory"
 
 
-def jail_plan() -> dict[str, Any]:
-    """Which folders of this machine the jail shows, read-only: the standard library and the shared libraries.
-
-    Raises:
-        BurilError: E001 where there are no namespaces at all (not Linux), or no filter for the processor.
-    """
-    machine = os.uname().machine
-    if sys.platform != "linux" or machine not in AUDIT_ARCH:
-        raise BurilError(
-            "E001", problem=_("there is no jail for {system} on {machine}").format(system=sys.platform, machine=machine)
-        )
-    prefix = Path(sys.base_prefix)
-    library = Path(sysconfig.get_path("stdlib"))
-    folders = {
-        library if prefix in (Path("/usr"), Path("/")) else prefix / "lib",
-        Path(sysconfig.get_path("platstdlib", vars={"platbase": str(prefix)})),
-    }
-    triple = sysconfig.get_config_var("MULTIARCH") or f"{machine}-linux-gnu"
-    shared = [
-        Path(name) for name in (f"/usr/lib/{triple}", f"/lib/{triple}", "/usr/lib64", "/lib64", "/usr/share/zoneinfo")
-    ]
-    folders |= {path.resolve() for path in shared if path.is_dir()}
-    if not any(path.is_dir() for path in shared[:4]):
-        folders |= {path.resolve() for path in (Path("/lib"), Path("/usr/lib")) if path.is_dir()}
-    tops = sorted(path for path in folders if path.is_dir() and not any(other in path.parents for other in folders))
-    links = [(name, str(Path(name).readlink())) for name in ("/lib", "/lib64") if Path(name).is_symlink()]
-    hidden = [str(path) for path in (library / "site-packages", library / "dist-packages") if path.is_dir()]
-    return {
-        "machine": machine,
-        "folders": [str(path) for path in tops],
-        "links": links,
-        "hidden": hidden,
-        "files": [name for name in ("/etc/ld.so.cache",) if Path(name).is_file()],
-    }
+def outcome_of(program: Program, run: Run, frames: list[dict[str, Any]]) -> Outcome:
+    """What came of a program, from what came out of its jail."""
+    codes = [frame["code"] for frame in frames if isinstance(frame.get("code"), int)][: len(program.commands)]
+    status, detail = _cut(run, program.limits)
+    last = codes[-1] if codes and not status else None
+    if not status and last in (-signal.SIGXCPU, -signal.SIGKILL) and run.cpu_ms >= 1000 * program.limits.cpu_s:
+        status, detail = "timeout_cpu", _more_cpu(program.limits)
+    elif not status and last == -signal.SIGSYS:
+        status, detail = "sandbox_violation", _("a forbidden system call")
+    elif not status:
+        done = len(codes) == len(program.commands) and not any(codes)
+        status = "pass" if done else "error"
+        if not done and last is not None:
+            detail = _("command {number} ended with {code}").format(number=len(codes), code=last)
+        elif not done:
+            detail = _ended(run)
+    return Outcome(
+        status, max(0, len(codes) - 1), last, detail, run.out.decode("utf-8", "replace"), run.cpu_ms, run.wall_ms,
+        run.rss_kb,
+    )  # fmt: skip
 
 
 def frames_of(data: bytes | bytearray, nonce: str) -> list[dict[str, Any]]:
@@ -305,10 +313,14 @@ def _cut(run: Run, limits: Limits) -> tuple[Status | None, str]:
         return cuts[run.end]
     number = run.code - 100
     if number == signal.SIGXCPU or (number == signal.SIGKILL and run.cpu_ms >= 1000 * limits.cpu_s):
-        return "timeout_cpu", _("more than {seconds} s of processor time").format(seconds=limits.cpu_s)
+        return "timeout_cpu", _more_cpu(limits)
     if number == signal.SIGSYS:
         return "sandbox_violation", _("a forbidden system call")
     return None, ""
+
+
+def _more_cpu(limits: Limits) -> str:
+    return _("more than {seconds} s of processor time").format(seconds=limits.cpu_s)
 
 
 def _decide(frames: list[dict[str, Any]], loaded: bool, results: list[CallResult], run: Run) -> tuple[Status, str]:

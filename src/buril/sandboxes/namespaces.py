@@ -13,13 +13,14 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import ClassVar
 
 from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.text import _
-from buril.sandboxes._sandbox import Call, Job, Limits, Protection, Verdict
+from buril.sandboxes._sandbox import Call, Job, Limits, Outcome, Program, Protection, Verdict
 from buril.sandboxes._worker import Worker
 
 _PROBE = """
@@ -71,6 +72,30 @@ def probe(what):
 """
 
 
+class _Crew:
+    """Workers that take turns; their jails are built on first use."""
+
+    def __init__(self, number: int, *, programs: bool) -> None:
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._workers = [Worker(programs=programs) for _ in range(number)]
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    @contextmanager
+    def one(self) -> Iterator[Worker]:
+        """A worker that is free."""
+        worker = self._idle.get()
+        try:
+            yield worker
+        finally:
+            self._idle.put(worker)
+
+    def stop(self) -> None:
+        """End all jails."""
+        for worker in self._workers:
+            worker.stop()
+
+
 class Namespaces:
     """The sandbox. Jails are built on first use and kept warm; `close()` ends them."""
 
@@ -97,10 +122,8 @@ class Namespaces:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._limits = Limits(**settings.model_dump(exclude={"workers"}))
-        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        self._workers = [Worker() for _ in range(settings.workers)]
-        for worker in self._workers:
-            self._idle.put(worker)
+        self._functions = _Crew(settings.workers, programs=False)
+        self._programs = _Crew(settings.workers, programs=True)
 
     def run(self, job: Job) -> Verdict:
         """Run one job.
@@ -108,11 +131,8 @@ class Namespaces:
         Raises:
             BurilError: E001 when this machine does not allow isolation.
         """
-        worker = self._idle.get()
-        try:
+        with self._functions.one() as worker:
             return worker.run(job, job.limits or self._limits)
-        finally:
-            self._idle.put(worker)
 
     def run_all(self, jobs: Sequence[Job]) -> Iterator[Verdict]:
         """Run jobs, `workers` at a time; verdicts come in the order of the jobs.
@@ -122,6 +142,24 @@ class Namespaces:
         """
         with ThreadPoolExecutor(self.settings.workers) as pool:
             yield from pool.map(self.run, jobs)
+
+    def execute(self, program: Program) -> Outcome:
+        """Run one program in any language, with the programs of `/usr` in sight.
+
+        Raises:
+            BurilError: E001 when this machine does not allow isolation.
+        """
+        with self._programs.one() as worker:
+            return worker.execute(program)
+
+    def execute_all(self, programs: Sequence[Program]) -> Iterator[Outcome]:
+        """Run programs, `workers` at a time; outcomes come in the order of the programs.
+
+        Raises:
+            BurilError: E001 when this machine does not allow isolation.
+        """
+        with ThreadPoolExecutor(self.settings.workers) as pool:
+            yield from pool.map(self.execute, programs)
 
     def capabilities(self) -> tuple[Protection, ...]:
         """What protects on this machine, each tried inside a jail; one line that says why when there can be no jail."""
@@ -151,8 +189,8 @@ class Namespaces:
 
     def close(self) -> None:
         """End all jails; running jobs become harness errors."""
-        for worker in self._workers:
-            worker.stop()
+        self._functions.stop()
+        self._programs.stop()
 
     def __enter__(self) -> Namespaces:
         return self
