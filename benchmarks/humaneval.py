@@ -74,7 +74,7 @@ def main() -> None:
     nowhere = Artifact(Path(), Manifest("split", 1, "0" * 64, "0" * 64, {}, {}, ()))
     with Namespaces(Namespaces.Settings(workers=WORKERS)) as sandbox:
         told = SuiteContext(None, nowhere, lambda: sandbox, max_items=164)  # type: ignore[arg-type]  # none is loaded
-        exams = [item.exam for item in Humaneval(Humaneval.Settings()).problems(told)]
+        exams = [item.task for item in Humaneval(Humaneval.Settings()).problems(told)]
         made = [script for script in scripts(exams, sandbox) if isinstance(script, Script)]
         assert len(made) == len(exams) == 164
         split = [(script, script.task.solution) for script in made]

@@ -152,6 +152,8 @@ def test_engine(name: str) -> None:
 TASKS: dict[str, dict[str, Any]] = {
     "humaneval": {"task_id": "T/0", "entry_point": "inc", "prompt": "def inc(n):\n",
                   "canonical_solution": "    return n + 1\n", "test": "def check(f):\n    assert f(1) == 2\n"},
+    "multipl_e": {"name": "HumanEval_0_inc", "prompt": "#!/bin/bash\ninc() {\n", "stop_tokens": ["\n}"],
+                  "tests": "}\n\nset -e\nrun_test() {\n    [[ $(inc 1) = 2 ]]\n}\n\nrun_test"},
     "mbpp": {"task_id": 1, "prompt": "Add one.", "code": "def inc(n):\n    return n + 1", "test_list": ["assert inc(1) == 2"]},
 }  # fmt: skip
 """A task for each suite that reads a file."""
@@ -162,7 +164,7 @@ def test_suite(name: str, tmp_path: Path) -> None:
     """Two scores compare when the version of their suite is one; so what is asked may only change with it."""
     found = plugin("suite", name)
     if name in TASKS:
-        path = tmp_path / "tasks.jsonl"
+        path = tmp_path / ("humaneval-sh.jsonl" if name == "multipl_e" else "tasks.jsonl")
         path.write_text(json.dumps(TASKS[name]), encoding="utf-8")
         found = found(found.Settings(path=path, prompt="plain"))
     testing.check_suite(found)
@@ -171,6 +173,14 @@ def test_suite(name: str, tmp_path: Path) -> None:
     if known.get("asks") != now["asks"] and known.get("version") == now["version"]:
         pytest.fail(f"what {name} asks of a model changed: bump its `version` (was {known['version']})")
     assert known == now, f"write into {SUITES.name}: {json.dumps({name: now})}"
+
+
+@pytest.mark.parametrize("name", own("runtime"))
+def test_runtime(name: str) -> None:
+    found = plugin("runtime", name)
+    testing.check_runtime(found)
+    if found().found() is None:
+        pytest.skip(f"the tools of {name} are not installed: {found.package}")
 
 
 # --- kinds that need a place

@@ -167,10 +167,10 @@ class Writer:
         self.texts, self.template = texts, template
         self.requests: list[Any] = []
 
-    def chat(self, messages: Any, prefill: str = "") -> str:
+    def chat(self, messages: Any) -> str:
         if not self.template:
             raise BurilError("T017")
-        return f"<{messages[0]['content']}>{prefill}"
+        return f"<{messages[0]['content']}>"
 
     def complete(self, requests: Any) -> Iterator[list[Any]]:
         from buril.generators._generator import Completion
@@ -208,8 +208,10 @@ def test_both_forms_are_measured(
     assert all(sum(measure.numerators) == 1 and len(measure.units) == 2 for measure in result.measures.values())
     assert {row["status"] for row in result.samples} == {"pass", "wrong"}
     assert len(result.samples) == 2 * 3 * (len(names) // 2)
-    first = writer.requests[0].prompt
-    assert first.endswith('"""One more."""'), "the line break before a body is left to the model"
+    plain = [request for request in writer.requests if not request.prompt.startswith("<")]
+    assert {request.prompt for request in plain} <= {line["prompt"] for line in LINES}, "as they were published"
+    for chat in (request for request in writer.requests if request.prompt.startswith("<")):
+        assert chat.prefill.removeprefix("```python\n") in {line["prompt"] for line in LINES}
 
 
 def test_mbpp_reads_a_whole_program(

@@ -11,7 +11,8 @@ from buril.core.plugins import plugin
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites import basics
 from buril.evaluate.suites._basics_tasks import TASKS
-from buril.evaluate.suites.basics import Basics, body_of, chosen, job
+from buril.evaluate.suites._python import body_of
+from buril.evaluate.suites.basics import Basics
 from buril.evaluate.suites.completion import Completion as CompletionSuite
 from buril.evaluate.suites.completion import cut
 from buril.evaluate.suites.perplexity import Perplexity
@@ -44,12 +45,15 @@ def opened(canned: str, given: dict[str, Artifact], *, tuned: bool = False) -> A
 
 
 def test_every_solution_passes_and_every_stub_fails(sandbox: Namespaces) -> None:
+    suite, told = Basics(Basics.Settings()), SuiteContext(None, None, lambda: sandbox)  # type: ignore[arg-type]
+    problems = suite.problems(told)
+    assert [item.name for item in problems] == [task.name for task in TASKS]
     assert len(TASKS) >= 48 and len({task.name for task in TASKS}) == len(TASKS)
     assert all(len(task.calls) >= 5 and task.prompt.endswith('"""\n') for task in TASKS)
-    solved = list(sandbox.run_all([job(task, task.prompt + task.solution) for task in TASKS]))
+    solved = suite.judge(problems, [task.prompt + task.solution for task in TASKS], told)
     assert [task.name for task, verdict in zip(TASKS, solved, strict=True) if not verdict.passed] == []
     for body in ("    pass\n", "    return None\n", "    return 0\n", "    return True\n", "    return []\n"):
-        stubs = sandbox.run_all([job(task, task.prompt + body) for task in TASKS])
+        stubs = suite.judge(problems, [task.prompt + body for task in TASKS], told)
         assert [task.name for task, verdict in zip(TASKS, stubs, strict=True) if verdict.passed] == []
 
 
@@ -81,11 +85,14 @@ def test_a_sandbox_that_breaks_is_no_verdict_on_the_model(inputs: MakeInputs, ca
 
 
 def test_a_bound_takes_the_same_tasks_always(inputs: MakeInputs) -> None:
-    split = inputs()["split"]
-    few = [task.name for task in chosen(context(split, max_items=5))]
-    assert len(few) == 5 and few == [task.name for task in chosen(context(split, max_items=5))]
-    assert set(few) < {task.name for task in chosen(context(split, max_items=9))}
-    assert few != [task.name for task in chosen(context(split, max_items=5, seed=1))]
+    split, suite = inputs()["split"], Basics(Basics.Settings())
+
+    def chosen(**limits: int) -> list[str]:
+        return [item.name for item in suite.problems(context(split, **limits))]
+
+    few = chosen(max_items=5)
+    assert len(few) == 5 and few == chosen(max_items=5)
+    assert set(few) < set(chosen(max_items=9)) and few != chosen(max_items=5, seed=1)
 
 
 def test_the_body_ends_with_its_indentation() -> None:

@@ -18,9 +18,9 @@ from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
+from buril.evaluate._kept import Kept
 from buril.evaluate.gates import Gate, parse_gates
 from buril.evaluate.suite import Measure, Suite, SuiteContext, SuiteResult
-from buril.generators._generator import Generator
 from buril.sandboxes._sandbox import Sandbox
 
 MODELS = ("base", "tuned")
@@ -34,8 +34,8 @@ def _refs(names: str | tuple[str, ...]) -> Any:
 class Evaluate(Stage):
     """Writes `results.json`, and `samples/SUITE.MODEL.jsonl` with every prompt, completion and verdict.
 
-    A suite that is finished for a model is not done again after an interruption. Gates are judged and recorded, not
-    enforced: `buril.evaluate.gates.check` does that on the results.
+    After an interruption no suite that is finished for a model is done again, and nothing that it has written is
+    written again. Gates are judged and recorded, not enforced: `buril.evaluate.gates.check` does that on the results.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -118,7 +118,7 @@ class Evaluate(Stage):
         self, model: str, inputs: Inputs, out: Output, sandbox: Callable[[], Sandbox]
     ) -> dict[str, SuiteResult]:
         """All suites on one model; it is loaded only when a suite is left to do."""
-        generator: Generator = self.settings.generator.make()
+        generator = Kept(self.settings.generator.make(), out.scratch / f"completions.{model}.jsonl")
         context = SuiteContext(
             generator,
             inputs["split"],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from buril.generators._encoder import Encoder
+    from buril.generators._heal import Healer
 
 NUCLEUS = 1024
 """How many of the likeliest tokens are looked at for `top_p` before the whole vocabulary is sorted."""
@@ -32,11 +33,15 @@ COMPACT_BELOW = 0.75
 
 @dataclass
 class Row:
-    """One sample on its way. `position` says which request and which of its samples it is."""
+    """One sample on its way. `position` says which request and which of its samples it is.
+
+    `rest` is text which must be written first: the prompt's last characters, as far as they are not yet written.
+    """
 
     position: tuple[int, int]
     request: Request
     prompt: tuple[int, ...]
+    rest: bytes = b""
     ids: list[int] = field(default_factory=list)
     logprob: float = 0.0
     ended: Literal["eos", "stop", "length"] | None = None
@@ -44,6 +49,10 @@ class Row:
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng([self.request.seed, self.position[1]])
+        self.again = self.rest.decode()
+        """What of the written text stands in the prompt already."""
+        self.rewriting = 0
+        """Tokens that wrote nothing but what stands in the prompt already; they are not the answer's."""
 
 
 class Decoder:
@@ -54,10 +63,20 @@ class Decoder:
         encoder: turns ids into text, to find stop strings.
         end_ids: tokens that end a text.
         num_tokens: ids from here on are never drawn: rows of the embedding that no token stands for.
+        healer: says which tokens agree with the text that a row must write first.
     """
 
-    def __init__(self, model: PreTrainedModel, encoder: Encoder, *, end_ids: frozenset[int], num_tokens: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        encoder: Encoder,
+        *,
+        end_ids: frozenset[int],
+        num_tokens: int,
+        healer: Healer | None = None,
+    ) -> None:
         self.encoder = encoder
+        self.healer = healer
         self.end_ids = end_ids
         self.num_tokens = num_tokens
         self.head = Head(model)
@@ -106,6 +125,13 @@ class Decoder:
     def _step(self, active: list[Row], logits_BV: torch.Tensor) -> torch.Tensor:
         """Draw one token for each row, and end the rows that end with it."""
         logits_BV[:, self.num_tokens :] = -torch.inf
+        for place, row in enumerate(active):
+            if row.rest and row.ended is None:
+                assert self.healer is not None
+                allowed_N = torch.from_numpy(self.healer.allowed(row.rest)).to(logits_BV.device)
+                kept_N = logits_BV[place, allowed_N]
+                logits_BV[place] = -torch.inf
+                logits_BV[place, allowed_N] = kept_N
         picked_B = pick(logits_BV, active)
         logprob_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - logits_BV.logsumexp(dim=1)
         for row, token, logprob in zip(active, picked_B.tolist(), logprob_B.tolist(), strict=True):
@@ -119,9 +145,15 @@ class Decoder:
             row.ended = "eos"
             return
         row.ids.append(token)
+        if row.rest:
+            assert self.healer is not None
+            row.rest, new = self.healer.after(row.rest, token)
+            row.rewriting += not new
+        if row.rest:
+            return
         if row.request.stop and self._stopped(row):
             row.ended = "stop"
-        elif len(row.ids) >= row.request.max_tokens:
+        elif len(row.ids) - row.rewriting >= row.request.max_tokens:
             row.ended = "length"
 
     def _stopped(self, row: Row) -> bool:
@@ -130,7 +162,7 @@ class Decoder:
         recent = self.encoder.decode(row.ids[-tail:])
         if not any(stop in recent for stop in row.request.stop):
             return False
-        text = self.encoder.continuation(row.prompt[-1], row.ids)
+        text = self._written(row)
         places = [text.find(stop) for stop in row.request.stop if stop in text]
         row.text = text[: min(places)] if places else None
         return bool(places)
@@ -138,8 +170,12 @@ class Decoder:
     def completion(self, row: Row) -> Completion:
         """The result of an ended row."""
         assert row.ended is not None
-        text = row.text if row.text is not None else self.encoder.continuation(row.prompt[-1], row.ids)
-        return Completion(text, tuple(row.ids), row.ended, row.logprob)
+        text = row.text if row.text is not None else self._written(row)
+        return Completion(text, tuple(row.ids[row.rewriting :]), row.ended, row.logprob)
+
+    def _written(self, row: Row) -> str:
+        """What a row adds to its prompt's text."""
+        return self.encoder.continuation(row.prompt[-1], row.ids)[len(row.again) :]
 
 
 class Head:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from buril.core.errors import BurilError
 from buril.core.plugins import require
 from buril.core.text import _
-from buril.generators._quick import NotQuick, Quick
+from buril.generators._quick import NotQuick, Quick, alphabet
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -40,6 +40,7 @@ QUICK_AFTER = 2_000_000
 """Characters that `tokenizers` encodes before tiktoken is set up: that takes as long, and a prompt never needs it."""
 EVIDENCE = "logs/encoding.json"
 """Where the tokenizer stage says whether both gave the same ids on the corpus."""
+_BYTE = re.compile(r"^<0x([0-9A-F]{2})>$")
 _MARKED = re.compile(r"^[▁ ]?[<\[].*[>\]]$", re.DOTALL)
 
 
@@ -170,6 +171,34 @@ class Encoder:
         head, whole = self.decode([last]), self.decode([last, *ids])
         return whole[len(head) :] if whole.startswith(head) and "�" not in head else self.decode(ids)
 
+    def token_bytes(self) -> dict[int, bytes]:
+        """The bytes that each token stands for, control tokens left out; empty where the file does not say.
+
+        Two ways of spelling are known: a letter for each byte (GPT-2), and pieces with `▁` for a space and `<0x0A>` for
+        a byte (SentencePiece).
+        """
+        raw = json.loads(self._text)
+        decoder = raw.get("decoder") or {}
+        kinds = {step["type"] for step in (decoder.get("decoders") or [decoder]) if step}
+        added = {int(token["id"]): str(token["content"]).encode() for token in raw.get("added_tokens") or []}
+        if "ByteLevel" in kinds:
+            letters = alphabet()
+            found = {
+                token: bytes(map(letters.__getitem__, piece))
+                for piece, token in self.vocabulary.items()
+                if token not in added and all(map(letters.__contains__, piece))
+            }
+        elif kinds & {"ByteFallback", "Metaspace"}:
+            found = {token: _piece_bytes(piece) for piece, token in self.vocabulary.items() if token not in added}
+        else:
+            return {}
+        return {token: spelt for token, spelt in (found | added).items() if token not in self.control_ids}
+
+    def last_word(self, text: str) -> str:
+        """The last of the words into which a text is cut before its tokens are found; nothing where it is not cut."""
+        pieces = self._plain.pre_tokenizer.pre_tokenize_str(text) if self._plain.pre_tokenizer else []
+        return text[pieces[-1][1][0] :] if pieces else ""
+
     @cached_property
     def _all(self) -> Tokenizer:
         """The tokenizer with its control tokens, to decode."""
@@ -223,6 +252,12 @@ def _without_control(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         vocabulary = {token: number for token, number in vocabulary.items() if token not in control}
     plain = {"truncation": None, "padding": None, "post_processor": None, "added_tokens": kept}
     return {**raw, **plain, "model": {**model, "vocab": vocabulary}}
+
+
+def _piece_bytes(piece: str) -> bytes:
+    """The bytes of a piece of SentencePiece's."""
+    byte = _BYTE.match(piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
 
 
 def is_control(token: dict[str, Any]) -> bool:

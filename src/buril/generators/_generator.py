@@ -17,13 +17,16 @@ class Request:
     """What to write.
 
     `prompt` is text, or token ids where the caller has rendered control tokens itself (a chat). With a `suffix` the
-    text between the two is asked for. `temperature` 0 takes the likeliest token. `stop` strings end the text and are
-    not part of it. The samples of a request differ by their number, and the same `seed` gives the same samples.
-    A prompt that does not fit the model beside `max_tokens` loses its far ends: the prompt's head, the suffix's tail.
+    text between the two is asked for. `prefill` is how the answer begins; it is not part of what comes back. A text may
+    end within a word or a token: what comes back goes on from its last character. `temperature` 0 takes the likeliest
+    token. `stop` strings end the text and are not part of it. The samples of a request differ by their number, and the
+    same `seed` gives the same samples. A prompt that does not fit the model beside `max_tokens` loses its far ends: the
+    prompt's head, the suffix's tail.
     """
 
     prompt: str | tuple[int, ...]
     suffix: str | None = None
+    prefill: str = ""
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
@@ -36,9 +39,11 @@ class Request:
 class Completion:
     """What was written. `tokens` are the ids as sampled, what was cut at a stop string included, the end token not.
 
+    Where the prompt ended within a token, the first of `tokens` begins with its last characters; `text` does not.
     `finish_reason`: `eos` the model ended it, `stop` a stop string was met, `length` the limit was.
-    `logprob` is the sum of the natural log-probabilities of `tokens` and of the end token, at temperature 1; NaN from
-    an engine that does not know it. `usage` are the tokens of the prompt and of the answer as a server counted them.
+    `logprob` is the sum of the natural log-probabilities of `tokens` and of the end token, at temperature 1, given the
+    prompt's text; NaN from an engine that does not know it. `usage` are the tokens of the prompt and of the answer as a
+    server counted them.
     """
 
     text: str
@@ -65,5 +70,5 @@ class Generator(Protocol):
     def encode(self, text: str) -> list[int]:
         """The ids of a text, control tokens spelt in it being plain text."""
 
-    def chat(self, messages: Sequence[Mapping[str, str]], prefill: str = "") -> tuple[int, ...]:
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         """The prompt of a chat (messages of `role` and `content`) by the model's own template, up to its answer."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from buril.core.errors import BurilError
 from buril.core.plugins import require
 from buril.generators._encoder import Encoder, Fim, read_fim, read_tokenizer
+from buril.generators._heal import Healer
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,11 @@ class Loaded:
     def encoder(self) -> Encoder:
         """What turns text into ids."""
         return Encoder(self.tokenizer_dir)
+
+    @cached_property
+    def healer(self) -> Healer:
+        """What lets a prompt end within a token."""
+        return Healer(self.encoder)
 
 
 def load(

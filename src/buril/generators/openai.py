@@ -123,7 +123,7 @@ class Openai:
         """Refused (D313): the tokens are the server's."""
         self._refuse(_("give the token ids of a text"))
 
-    def chat(self, messages: Sequence[Mapping[str, str]], prefill: str = "") -> tuple[int, ...]:
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         """Refused (D313): the chat template is the server's; a text prompt is sent as a user's message."""
         self._refuse(_("give the token ids of a chat"))
 
@@ -148,11 +148,13 @@ class Openai:
         if request.stop:
             body["stop"] = list(request.stop[:4])  # the API takes four; all are looked for in the answer
         if told.api == "completions":
-            body["prompt"] = request.prompt
+            body["prompt"] = request.prompt + request.prefill
             if request.suffix is not None:
                 body["suffix"] = request.suffix
         elif request.suffix is not None:
             self._refuse(_("fill in the middle of a text in a chat"))
+        elif request.prefill:
+            self._refuse(_("go on from the beginning of an answer in a chat"))
         else:
             body["messages"] = [{"role": "user", "content": request.prompt}]
         return body

@@ -31,7 +31,7 @@ HEAD_TOKENS = 512
 class Transformers:
     """Writes and scores with stock transformers."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     requires: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers")
 
     class Settings(BaseSettings):
@@ -41,6 +41,9 @@ class Transformers:
         """Number format of the weights. `auto`: bf16 where the hardware multiplies it natively, else fp32."""
         device: str = runtime("auto")
         """Where it runs: `auto` (the first GPU, else the CPU), `cpu`, `cuda`, `cuda:1`, …"""
+        heal: bool = True
+        """Whether a text may end within a token: its last tokens are then written anew by the model, as the text says
+        (token healing). Without it a model goes on from however its tokenizer cuts the end of the text."""
         batch_size: int = runtime(32, ge=1)
         """Sequences written at one time. A step reads all weights once for all of them, so more cost little more."""
         batch_tokens: int = runtime(16_384, ge=1)
@@ -129,8 +132,8 @@ class Transformers:
                     found[place] = _logprobs(head, hidden_TD[: size - 1], ids_T[1:size]).cpu().numpy()
         return found
 
-    def chat(self, messages: Sequence[Mapping[str, str]], prefill: str = "") -> tuple[int, ...]:
-        """The prompt of a chat by the model's own template; `prefill` begins the answer.
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        """The prompt of a chat by the model's own template.
 
         A control token spelt in a message can't open or end a turn: the template is rendered around placeholders,
         and such messages are encoded as plain text between its parts.
@@ -140,13 +143,16 @@ class Transformers:
         """
         from buril.generators._chat import render
 
-        return (*render(self.loaded, messages), *(self.encode(prefill) if prefill else ()))
+        return tuple(render(self.loaded, messages))
 
     def _decoder(self) -> Decoder:
         from buril.generators._decode import Decoder
 
         loaded = self.loaded
-        return Decoder(loaded.model, loaded.encoder, end_ids=end_ids(loaded), num_tokens=_num_tokens(loaded))
+        healer = loaded.healer if self.settings.heal else None
+        return Decoder(
+            loaded.model, loaded.encoder, end_ids=end_ids(loaded), num_tokens=_num_tokens(loaded), healer=healer
+        )
 
     def _window(self, requests: Sequence[Request], decoder: Decoder) -> Iterator[list[Completion]]:
         from buril.generators._decode import Row
@@ -154,8 +160,10 @@ class Transformers:
 
         rows = []
         for index, request in enumerate(requests):
-            prompt = prompt_ids(request, self.loaded, max_positions=decoder.head.max_positions)
-            rows += [Row((index, sample), request, prompt) for sample in range(request.num_samples)]
+            prompt, rest = prompt_ids(
+                request, self.loaded, max_positions=decoder.head.max_positions, healer=decoder.healer
+            )
+            rows += [Row((index, sample), request, prompt, rest) for sample in range(request.num_samples)]
         rows.sort(key=lambda row: (-len(row.prompt), row.position))
         done: dict[tuple[int, int], Completion] = {}
         for batch in self._batches(rows):

@@ -44,7 +44,7 @@ class Canned:
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def chat(self, messages: Sequence[Mapping[str, str]], prefill: str = "") -> tuple[int, ...]:
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         raise BurilError("T017")
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray[tuple[int], np.dtype[np.float32]]]:
@@ -53,7 +53,7 @@ class Canned:
 
     def complete(self, requests: Sequence[Request]) -> Iterator[list[Completion]]:
         for index, request in enumerate(requests):
-            prompt = str(request.prompt).rpartition("\n\n\n")[2]
+            prompt = str(request.prompt).rpartition("\n\n\n")[2].rstrip()
             good = index % 5 != 0 if self.tuned else index % 3 == 0
             if prompt in SOLUTIONS:
                 text = SOLUTIONS[prompt] + "\nprint('after')\n" if good else "    return object()\n"

@@ -41,7 +41,7 @@ class Hole:
 class Completion:
     """Greedy completions of function bodies, compared by the metrics of the settings."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """Which functions, and how they are compared."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from buril.evaluate._replay import Exam
-from buril.evaluate.suites._functional import Functional, Problem
-from buril.evaluate.suites.basics import STOPS, body_of
+from buril.evaluate.suites._coding import Problem
+from buril.evaluate.suites._functional import Functional
+from buril.evaluate.suites._python import STOPS, body_of
 from buril.generators._generator import Completion
 
 FILE = "data/HumanEval.jsonl.gz"
@@ -18,7 +19,6 @@ class Humaneval(Functional):
     """The tasks of `HumanEval.jsonl(.gz)`, or of a file in its format such as HumanEval+'s `OriginFmt`."""
 
     name: ClassVar[str] = "humaneval"
-    stops: ClassVar[tuple[str, ...]] = STOPS
 
     class Settings(Functional.Settings):
         """Where the tasks are, how they are put, and how many completions are drawn."""
@@ -39,7 +39,7 @@ class Humaneval(Functional):
         solution = f"{prompt}{line['canonical_solution']}"
         exam = Exam(str(line["task_id"]), str(line["entry_point"]), solution, str(line["test"]))
         ask = f"Complete this Python function.\n\n```python\n{head}\n```"
-        return Problem(exam, head, ask, f"```python\n{head}", head)
+        return Problem(exam.name, exam, prompt, ask, f"```python\n{prompt}", head, STOPS)
 
     def text_of(self, completion: Completion) -> str:
         """The function's body."""

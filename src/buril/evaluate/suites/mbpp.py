@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from buril.evaluate._replay import Exam
-from buril.evaluate.suites._functional import Functional, Problem
+from buril.evaluate.suites._coding import Problem
+from buril.evaluate.suites._functional import Functional
 from buril.generators._generator import Completion
 
 CHECK = "buril_check"
+STOPS = ('\n"""', "\nassert ", "\nprint(", "\n```", "\nif __name__", "\n# Test")
+"""Texts that end a program."""
 
 
 class Mbpp(Functional):
     """The tasks of `mbpp.jsonl` or `sanitized-mbpp.json`; the model sees the sentence and the assertions."""
 
     name: ClassVar[str] = "mbpp"
-    stops: ClassVar[tuple[str, ...]] = ('\n"""', "\nassert ", "\nprint(", "\n```", "\nif __name__", "\n# Test")
 
     class Settings(Functional.Settings):
         """Where the tasks are, how they are put, and how many completions are drawn."""
@@ -41,7 +43,7 @@ class Mbpp(Functional):
         shown = "\n".join(tests)
         exam = Exam(f"MBPP/{line['task_id']}", entry, code, check, CHECK)
         ask = f"{text}\nYour code should pass these tests:\n\n```python\n{shown}\n```"
-        return Problem(exam, f'"""\n{text}\n{shown}\n"""', ask, "```python", "")
+        return Problem(exam.name, exam, f'"""\n{text}\n{shown}\n"""', ask, "```python\n", "", STOPS)
 
     def text_of(self, completion: Completion) -> str:
         """All of it: a program."""

@@ -1,0 +1,304 @@
+"""What all suites of programming tasks share: how tasks are put to a model, how many answers it gives, what is counted.
+
+A suite says what its tasks are, how each is put, and how programs are judged; the rest is here, once.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from buril.core.errors import BurilError
+from buril.core.settings import Settings as BaseSettings
+from buril.evaluate.metrics.pass_at_k import PassAtK
+from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
+from buril.generators._generator import Completion, Request
+from buril.sandboxes._sandbox import Verdict
+
+ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+AT_ONCE = 16
+"""Programs that are judged together: enough for all workers, and progress shows."""
+SHOWN = 2000
+"""Characters of a program's output that a sample keeps."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task as a suite puts it.
+
+    Attributes:
+        name: of the task.
+        task: what the suite judges it by.
+        plain: a text to go on from.
+        ask: what a user says in a chat.
+        prefill: how the answer of the chat begins.
+        head: what stands before a completion in the program that is judged.
+        stops: texts that end a completion.
+        language: of the program.
+    """
+
+    name: str
+    task: Any
+    plain: str
+    ask: str
+    prefill: str
+    head: str
+    stops: tuple[str, ...]
+    language: str = "python"
+
+
+class Coding(ABC):
+    """pass@1 of the likeliest completion of each task; with `samples`, also pass@k of completions at a temperature."""
+
+    version: ClassVar[int]
+    name: ClassVar[str]
+    """The suite's name in the YAML."""
+    by_language: ClassVar[bool] = False
+    """Whether its measures are also kept by language."""
+
+    class Settings(BaseSettings):
+        """How tasks are put, and how many completions are drawn."""
+
+        prompt: Literal["auto", "plain", "chat", "both"] = "auto"
+        """How a task is put: `plain`, as a text to go on from; as a `chat` whose answer is begun; or `both`, each with
+        scores of its own. `auto` is both where the model has a chat template, else plain: which one a model is better
+        at is part of what is measured."""
+        samples: int = Field(0, ge=0)
+        """Completions drawn of each task besides the greedy one, for pass@k; 0 leaves pass@k out."""
+        k: tuple[int, ...] = (1, 10)
+        """Which pass@k to estimate from the samples; those above `samples` are left out."""
+        temperature: float = Field(0.8, gt=0)
+        """Temperature of the samples: high enough that they differ."""
+        top_p: float = Field(0.95, gt=0, le=1)
+        """Share of the probability that samples are drawn from."""
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+        self._pass_at_k = PassAtK()
+
+    # --- what a suite says
+
+    @abstractmethod
+    def problems(self, context: SuiteContext) -> list[Problem]:
+        """The tasks taken."""
+
+    @abstractmethod
+    def check(self, context: SuiteContext) -> None:
+        """Fail before a model is loaded when no true result can come of it."""
+
+    @abstractmethod
+    def judge(self, problems: Sequence[Problem], programs: Sequence[str], context: SuiteContext) -> list[Verdict]:
+        """The verdict on each problem's program."""
+
+    @abstractmethod
+    def text_of(self, completion: Completion) -> str:
+        """What of a completion belongs to the program."""
+
+    def prepare(self, problems: Sequence[Problem], context: SuiteContext) -> None:  # noqa: B027  most have nothing to do
+        """What comes before the first verdict."""
+
+    def more(self, problem: Problem, verdict: Verdict) -> dict[str, Any]:
+        """What a sample's row has besides."""
+        return {}
+
+    # --- what is the same for all
+
+    def metrics(self) -> tuple[str, ...]:
+        """Their names: `pass@1` is of greedy completions, `pass@1 sampled` of samples, `… chat` of chats."""
+        plain = ("pass@1", *map(name_of, self._ks()))
+        return tuple(name + suffix for suffix in self.suffixes() for name in plain)
+
+    def suffixes(self) -> tuple[str, ...]:
+        """What the names of measures end with, for each form that there may be."""
+        found: dict[str, tuple[str, ...]] = {"plain": ("",), "chat": (" chat",)}
+        return found.get(self.settings.prompt, ("", " chat"))
+
+    def _ks(self) -> list[int]:
+        return sorted({k for k in self.settings.k if 1 <= k <= self.settings.samples})
+
+    def run(self, context: SuiteContext) -> SuiteResult:
+        """Complete at most `max_items` tasks in each form and judge what came."""
+        problems = self.problems(context)
+        self.prepare(problems, context)
+        result = SuiteResult({})
+        for form, requests in self.forms(problems, context).items():
+            self._examine(form, problems, requests, context, result)
+        return result
+
+    def forms(self, problems: Sequence[Problem], context: SuiteContext) -> dict[str, list[Request]]:
+        """What is asked, by form."""
+        wanted = self.settings.prompt
+        found: dict[str, list[Request]] = {}
+        if wanted != "chat":
+            found["plain"] = [request(item.plain, item, context) for item in problems]
+        if wanted != "plain":
+            try:
+                found["chat"] = chats(problems, context)
+            except BurilError as problem:
+                if problem.code != "T017" or wanted != "auto":
+                    raise
+        return found
+
+    def suffix(self, form: str) -> str:
+        """What the names of a form's measures end with."""
+        return " chat" if form == "chat" else ""
+
+    def _examine(
+        self,
+        form: str,
+        problems: Sequence[Problem],
+        requests: Sequence[Request],
+        context: SuiteContext,
+        result: SuiteResult,
+    ) -> None:
+        told, suffix = self.settings, self.suffix(form)
+
+        def complete(kind: str, **drawing: Any) -> list[tuple[int, int]]:
+            made = context.generator.complete([replace(one, **drawing) for one in requests])
+            return self._verdicts(
+                problems, made, context, lambda *row: result.samples.append(self._sample(form, kind, *row))
+            )
+
+        for item, (num_passed, _n) in zip(problems, complete("greedy"), strict=True):
+            self._add(result, f"pass@1{suffix}", "share", item, float(num_passed))
+        if not self._ks():
+            return
+        counts = complete("sampled", temperature=told.temperature, top_p=told.top_p, num_samples=told.samples)
+        for k in self._ks():
+            for item, (num_passed, n) in zip(problems, counts, strict=True):
+                self._add(result, name_of(k) + suffix, "ratio", item, self._pass_at_k.score(n, num_passed, k))
+
+    def _add(
+        self, result: SuiteResult, name: str, kind: Literal["share", "ratio"], item: Problem, score: float
+    ) -> None:
+        places = [result.measures]
+        if self.by_language:
+            places.append(result.by_language.setdefault(item.language, {}))
+        for measures in places:
+            measures.setdefault(name, Measure(kind, "higher")).add(item.name, score)
+
+    def _verdicts(
+        self,
+        problems: Sequence[Problem],
+        made: Iterable[list[Completion]],
+        context: SuiteContext,
+        tell: Callable[[int, Problem, str, Verdict], None],
+    ) -> list[tuple[int, int]]:
+        """Judge what is generated; tells of each sample and returns (passed, all) for each task."""
+        counts: list[tuple[int, int]] = []
+        held: list[tuple[Problem, list[str]]] = []
+        for item, completions in zip(problems, made, strict=True):
+            held.append((item, [self.text_of(completion) for completion in completions]))
+            if sum(len(texts) for _item, texts in held) >= AT_ONCE or len(counts) + len(held) == len(problems):
+                counts += self._judged(held, context, tell)
+                held = []
+                context.progress(len(counts), len(problems))
+        return counts
+
+    def _judged(
+        self,
+        held: Sequence[tuple[Problem, list[str]]],
+        context: SuiteContext,
+        tell: Callable[[int, Problem, str, Verdict], None],
+    ) -> list[tuple[int, int]]:
+        """The counts of several tasks, whose programs are judged together: several run at a time."""
+        programs = [(item, item.head + text) for item, texts in held for text in texts]
+        verdicts = iter(self.judge([item for item, _text in programs], [text for _item, text in programs], context))
+        counts = []
+        for item, texts in held:
+            num_passed = 0
+            for place, text in enumerate(texts):
+                verdict = next(verdicts)
+                if verdict.status == "harness_error":
+                    raise BurilError("E007", task=item.name, detail=verdict.detail)
+                tell(place, item, text, verdict)
+                num_passed += verdict.passed
+            counts.append((num_passed, len(texts)))
+        return counts
+
+    def _sample(self, form: str, kind: str, *row: Any) -> dict[str, Any]:
+        """A row of the samples; measurements are left out and addresses blanked, so that it is always the same."""
+        place, item, text, verdict = row
+        return {
+            "id": item.name, "sample": f"{kind}-{place}", "form": form, "language": item.language,
+            "prompt": item.plain, "completion": text, "status": verdict.status,
+            "detail": ADDRESS.sub("0x…", verdict.detail), "output": ADDRESS.sub("0x…", verdict.out[:SHOWN]),
+            "forgeable": verdict.forgeable, **self.more(item, verdict),
+        }  # fmt: skip
+
+
+def request(prompt: str | tuple[int, ...], item: Problem, context: SuiteContext, *, prefill: str = "") -> Request:
+    """A problem's greedy request."""
+    return Request(prompt, prefill=prefill, max_tokens=context.max_tokens, stop=item.stops, seed=context.seed)
+
+
+def chats(problems: Sequence[Problem], context: SuiteContext) -> list[Request]:
+    """Each problem as a chat whose answer is begun.
+
+    Raises:
+        BurilError: T017 when the model has no chat template.
+    """
+    asked = [context.generator.chat([{"role": "user", "content": item.ask}]) for item in problems]
+    return [request(ids, item, context, prefill=item.prefill) for ids, item in zip(asked, problems, strict=True)]
+
+
+def name_of(k: int) -> str:
+    """What pass@k of drawn samples is called; pass@1 alone is that of greedy completions."""
+    return "pass@1 sampled" if k == 1 else f"pass@{k}"
+
+
+def taken(problems: Sequence[Problem], context: SuiteContext) -> list[Problem]:
+    """As many as the bound allows, chosen by a hash of their names, in their own order."""
+    kept = sorted(problems, key=lambda item: drawn(item.name, context.seed))[: context.max_items]
+    names = {item.name for item in kept}
+    return [item for item in problems if item.name in names]
+
+
+def does_not_hold(item: Problem, verdict: Verdict, stub: str) -> BurilError:
+    """The error for a task whose own solution fails, or whose tests pass what does nothing."""
+    return BurilError("E006", task=item.name, good=verdict.status, stub=stub, detail=verdict.detail)
+
+
+def lines_of(path: Path, suite: str) -> list[dict[str, Any]]:
+    """The objects of a file of tasks: JSON lines, gzipped or not, or one JSON list.
+
+    Raises:
+        BurilError: E008 without the file, E009 when it holds something else.
+    """
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+    except FileNotFoundError:
+        raise BurilError("E008", suite=suite, path=path) from None
+    except (OSError, EOFError, UnicodeDecodeError) as problem:
+        raise BurilError("E009", path=path, line=0, problem=problem) from problem
+    try:
+        if text.lstrip().startswith("["):
+            return list(json.loads(text))
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except ValueError as problem:
+        number = text[: getattr(problem, "pos", 0)].count("\n") + 1
+        raise BurilError("E009", path=path, line=number, problem=problem) from problem
+
+
+def problems_of(path: Path, suite: str, read: Callable[[dict[str, Any]], Problem]) -> list[Problem]:
+    """All tasks of a file, each by `read`, which raises KeyError, TypeError or ValueError for what is none.
+
+    Raises:
+        BurilError: E008 without the file, E009 when it holds something else.
+    """
+    found = []
+    for number, line in enumerate(lines_of(path, suite), 1):
+        try:
+            found.append(read(line))
+        except (KeyError, TypeError, ValueError) as problem:
+            raise BurilError("E009", path=path, line=number, problem=f"{type(problem).__name__}: {problem}") from None
+    return found
