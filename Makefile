@@ -14,7 +14,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 FLOWER := build/tools/flower/bin/python
 FEDERATED := tests/train/federated
 
-.PHONY: help demo test check docs bench install install-dev system semgrep flower messages clean
+.PHONY: help demo test check docs bench install install-dev system runtimes semgrep flower messages clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -52,6 +52,9 @@ demo: $(VENV)/.train  ## install, fine-tune a real model on installed Python pac
 	@echo "The report is $(DEMO)/report.html; open it in a browser. Go on in that folder:"
 	@echo "  cd $(DEMO) && ../$(BIN)/buril complete --prompt 'def fibonacci(n):'"
 
+runtimes: $(VENV)/.dev  ## install the compilers and interpreters that programs of sixteen languages are judged with (1.5 GB)
+	@scripts/install-runtimes $(BIN)/python
+
 # an environment of its own: semgrep's pins clash with everything else
 semgrep:
 	@PYTHON=$(PYTHON) scripts/semgrep-venv >/dev/null
@@ -60,7 +63,7 @@ semgrep:
 flower: $(VENV)/.dev
 	@scripts/flower-venv >/dev/null
 
-test: $(VENV)/.dev system semgrep flower  ## install and run the tests (fast ones first)
+test: $(VENV)/.dev system runtimes semgrep flower  ## install and run the tests (fast ones first)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $$(test -x $(FLOWER) && echo --ignore=$(FEDERATED))
 	! test -x $(FLOWER) || $(FLOWER) -m pytest $(PYTEST_ARGS) $(FEDERATED)
 

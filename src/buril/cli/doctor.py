@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +23,7 @@ import click
 
 from buril.cli.common import config_option, following, json_option, put, say, size, store_folder, store_option
 from buril.core.errors import EXIT_PREREQUISITE, BurilError
-from buril.core.text import LANGUAGES, _
+from buril.core.text import LANGUAGES, N_, _
 
 if TYPE_CHECKING:
     from buril.sandboxes._sandbox import Protection
@@ -61,14 +62,15 @@ class Scene:
 
 
 @click.command()
+@click.option("--languages", is_flag=True, help=N_("Try every language in which the written code can be judged."))
 @config_option
 @store_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, config_path: Path, store_path: Path | None, as_json: bool) -> None:
+def command(ctx: click.Context, *, languages: bool, config_path: Path, store_path: Path | None, as_json: bool) -> None:
     """Check this machine."""
     checks = []
-    for check in look(_scene(config_path, store_path)):
+    for check in chain(look(_scene(config_path, store_path)), _runtimes() if languages else ()):
         checks.append(check)
         if not as_json:
             click.echo(f"{check.state:<5} {check.name:<13} {check.text}")
@@ -331,6 +333,13 @@ def _protections() -> tuple[Protection, ...]:
     finally:
         sandbox.close()
     return protections
+
+
+def _runtimes() -> Iterator[Check]:
+    from buril.cli.runtimes import tried
+
+    for works, text, mend in tried():
+        yield Check("runtime", "ok" if works else "warn", text, mend)
 
 
 def _catalogues(scene: Scene) -> Iterator[Check]:

@@ -745,6 +745,11 @@ MESSAGES: dict[str, Message] = {
         N_("`{path}` does not hold the tasks of this suite; line {line}: {problem}"),
         N_("JSON lines, gzipped or not, or one JSON list, with the fields that the suite's documentation names"),
     ),
+    "E010": Message(
+        N_("programs in {language} can't be judged on this machine: {problem}"),
+        N_("install {package}, or leave the language out; `buril doctor --languages` shows all"),
+        EXIT_PREREQUISITE,
+    ),
     # --- command line and pages (W0xx)
     "W001": Message(N_("there is no command `{verb}`"), N_("{suggestion}")),
     "W002": Message(N_("{problem}"), N_("see `{command} --help`")),

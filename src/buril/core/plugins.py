@@ -35,6 +35,7 @@ KINDS: dict[str, str] = {
     "objective": "buril.train.objectives",
     "tracker": "buril.train.trackers",
     "suite": "buril.evaluate.suites",
+    "runtime": "buril.evaluate.runtimes",
     "metric": "buril.evaluate.metrics",
 }
 
