@@ -154,6 +154,13 @@ TASKS: dict[str, dict[str, Any]] = {
                   "canonical_solution": "    return n + 1\n", "test": "def check(f):\n    assert f(1) == 2\n"},
     "multipl_e": {"name": "HumanEval_0_inc", "prompt": "#!/bin/bash\ninc() {\n", "stop_tokens": ["\n}"],
                   "tests": "}\n\nset -e\nrun_test() {\n    [[ $(inc 1) = 2 ]]\n}\n\nrun_test"},
+    "humaneval_fix": {"task_id": "T/0", "entry_point": "inc", "declaration": "def inc(n):\n", "prompt": "def inc(n):\n",
+                      "canonical_solution": "    return n + 1\n", "buggy_solution": "    return n\n",
+                      "test": "def check(inc):\n    assert inc(1) == 2\n\ncheck(inc)"},
+    "humaneval_infilling": {"task_id": "T/0", "entry_point": "inc", "prompt": "def inc(n):\n",
+                            "canonical_solution": "    m = n + 1\n    return m\n",
+                            "test": "def check(f):\n    assert f(1) == 2\n"},
+    "cruxeval": {"id": "T/0", "code": "def f(n):\n    return n + 1", "input": "1", "output": "2"},
     "mbpp": {"task_id": 1, "prompt": "Add one.", "code": "def inc(n):\n    return n + 1", "test_list": ["assert inc(1) == 2"]},
 }  # fmt: skip
 """A task for each suite that reads a file."""
@@ -166,7 +173,7 @@ def test_suite(name: str, tmp_path: Path) -> None:
     if name in TASKS:
         path = tmp_path / ("humaneval-sh.jsonl" if name == "multipl_e" else "tasks.jsonl")
         path.write_text(json.dumps(TASKS[name]), encoding="utf-8")
-        found = found(found.Settings(path=path, prompt="plain"))
+        found = found(found.Settings(path=path, prompt="auto" if name == "humaneval_infilling" else "plain"))
     testing.check_suite(found)
     known = json.loads(SUITES.read_text()).get(name, {})
     now = {"version": found.version, "asks": testing.suite_data(found)}

@@ -43,6 +43,7 @@ class Problem:
         head: what stands before a completion in the program that is judged.
         stops: texts that end a completion.
         language: of the program.
+        tail: what stands after a completion.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Problem:
     head: str
     stops: tuple[str, ...]
     language: str = "python"
+    tail: str = ""
 
 
 class Coding(ABC):
@@ -99,7 +101,7 @@ class Coding(ABC):
         """The verdict on each problem's program."""
 
     @abstractmethod
-    def text_of(self, completion: Completion) -> str:
+    def text_of(self, completion: Completion, problem: Problem) -> str:
         """What of a completion belongs to the program."""
 
     def prepare(self, problems: Sequence[Problem], context: SuiteContext) -> None:  # noqa: B027  most have nothing to do
@@ -109,12 +111,20 @@ class Coding(ABC):
         """What a sample's row has besides."""
         return {}
 
+    def parts(self) -> tuple[str, ...]:
+        """What the names of measures have in them for each kind of task, where kinds have scores of their own."""
+        return ("",)
+
+    def part(self, problem: Problem) -> str:
+        """Which kind a task is of."""
+        return ""
+
     # --- what is the same for all
 
     def metrics(self) -> tuple[str, ...]:
         """Their names: `pass@1` is of greedy completions, `pass@1 sampled` of samples, `… chat` of chats."""
         plain = ("pass@1", *map(name_of, self._ks()))
-        return tuple(name + suffix for suffix in self.suffixes() for name in plain)
+        return tuple(name + part + suffix for suffix in self.suffixes() for part in self.parts() for name in plain)
 
     def suffixes(self) -> tuple[str, ...]:
         """What the names of measures end with, for each form that there may be."""
@@ -168,13 +178,14 @@ class Coding(ABC):
             )
 
         for item, (num_passed, _n) in zip(problems, complete("greedy"), strict=True):
-            self._add(result, f"pass@1{suffix}", "share", item, float(num_passed))
+            self._add(result, f"pass@1{self.part(item)}{suffix}", "share", item, float(num_passed))
         if not self._ks():
             return
         counts = complete("sampled", temperature=told.temperature, top_p=told.top_p, num_samples=told.samples)
         for k in self._ks():
             for item, (num_passed, n) in zip(problems, counts, strict=True):
-                self._add(result, name_of(k) + suffix, "ratio", item, self._pass_at_k.score(n, num_passed, k))
+                name = name_of(k) + self.part(item) + suffix
+                self._add(result, name, "ratio", item, self._pass_at_k.score(n, num_passed, k))
 
     def _add(
         self, result: SuiteResult, name: str, kind: Literal["share", "ratio"], item: Problem, score: float
@@ -196,7 +207,7 @@ class Coding(ABC):
         counts: list[tuple[int, int]] = []
         held: list[tuple[Problem, list[str]]] = []
         for item, completions in zip(problems, made, strict=True):
-            held.append((item, [self.text_of(completion) for completion in completions]))
+            held.append((item, [self.text_of(completion, item) for completion in completions]))
             if sum(len(texts) for _item, texts in held) >= AT_ONCE or len(counts) + len(held) == len(problems):
                 counts += self._judged(held, context, tell)
                 held = []
@@ -210,7 +221,7 @@ class Coding(ABC):
         tell: Callable[[int, Problem, str, Verdict], None],
     ) -> list[tuple[int, int]]:
         """The counts of several tasks, whose programs are judged together: several run at a time."""
-        programs = [(item, item.head + text) for item, texts in held for text in texts]
+        programs = [(item, item.head + text + item.tail) for item, texts in held for text in texts]
         verdicts = iter(self.judge([item for item, _text in programs], [text for _item, text in programs], context))
         counts = []
         for item, texts in held:

@@ -88,7 +88,7 @@ class Basics(Coding):
         ]
         return list(context.sandbox().run_all(jobs))
 
-    def text_of(self, completion: Completion) -> str:
+    def text_of(self, completion: Completion, problem: Problem) -> str:
         """The function's body."""
         return body_of(completion)
 

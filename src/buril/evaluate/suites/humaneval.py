@@ -41,6 +41,6 @@ class Humaneval(Functional):
         ask = f"Complete this Python function.\n\n```python\n{head}\n```"
         return Problem(exam.name, exam, prompt, ask, f"```python\n{prompt}", head, STOPS)
 
-    def text_of(self, completion: Completion) -> str:
+    def text_of(self, completion: Completion, problem: Problem) -> str:
         """The function's body."""
         return body_of(completion)

@@ -45,7 +45,7 @@ class Mbpp(Functional):
         ask = f"{text}\nYour code should pass these tests:\n\n```python\n{shown}\n```"
         return Problem(exam.name, exam, f'"""\n{text}\n{shown}\n"""', ask, "```python\n", "", STOPS)
 
-    def text_of(self, completion: Completion) -> str:
+    def text_of(self, completion: Completion, problem: Problem) -> str:
         """All of it: a program."""
         text: str = completion.text
         return text.strip("\r\n") + "\n"

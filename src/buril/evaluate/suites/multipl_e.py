@@ -110,7 +110,7 @@ class MultiplE(Coding):
             found.update(zip(places, examined(_runtime(name), asked, context.sandbox()), strict=True))
         return [found[place] for place in range(len(problems))]
 
-    def text_of(self, completion: Completion) -> str:
+    def text_of(self, completion: Completion, problem: Problem) -> str:
         """All of it: what ends a completion is told by its task."""
         return completion.text
 
