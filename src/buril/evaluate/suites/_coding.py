@@ -177,6 +177,8 @@ class Coding(ABC):
                 problems, made, context, lambda *row: result.samples.append(self._sample(form, kind, *row))
             )
 
+        for part in self.parts():  # a kind without tasks has a measure too, over none
+            result.measures.setdefault(f"pass@1{part}{suffix}", Measure("share", "higher"))
         for item, (num_passed, _n) in zip(problems, complete("greedy"), strict=True):
             self._add(result, f"pass@1{self.part(item)}{suffix}", "share", item, float(num_passed))
         if not self._ks():
