@@ -126,13 +126,16 @@ def headline(done: Run) -> list[str]:
     if "evaluate" not in done.artifacts:
         return []
     lines = []
-    for name, suite in done.artifacts["evaluate"].json("results.json")["suites"].items():
+    suites = done.artifacts["evaluate"].json("results.json")["suites"]
+    width = max((len(name) for name in suites), default=0)
+    for name, suite in suites.items():
         shown = []
-        for metric, values in suite["metrics"].items():
+        # those of parts and of other forms (`pass@1 comments`, `pass@1 chat`) come after those of the whole
+        for metric, values in sorted(suite["metrics"].items(), key=lambda item: " " in item[0]):
             base, tuned = values.get("base"), values.get("tuned")
             if base and tuned:
                 shown.append(f"{metric} {base['value']:.4g} → {tuned['value']:.4g}{_sure(values.get('difference'))}")
-        lines.append(f"      {name:<10} " + " · ".join(shown[:4]))
+        lines.append(f"      {name:<{width}} " + " · ".join(shown[:4]))
     return lines
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from buril.core.errors import BurilError, GateFailed, nearest
+from buril.core.plugins import normal
 
 MODELS = ("base", "tuned", "difference")
 _WANTED = re.compile(r"\s*(<=|>=|<|>)\s*(base)?\s*([+-]?\s*\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)?\s*\Z")
@@ -64,7 +65,9 @@ def _parse(name: str, wanted: str, metrics: Mapping[str, Sequence[str]]) -> Gate
     path, _dot, last = name.rpartition(".")
     place, model = (path, last) if last in MODELS and path else (name, "tuned")
     known = [(suite, metric) for suite, found in metrics.items() for metric in found]
-    fits = [pair for pair in known if place in (pair[1], ".".join(pair))]
+    suite, dot, metric = place.partition(".")
+    names = (place, f"{normal(suite)}{dot}{metric}")  # a suite may be spelt with dashes, as in the list of suites
+    fits = [pair for pair in known if pair[1] == place or ".".join(pair) in names]
     if not fits and place in metrics and place in metrics[place]:
         fits = [(place, place)]
     if len(fits) != 1:

@@ -45,7 +45,20 @@ HIGHER_IS_BETTER = (
 )
 SCORES = ("edit_similarity", "exact_match", "bleu", "passed_share")
 """Fields of a sample that tell how near it came, the most telling first."""
-SHARES = ("rate", "pass", "match", "similarity", "accuracy", "share", "compile", "parse", "solved", "bleu")
+SHARES = (
+    "rate",
+    "pass",
+    "worst",
+    "drop",
+    "match",
+    "similarity",
+    "accuracy",
+    "share",
+    "compile",
+    "parse",
+    "solved",
+    "bleu",
+)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ FOLDER = Path(__file__).resolve().parent
 FORMAT = 1
 HEADLINES = 5
 """Results that the headline tells; the others stand in the evaluation."""
+SHARED_METRICS = ("pass@1",)
+"""Metrics that several suites have: a sentence about one names its suite."""
 FIRST_METRICS = ("perplexity", "pass@1", "insecure_rate", "exact_match", "edit_similarity")
 
 
@@ -195,7 +197,11 @@ def sentence(score: Score) -> str:
     )
     values = {side: words.quantity(getattr(score, side).value, score.unit) for side in ("base", "tuned")}
     what = words.metric_name(score.metric)
-    text = templates[way].format(what=what if what != score.metric else f"{score.suite}, {score.metric}", **values)
+    if what == score.metric:
+        what = f"{score.suite}, {score.metric}"
+    elif score.metric in SHARED_METRICS:
+        what = f"{what} ({score.suite})"
+    text = templates[way].format(what=what, **values)
     change = score.difference
     if change is None or change.low is None or change.high is None:
         return text + "."

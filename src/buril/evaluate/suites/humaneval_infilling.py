@@ -19,6 +19,9 @@ from buril.evaluate.suites._functional import Functional
 from buril.evaluate.suites.humaneval import FILE
 from buril.generators._generator import Completion, Request
 
+HOLE = "‹…›"
+"""What stands for the hole where a task is shown to a person."""
+
 
 class HumanevalInfilling(Functional):
     """pass@1 of the likeliest filling of each hole."""
@@ -119,4 +122,4 @@ class HumanevalInfilling(Functional):
 def _hole(line: dict[str, Any], name: str, before: str, hole: str, after: str) -> Problem:
     exam = Exam(name, str(line["entry_point"]), f"{before}{hole}{after}", str(line["test"]))
     stops = ("\n",) if "\n" not in hole.strip("\n") else ()
-    return Problem(name, exam, before, "", "", before, stops, tail=after)
+    return Problem(name, exam, f"{before}{HOLE}{after}", "", "", before, stops, tail=after)
