@@ -212,7 +212,7 @@ GRAM = 5
 class Grams:
     """Sets of word 5-grams. Every distinct token has a number of its own and every number a random 64-bit value.
 
-    Two different 5-grams have the same hash with a chance of 2⁻⁶⁴. Shares no code with `buril.data.minhash`.
+    Two different 5-grams have the same hash with a chance of 2⁻⁶⁴. Shares no code with `buril.code.minhash`.
     """
 
     def __init__(self) -> None:

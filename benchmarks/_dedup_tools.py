@@ -97,7 +97,7 @@ def buril_renamed(path: Path) -> tuple[float, Dropped]:
 
 def buril_kernel(path: Path) -> tuple[float, Dropped]:
     """Words, shingles, signatures and digests alone, from texts in memory."""
-    from buril.data import minhash
+    from buril.code import minhash
 
     laid = minhash.Texts.of([text.encode() for _id, text in texts_of(path)])
     minhash.digests(laid.take(0, 1))

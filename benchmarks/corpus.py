@@ -11,7 +11,7 @@ It writes into `build/corpus/SIZE-seedN[-PINS]`:
 
 - `corpus.parquet`: id int64, repo, path, language, license, content (strings); shuffled; several row groups.
 - `truth.parquet`: copy int64, original int64, kind string (exact, header, lines, truncate, comments, rename), jaccard
-  double (true similarity of the sets of word 5-grams, tokens as in `buril.data.minhash`).
+  double (true similarity of the sets of word 5-grams, tokens as in `buril.code.minhash`).
 - `MANIFEST.json`: sources with their SHA-256, counts, MB by language, seed. It can be given as `--pins`.
 
 Other benchmarks say `from corpus import load`.

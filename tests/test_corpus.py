@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from buril.data import minhash
+from buril.code import minhash
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 

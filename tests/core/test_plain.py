@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from buril.code.minhash import Texts
 from buril.core.plugins import Ref, settings_of
 from buril.data._pass import Done
 from buril.data._plan import Planned
 from buril.data._shards import sketch_shard
-from buril.data.minhash import Texts
 from buril.data.source import Repository, SourceFile
 from buril.engines._plain import dumps, loads
 

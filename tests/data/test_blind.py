@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from buril.code.minhash import EMPTY, Texts
 from buril.data import blind
 from buril.data._keywords import FAMILIES
-from buril.data.minhash import EMPTY, Texts
 from tests.data import plain
 
 CODE = """

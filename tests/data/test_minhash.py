@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buril.data import _pairs, minhash
+from buril.code import minhash
+from buril.code.minhash import Texts
+from buril.data import _pairs
 from buril.data._sorted import descending, sort_table
-from buril.data.minhash import Texts
 from tests.data import plain
 
 WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
@@ -271,7 +272,7 @@ def test_without_a_folder_for_machine_code_the_kernel_still_works() -> None:
     code = """
 import numba.core.caching as caching
 caching.CacheImpl._locator_classes = []
-from buril.data import minhash
+from buril.code import minhash
 print(minhash.sketch(minhash.Texts.of([b"a b c"]), num_perm=16)[0, 0])
 """
     assert python(code) == str(minhash.sketch(Texts.of([b"a b c"]), num_perm=16)[0, 0])

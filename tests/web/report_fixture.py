@@ -299,7 +299,14 @@ def results() -> dict[str, Any]:
                                            "solidity": {"perplexity": _metric(9.8, 9.6, 0.9, 0.5, 40)}}},
             "completion": {"metrics": {"exact_match": _metric(0.212, 0.291, 0.038, 0.031, 400),
                                 "edit_similarity": _metric(0.548, 0.621, 0.024, 0.018, 400)}},
-            "basics": {"metrics": {"pass@1": _metric(0.122, 0.134, 0.05, 0.042)}},
+            "basics": {
+                "metrics": {"pass@1": _metric(0.122, 0.134, 0.05, 0.042)},
+                "seen": {"asked": 164, "seen": 2, "metrics_without": {"pass@1": _metric(0.119, 0.121, 0.05, 0.042, 162)},
+                         "tasks": {"basics/median": {"share": 1.0, "row": "ab12", "repo": "acme/ledger",
+                                                     "path": "src/core/median.py", "license": "MIT"},
+                                   "basics/mode": {"share": 0.61, "row": "ab13", "repo": "acme/ledger",
+                                                   "path": "src/core/mode.py", "license": ""}}},
+            },
             "security": {"metrics": {"insecure_rate": _metric(0.093, 0.121, 0.03, 0.021, 300)}},
             "robustness": {"metrics": {"robust_pass": {
                 "base": _side(0.084, 0.04, 164), "tuned": _side(0.096, 0.04, 164), "difference": None}}},

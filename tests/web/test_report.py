@@ -180,6 +180,11 @@ def test_verdicts_follow_interval_and_direction(artifacts: dict[str, Artifact]) 
         "perplexity": "better", "bits_per_byte": "better", "exact_match": "better", "edit_similarity": "better",
         "pass@1": "none", "insecure_rate": "worse", "robust_pass": "unknown",
     }  # fmt: skip
+    assert evaluation.seen is not None and (evaluation.seen.asked, evaluation.seen.num_seen) == (164, 2)
+    assert [(item.task, item.share, item.place) for item in evaluation.seen.sightings] == [
+        ("basics/median", 1.0, "acme/ledger/src/core/median.py"), ("basics/mode", 0.61, "acme/ledger/src/core/mode.py"),
+    ]  # fmt: skip
+    assert [(score.metric, score.tuned and score.tuned.n) for score in evaluation.seen.without] == [("pass@1", 162)]
     assert [gate.met for gate in evaluation.gates] == [True, False]
     assert [score.verdict for score in evaluation.languages] == ["better", "none"]
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from buril.data._kernel import BLACK, DIGIT, FACTOR, MIX, NAME, SALT, WORD, compiled, densify, drop, mixed, word
+from buril.code._kernel import BLACK, DIGIT, FACTOR, MIX, NAME, SALT, WORD, compiled, densify, drop, mixed, word
+from buril.code.minhash import I64, U8, U32, U64
 from buril.data._keywords import BACKTICK, DASHES, HASH, PARENS, PERCENT, SINGLE, SLASHES, STARS
-from buril.data.minhash import I64, U8, U32, U64
 
 SLOTS = 1 << 15
 """Places for the names of a text; two names that share one are taken for new each time they take turns."""

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from buril.code.minhash import F64, I64, U64
 from buril.data._near import Choice
 from buril.data._rows import batches
 from buril.data._sorted import scratch_array, sort_table
 from buril.data._texts import Texts, members
-from buril.data.minhash import F64, I64, U64
 
 KINDS = ("unique", "exact", "near", "renamed")
 DUPLICATES = pa.schema(

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from buril.code import minhash
+from buril.code.minhash import F64, I64, U64, Flags
 from buril.core.artifact import atomic
 from buril.core.stage import Output
-from buril.data import minhash
 from buril.data._rows import num_rows
 from buril.data._shards import (
     SIGNATURES,
@@ -30,7 +31,6 @@ from buril.data._shards import (
 )
 from buril.data._sorted import mapped, save, scratch_array, sort_table
 from buril.data._texts import Texts, clustered, members
-from buril.data.minhash import F64, I64, U64, Flags
 
 _AT_ONCE = 1 << 16
 

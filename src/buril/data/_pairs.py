@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from buril.data._kernel import EMPTY, compiled
-from buril.data.minhash import F64, I64, U32, U64
+from buril.code._kernel import EMPTY, compiled
+from buril.code.minhash import F64, I64, U32, U64
 
 NEIGHBOURS = 64
 """In one bucket a text is compared with at most this many others."""

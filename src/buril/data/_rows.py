@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from buril.code.minhash import F64, I64, U64
 from buril.data._sorted import descending, scratch_array
-from buril.data.minhash import F64, I64, U64
 
 BATCH_ROWS = 1 << 12
 _NAMES = ("repo", "path", "row_id")

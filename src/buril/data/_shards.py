@@ -14,13 +14,14 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from buril.code import minhash
+from buril.code.minhash import I64, U32, U64, Flags
 from buril.core.artifact import atomic
 from buril.core.stage import Output
 from buril.core.workers import each
-from buril.data import blind, minhash
+from buril.data import blind
 from buril.data._rows import batches, preference
 from buril.data._sorted import mapped, save, sort_once
-from buril.data.minhash import I64, U32, U64, Flags
 
 Kind = Literal["near", "renamed"]
 KEYS, SIGNATURES, DIGESTS, PREFERENCE = ".keys.npy", ".signatures.npy", ".digests.npy", ".preference.npy"

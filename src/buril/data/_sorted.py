@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from buril.code.minhash import F64, U64
 from buril.core.artifact import atomic
-from buril.data.minhash import F64, U64
 
 _COPIES = 4  # a run, its order, its sorted copy, and what comes from outside
 _BLOCK_ROWS = 1 << 16

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from buril.code.minhash import I64, U64, Flags
 from buril.data._shards import DIGESTS, PREFERENCE, Sketch
 from buril.data._sorted import mapped, scratch_array, sort_table
-from buril.data.minhash import I64, U64, Flags
 
 _ROWS_AT_ONCE = 1 << 16
 

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from buril.code.minhash import EMPTY, I64, U32, U64, Shingles, Texts, order
 from buril.data._keywords import FAMILIES, HASH, SLASHES, STARS
-from buril.data.minhash import EMPTY, I64, U32, U64, Shingles, Texts, order
 
 VERSION = 1
 """Goes up when the same text gives other shingles or another signature."""
@@ -87,7 +87,7 @@ def _room(texts: Texts) -> Any:
 @cache
 def _tables() -> U64:
     """The hashes of each family's keywords (F, K), in open addressing."""
-    from buril.data import _kernel
+    from buril.code import _kernel
 
     tables = np.zeros((len(FAMILIES) + 1, 1024), dtype=np.uint64)
     every = " ".join(words for _names, _style, words in FAMILIES)

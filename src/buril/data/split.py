@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from buril.code.codefile import SCHEMA, write_table
+from buril.code.minhash import F64, I64, Forest
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.estimate import Estimate
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
-from buril.data.minhash import F64, I64, Forest
 
 PARTS = ("train", "valid", "test")
 SHARD_BYTES = 64_000_000

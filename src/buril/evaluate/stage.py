@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -19,6 +20,7 @@ from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.evaluate._kept import Kept
+from buril.evaluate._seen import seen
 from buril.evaluate.gates import Gate, parse_gates
 from buril.evaluate.suite import Measure, Suite, SuiteContext, SuiteResult
 from buril.sandboxes._sandbox import Sandbox
@@ -39,7 +41,7 @@ class Evaluate(Stage):
     """
 
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     small: ClassVar[dict[str, Any]] = {
         "max_items": 12,
         "max_tokens": 40,
@@ -107,6 +109,9 @@ class Evaluate(Stage):
             "suites": {name: self._summary(name, found) for name in self._suites},
             "models": _models(inputs),
         }
+        for name, suite in self._suites.items():
+            if hasattr(suite, "texts"):
+                results["suites"][name]["seen"] = self._seen(name, suite, found, inputs, out)
         results["gates"] = [gate.judge(results["suites"]) for gate in self._gates]
         out.text("results.json", json.dumps(results, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
         for outcome in results["gates"]:
@@ -119,16 +124,7 @@ class Evaluate(Stage):
     ) -> dict[str, SuiteResult]:
         """All suites on one model; it is loaded only when a suite is left to do."""
         generator = Kept(self.settings.generator.make(), out.scratch / f"completions.{model}.jsonl")
-        context = SuiteContext(
-            generator,
-            inputs["split"],
-            sandbox,
-            self.settings.seed,
-            self.settings.max_items,
-            self.settings.max_tokens,
-            self.settings.max_file_tokens,
-            self.settings.max_prompt_bytes,
-        )
+        context = self._context(generator, inputs, sandbox)
         left = [name for name in self._suites if not _part(out, name, model).exists()]
         for name in left:
             self._suites[name].check(context)
@@ -143,6 +139,13 @@ class Evaluate(Stage):
             out.metric(suite=name, model=model, seconds=round(time.monotonic() - started, 2))
         return {name: _read(_part(out, name, model)) for name in self._suites}
 
+    def _context(self, generator: Any, inputs: Inputs, sandbox: Callable[[], Sandbox]) -> SuiteContext:
+        told = self.settings
+        return SuiteContext(
+            generator, inputs["split"], sandbox, told.seed, told.max_items, told.max_tokens, told.max_file_tokens,
+            told.max_prompt_bytes,
+        )  # fmt: skip
+
     def _summary(self, name: str, found: dict[str, dict[str, SuiteResult]]) -> dict[str, Any]:
         base, tuned = (found[model][name] for model in MODELS)
         ref = next(item for item in self.settings.suites if item.name == name)
@@ -155,6 +158,34 @@ class Evaluate(Stage):
                 for language in languages
             },
         }
+
+    def _seen(
+        self, name: str, suite: Any, found: dict[str, dict[str, SuiteResult]], inputs: Inputs, out: Output
+    ) -> dict[str, Any]:
+        """Which tasks stand in the training data, and the scores without them.
+
+        A task that is told in several ways is one: `HumanEval/0:half` is seen where `HumanEval/0` is.
+        """
+        context = self._context(None, inputs, self.settings.sandbox.make)
+        texts = suite.texts(context)
+        sightings = seen(texts, inputs["split"])
+        bare = {unit.partition(":")[0] for unit in sightings}
+        told: dict[str, Any] = {
+            "tasks": {unit: asdict(sighting) for unit, sighting in sorted(sightings.items())},
+            "asked": len({unit.partition(":")[0] for unit in texts}), "seen": len(bare),
+        }  # fmt: skip
+        if bare:
+            out.warn(
+                _("{suite}: {seen} of {asked} tasks stand in the training data; see the scores without them").format(
+                    suite=name, seen=len(bare), asked=told["asked"]
+                )
+            )
+            kept = {
+                model: {metric: measure.without(bare) for metric, measure in found[model][name].measures.items()}
+                for model in MODELS
+            }
+            told["metrics_without"] = self._table(kept["base"], kept["tuned"])
+        return told
 
     def _table(self, base: dict[str, Measure], tuned: dict[str, Measure]) -> dict[str, Any]:
         seed = self.settings.seed

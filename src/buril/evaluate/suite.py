@@ -7,7 +7,7 @@ and paired differences between two models are computed in one place, the same wa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -60,6 +60,14 @@ class Measure:
             return paired_bootstrap(first, second, seed=seed, transform=self._transform())
         split = list(zip(first[0], second[0], strict=True))
         return paired_shares(sum(a > b for a, b in split), sum(b > a for a, b in split), len(split))
+
+    def without(self, tasks: Collection[str]) -> Measure:
+        """The same without the units of some tasks; a unit's name begins with its task's, up to a colon."""
+        kept = [place for place, unit in enumerate(self.units) if unit.partition(":")[0] not in tasks]
+        return Measure(
+            self.kind, self.better, [self.units[place] for place in kept],
+            [self.numerators[place] for place in kept], [self.denominators[place] for place in kept],
+        )  # fmt: skip
 
     def _transform(self) -> Transform | None:
         import numpy as np

@@ -12,6 +12,8 @@ from buril.web.training import first, read_json, read_lines
 
 MAX_SAMPLES = 6
 """Samples shown of all suites together."""
+MAX_SIGHTINGS = 20
+"""Tasks seen in training that the page shows."""
 MAX_LANGUAGES = 60
 """Rows of the table by language."""
 MAX_NOTE = 300
@@ -132,8 +134,32 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """A task that stands in the training data: how much of it, and the file that it stands in."""
+
+    suite: str
+    task: str
+    share: float
+    place: str
+    license: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What of the asked tasks stands in the training data; `without` are the scores without it."""
+
+    asked: int
+    num_seen: int
+    sightings: tuple[Sighting, ...]
+    without: tuple[Score, ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """All of the evaluation section; `languages` holds the same metrics split by language."""
+    """All of the evaluation section; `languages` holds the same metrics split by language.
+
+    `seen` is None where no suite has tasks.
+    """
 
     scores: tuple[Score, ...]
     gates: tuple[Gate, ...]
@@ -141,6 +167,7 @@ class Evaluation:
     num_samples: int
     languages: tuple[Score, ...] = ()
     num_more_languages: int = 0
+    seen: Seen | None = None
 
 
 def gather_evaluation(artifacts: Mapping[str, Artifact]) -> Evaluation | None:
@@ -157,12 +184,31 @@ def gather_evaluation(artifacts: Mapping[str, Artifact]) -> Evaluation | None:
             languages += _scores(suite, found, language=language)
     samples = _samples(artifact)
     return Evaluation(
+        seen=_seen(_mapping(results.get("suites"))),
         scores=tuple(scores),
         languages=tuple(languages[:MAX_LANGUAGES]),
         num_more_languages=max(0, len(languages) - MAX_LANGUAGES),
         gates=tuple(_gate(item) for item in results.get("gates") or () if isinstance(item, Mapping)),
         samples=tuple(_chosen(samples)),
         num_samples=len(samples),
+    )
+
+
+def _seen(suites: Mapping[str, Any]) -> Seen | None:
+    """What the suites with tasks say of the training data."""
+    told = {suite: _mapping(part["seen"]) for suite, part in suites.items() if "seen" in _mapping(part)}
+    if not told:
+        return None
+    sightings = [
+        Sighting(suite, task, float(said.get("share", 0)), f"{said.get('repo', '')}/{said.get('path', '')}",
+                 str(said.get("license", "")))
+        for suite, part in told.items() for task, said in _mapping(part.get("tasks")).items()
+    ]  # fmt: skip
+    return Seen(
+        sum(int(part.get("asked", 0)) for part in told.values()),
+        sum(int(part.get("seen", 0)) for part in told.values()),
+        tuple(sorted(sightings, key=lambda item: (-item.share, item.suite, item.task))[:MAX_SIGHTINGS]),
+        tuple(score for suite, part in told.items() for score in _scores(suite, part.get("metrics_without"))),
     )
 
 

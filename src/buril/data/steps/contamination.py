@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from buril.code.codefile import CodeFile, Verdict
+from buril.code.tasktexts import Finder, digests, tasks_of
 from buril.core.settings import Settings as BaseSettings
-from buril.data._evaluation import BRIEF, LONG, digests, tasks_of
 from buril.data.step import Shared, Step
 
 
@@ -17,7 +17,7 @@ class Contamination(Step):
     """Refuses files in which an evaluation task stands, whole or in large part, wherever in the file.
 
     Compared are word n-grams (tokens as in dedup): a text counts as contained by the share of its different 10-grams
-    that stand in the file (`buril.data._evaluation` says where the 10 is from). A whole function of 5 to 9 words counts
+    that stand in the file (`buril.code.tasktexts` says where the 10 is from). A whole function of 5 to 9 words counts
     when all its 5-grams do; shorter ones, and short bodies, are found with their prompt. A file twenty times as long as
     the task is found all the same, which similarity of whole files can't do; a task with some lines changed is found
     down to the threshold. What it does not do: see through renamed identifiers or other languages.
@@ -44,18 +44,13 @@ class Contamination(Step):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._tasks = tasks_of(settings.against, digests(settings.against))
-        slots = len(self._tasks.ngrams.hash_K)
-        self._room = (np.zeros(slots, dtype=np.bool_), np.zeros(slots, dtype=np.int64))
+        self._finder = Finder(self._tasks)
 
     def apply(self, file: CodeFile, shared: Shared) -> None:
         """Signal `contamination`: the largest share of a task's n-grams that stands in the file (0 to 1)."""
-        from buril.data import _contamination_kernel as kernel
-
-        data, count_X = np.frombuffer(shared.source, dtype=np.uint8), np.zeros(len(self._tasks.task), dtype=np.int64)
         share, task = 0.0, ""
-        if kernel.count(data, (LONG, BRIEF), self._tasks.ngrams, kernel.Room(*self._room), count_X):
-            share_X = count_X / self._tasks.grams
-            share_X[self._tasks.brief & (share_X < 1)] = 0
+        share_X = self._finder.shares(shared.source)
+        if share_X is not None:
             place = int(np.argmax(share_X))
             share, task = float(share_X[place]), self._tasks.task[place]
         file.signals["contamination"] = round(share, 4)

@@ -119,6 +119,15 @@ class Coding(ABC):
         """Which kind a task is of."""
         return ""
 
+    def texts(self, context: SuiteContext) -> dict[str, list[str]]:
+        """What of each task must not have been learnt, by the name that its measures have: prompt, solution, both."""
+        return {item.name: self.texts_of(item) for item in self.problems(context)}
+
+    def texts_of(self, problem: Problem) -> list[str]:
+        """That of one task."""
+        solution = getattr(problem.task, "solution", "")
+        return [problem.plain, *([solution] if isinstance(solution, str) and solution else [])]
+
     # --- what is the same for all
 
     def metrics(self) -> tuple[str, ...]:

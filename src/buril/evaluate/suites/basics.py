@@ -92,6 +92,10 @@ class Basics(Coding):
         """The function's body."""
         return body_of(completion)
 
+    def texts_of(self, problem: Problem) -> list[str]:
+        """Its prompt, and the whole function."""
+        return [problem.plain, problem.plain + problem.task.solution]
+
     def more(self, problem: Problem, verdict: Verdict) -> dict[str, Any]:
         """What came of each call."""
         task: Task = problem.task

@@ -96,6 +96,10 @@ class Cruxeval(Coding):
         done = iter(list(context.sandbox().run_all([job for job in jobs if job is not None])))
         return [Verdict("wrong", detail="no expression") if job is None else next(done) for job in jobs]
 
+    def texts_of(self, problem: Problem) -> list[str]:
+        """The function."""
+        return [problem.task.code]
+
     def text_of(self, completion: Completion, problem: Problem) -> str:
         """The expression: the rest of the line, without what the assertion goes on with."""
         line = completion.text.strip().partition("\n")[0].rstrip()

@@ -110,6 +110,10 @@ class MultiplE(Coding):
             found.update(zip(places, examined(_runtime(name), asked, context.sandbox()), strict=True))
         return [found[place] for place in range(len(problems))]
 
+    def texts_of(self, problem: Problem) -> list[str]:
+        """The prompt and the tests; there are no solutions."""
+        return [problem.plain, str(problem.task)]
+
     def text_of(self, completion: Completion, problem: Problem) -> str:
         """All of it: what ends a completion is told by its task."""
         return completion.text

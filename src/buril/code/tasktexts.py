@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from buril.code.minhash import F64, I64, Flags, Texts, shingles
 from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError
-from buril.data.minhash import I64, Flags, Texts, shingles
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 COLUMNS = (
@@ -39,7 +39,7 @@ class Tasks(NamedTuple):
     grams: I64
     brief: Flags
     ngrams: Any
-    """A `_contamination_kernel.Index`, whose module imports numba."""
+    """A `_contained_kernel.Index`, whose module imports numba."""
 
 
 def files_of(against: Sequence[str]) -> list[Path]:
@@ -81,13 +81,53 @@ def tasks_of(against: tuple[str, ...], digest: tuple[str, ...]) -> Tasks:
             for text, is_whole in _texts(record):
                 named.setdefault(text, f"{path.name.split('.')[0]}:{task}")
                 whole.update([text] if is_whole else [])
+    found = index_of(named, whole)
+    if found is None:
+        raise BurilError("D113", path=", ".join(against), columns=", ".join(COLUMNS), words=BRIEF)
+    return found
+
+
+def index_of(named: Mapping[str, str], whole: Collection[str]) -> Tasks | None:
+    """The n-grams of texts; None where none of them is long enough to be told from others.
+
+    Args:
+        named: text → the task that it is of.
+        whole: the texts that are whole ones: `BRIEF` words are enough for them, others need `LONG`.
+    """
     texts = sorted(named)
     words = dict(zip(texts, np.diff(shingles(_laid(texts), 1).offsets).tolist(), strict=True))
     texts = [text for text in texts if words[text] >= (BRIEF if text in whole else LONG)]
     if not texts:
-        raise BurilError("D113", path=", ".join(against), columns=", ".join(COLUMNS), words=BRIEF)
+        return None
     brief_X = np.array([words[text] < LONG for text in texts], dtype=np.bool_)
     return _indexed(texts, tuple(named[text] for text in texts), brief_X)
+
+
+class Finder:
+    """How much of each text stands in a file.
+
+    Args:
+        tasks: the texts (X) as n-grams.
+    """
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        slots = len(tasks.ngrams.hash_K)
+        self._room = (np.zeros(slots, dtype=np.bool_), np.zeros(slots, dtype=np.int64))
+
+    def shares(self, source: bytes) -> F64 | None:
+        """The share (X,) of each text's different n-grams that stand in a file; None where it has none of any.
+
+        Of a brief text all must stand there, else its share is 0.
+        """
+        from buril.code import _contained_kernel as kernel
+
+        data, count_X = np.frombuffer(source, dtype=np.uint8), np.zeros(len(self._tasks.task), dtype=np.int64)
+        if not kernel.count(data, (LONG, BRIEF), self._tasks.ngrams, kernel.Room(*self._room), count_X):
+            return None
+        share_X: F64 = count_X / self._tasks.grams
+        share_X[self._tasks.brief & (share_X < 1)] = 0
+        return share_X
 
 
 def _laid(texts: Sequence[str]) -> Texts:
@@ -95,7 +135,7 @@ def _laid(texts: Sequence[str]) -> Texts:
 
 
 def _indexed(texts: Sequence[str], names: tuple[str, ...], brief_X: Flags) -> Tasks:
-    from buril.data import _contamination_kernel as kernel
+    from buril.code import _contained_kernel as kernel
 
     parts = [np.zeros((0, 2), dtype=np.uint64)]
     for size, chosen in ((LONG, np.flatnonzero(~brief_X)), (BRIEF, np.flatnonzero(brief_X))):

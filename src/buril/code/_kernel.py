@@ -1,11 +1,11 @@
-"""The compiled loops of `buril.data.minhash`: bytes to words, shingles, signatures and digests. Plain Python to numba.
+"""The compiled loops of `buril.code.minhash`: bytes to words, shingles, signatures and digests. Plain Python to numba.
 
 Nothing here is called per text from Python: each function takes a block of texts as one array of bytes and the
 offsets of its texts. `tests/data/plain.py` says the same in a page of slow Python; both must agree to the last bit.
 
 numba keeps the machine code beside this file or, where that folder can't be written, in the user's cache folder
 (`NUMBA_CACHE_DIR` names another); where no folder can be written each process compiles for itself, which takes some
-seconds. Importing this module imports numba: `buril.data.minhash` does so on first use.
+seconds. Importing this module imports numba: `buril.code.minhash` does so on first use.
 
 Legend: N texts, S shingles, P bins of a signature, B bands, F families of languages, K slots of a table of keywords.
 """

@@ -93,7 +93,7 @@ def shingles(texts: Texts, size: int = SHINGLE) -> Shingles:
     Example:
         `shingles(Texts.of([b"a b c d e f", b"a b", b"{}"])).offsets` → `[0, 2, 3, 3]`
     """
-    from buril.data import _kernel
+    from buril.code import _kernel
 
     num_texts = len(texts.offsets) - 1
     hashes = np.empty(len(texts.data) // 2 + num_texts, dtype=np.uint64)  # a word needs a byte and one beside it
@@ -104,7 +104,7 @@ def shingles(texts: Texts, size: int = SHINGLE) -> Shingles:
 
 def sketch(texts: Texts, *, size: int = SHINGLE, num_perm: int = NUM_PERM) -> U32:
     """Signatures (N, P) of texts; a text without tokens keeps `EMPTY` in all bins and resembles nothing."""
-    from buril.data import _kernel
+    from buril.code import _kernel
 
     signatures_NP = np.full((len(texts.offsets) - 1, num_perm), EMPTY, dtype=np.uint32)
     _kernel.sketch(texts.data, texts.offsets, size, order(num_perm), signatures_NP)
@@ -113,7 +113,7 @@ def sketch(texts: Texts, *, size: int = SHINGLE, num_perm: int = NUM_PERM) -> U3
 
 def digests(texts: Texts) -> U64:
     """128-bit digests (N, 2) of texts once all ASCII white space is removed: good against chance, not malice."""
-    from buril.data import _kernel
+    from buril.code import _kernel
 
     longest = int(np.diff(texts.offsets).max(initial=0))
     found_N2 = np.empty((len(texts.offsets) - 1, 2), dtype=np.uint64)
@@ -126,7 +126,7 @@ def band_keys(signatures_NP: U32, bands: int = BANDS) -> U64:
 
     Texts without tokens have keys as well; whoever compares pairs keeps them apart.
     """
-    from buril.data import _kernel
+    from buril.code import _kernel
 
     keys_BN = np.empty((bands, len(signatures_NP)), dtype=np.uint64)
     _kernel.band_keys(signatures_NP, keys_BN)

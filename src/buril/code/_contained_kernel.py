@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from buril.data._kernel import FACTOR, WORD, compiled, mixed, word
-from buril.data.minhash import I64, U8, U64, Flags
+from buril.code._kernel import FACTOR, WORD, compiled, mixed, word
+from buril.code.minhash import I64, U8, U64, Flags
 
 _0, _1 = np.uint64(0), np.uint64(1)
 MARKS = 1 << 23
