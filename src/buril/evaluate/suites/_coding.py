@@ -57,6 +57,14 @@ class Problem:
     tail: str = ""
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Which of a task's samples passed, and the place of the one that each way of choosing takes."""
+
+    passed: list[bool]
+    chosen: dict[str, int]
+
+
 class Coding(ABC):
     """pass@1 of the likeliest completion of each task; with `samples`, also pass@k of completions at a temperature."""
 
@@ -119,6 +127,14 @@ class Coding(ABC):
         """Which kind a task is of."""
         return ""
 
+    def choices(self) -> tuple[str, ...]:
+        """In which ways one of a task's samples is chosen as its answer."""
+        return ()
+
+    def choose(self, held: Sequence[tuple[Problem, list[str]]], context: SuiteContext) -> list[dict[str, int]]:
+        """For each task the place of the sample that each way chooses."""
+        return [{} for _one in held]
+
     def texts(self, context: SuiteContext) -> dict[str, list[str]]:
         """What of each task must not have been learnt, by the name that its measures have: prompt, solution, both."""
         return {item.name: self.texts_of(item) for item in self.problems(context)}
@@ -132,7 +148,7 @@ class Coding(ABC):
 
     def metrics(self) -> tuple[str, ...]:
         """Their names: `pass@1` is of greedy completions, `pass@1 sampled` of samples, `… chat` of chats."""
-        plain = ("pass@1", *map(name_of, self._ks()))
+        plain = ("pass@1", *map(name_of, self._ks()), *map(self._chosen_name, self.choices()))
         return tuple(name + part + suffix for suffix in self.suffixes() for part in self.parts() for name in plain)
 
     def suffixes(self) -> tuple[str, ...]:
@@ -180,7 +196,7 @@ class Coding(ABC):
     ) -> None:
         told, suffix = self.settings, self.suffix(form)
 
-        def complete(kind: str, **drawing: Any) -> list[tuple[int, int]]:
+        def complete(kind: str, **drawing: Any) -> list[Judged]:
             made = context.generator.complete([replace(one, **drawing) for one in requests])
             return self._verdicts(
                 problems, made, context, lambda *row: result.samples.append(self._sample(form, kind, *row))
@@ -188,15 +204,23 @@ class Coding(ABC):
 
         for part in self.parts():  # a kind without tasks has a measure too, over none
             result.measures.setdefault(f"pass@1{part}{suffix}", Measure("share", "higher"))
-        for item, (num_passed, _n) in zip(problems, complete("greedy"), strict=True):
-            self._add(result, f"pass@1{self.part(item)}{suffix}", "share", item, float(num_passed))
-        if not self._ks():
+        for item, judged in zip(problems, complete("greedy"), strict=True):
+            self._add(result, f"pass@1{self.part(item)}{suffix}", "share", item, float(sum(judged.passed)))
+        if not self._ks() and not self.choices():
             return
         counts = complete("sampled", temperature=told.temperature, top_p=told.top_p, num_samples=told.samples)
-        for k in self._ks():
-            for item, (num_passed, n) in zip(problems, counts, strict=True):
+        for item, judged in zip(problems, counts, strict=True):
+            for k in self._ks():
                 name = name_of(k) + self.part(item) + suffix
-                self._add(result, name, "ratio", item, self._pass_at_k.score(n, num_passed, k))
+                score = self._pass_at_k.score(len(judged.passed), sum(judged.passed), k)
+                self._add(result, name, "ratio", item, score)
+            for way, place in judged.chosen.items():
+                name = self._chosen_name(way) + self.part(item) + suffix
+                self._add(result, name, "share", item, float(judged.passed[place]))
+
+    def _chosen_name(self, way: str) -> str:
+        """What pass@1 of answers chosen from the samples is called: its price stands in its name."""
+        return f"{way}@{self.settings.samples}"
 
     def _add(
         self, result: SuiteResult, name: str, kind: Literal["share", "ratio"], item: Problem, score: float
@@ -213,9 +237,9 @@ class Coding(ABC):
         made: Iterable[list[Completion]],
         context: SuiteContext,
         tell: Callable[[int, Problem, str, Verdict], None],
-    ) -> list[tuple[int, int]]:
-        """Judge what is generated; tells of each sample and returns (passed, all) for each task."""
-        counts: list[tuple[int, int]] = []
+    ) -> list[Judged]:
+        """Judge what is generated, and tell of each sample."""
+        counts: list[Judged] = []
         held: list[tuple[Problem, list[str]]] = []
         for item, completions in zip(problems, made, strict=True):
             held.append((item, [self.text_of(completion, item) for completion in completions]))
@@ -230,21 +254,23 @@ class Coding(ABC):
         held: Sequence[tuple[Problem, list[str]]],
         context: SuiteContext,
         tell: Callable[[int, Problem, str, Verdict], None],
-    ) -> list[tuple[int, int]]:
-        """The counts of several tasks, whose programs are judged together: several run at a time."""
+    ) -> list[Judged]:
+        """What came of several tasks, whose programs are judged together: several run at a time."""
         programs = [(item, item.head + text + item.tail) for item, texts in held for text in texts]
         verdicts = iter(self.judge([item for item, _text in programs], [text for _item, text in programs], context))
-        counts = []
+        found = []
+        several = [pair for pair in held if len(pair[1]) > 1]
+        chosen = iter(self.choose(several, context) if self.choices() and several else ())
         for item, texts in held:
-            num_passed = 0
+            passed = []
             for place, text in enumerate(texts):
                 verdict = next(verdicts)
                 if verdict.status == "harness_error":
                     raise BurilError("E007", task=item.name, detail=verdict.detail)
                 tell(place, item, text, verdict)
-                num_passed += verdict.passed
-            counts.append((num_passed, len(texts)))
-        return counts
+                passed.append(verdict.passed)
+            found.append(Judged(passed, next(chosen, {}) if len(texts) > 1 else {}))
+        return found
 
     def _sample(self, form: str, kind: str, *row: Any) -> dict[str, Any]:
         """A row of the samples; measurements are left out and addresses blanked, so that it is always the same."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from buril.core.artifact import sha256_file
+from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_of
 from buril.evaluate._replay import Script, judged, scripts
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, problems_of, taken
@@ -34,6 +35,10 @@ class Functional(Coding):
 
         path: Path | None = None
         """The file of the tasks; its bytes are part of the identity, its place is not."""
+        choose: tuple[Literal["examples", "vote"], ...] = ()
+        """How one of the `samples` is chosen as the answer, for a score of its own (`examples@10`, `vote@10`): the
+        first that does most of what the task's own examples say, or the first that behaves as most samples do on their
+        arguments. The tests have no part in it: it is what a user could do with as many samples."""
 
         def identity(self) -> dict[str, Any]:
             """The settings, with the digest of the file instead of its path."""
@@ -91,6 +96,27 @@ class Functional(Coding):
         for start in range(0, len(asked), AT_ONCE):
             found += judged(asked[start : start + AT_ONCE], context.sandbox())
         return found
+
+    def choices(self) -> tuple[str, ...]:
+        """Those of the settings, where there are samples to choose from."""
+        return tuple(dict.fromkeys(self.settings.choose)) if self.settings.samples > 1 else ()
+
+    def choose(self, held: Sequence[tuple[Problem, list[str]]], context: SuiteContext) -> list[dict[str, int]]:
+        """By how the samples behave on the examples of the task's text; a task without examples takes its first."""
+        told = [examples_of(item.plain, item.task.entry) for item, _texts in held]
+        asked = [
+            (item.head + text + item.tail, item.task.entry, examples)
+            for (item, texts), examples in zip(held, told, strict=True)
+            for text in texts
+            if examples
+        ]
+        found = iter(behaviours(asked, context.sandbox()))
+        ways = {"examples": by_examples, "vote": by_vote}
+        chosen = []
+        for (_item, texts), examples in zip(held, told, strict=True):
+            its = [next(found) for _text in texts] if examples else []
+            chosen.append({way: ways[way](its) if its else 0 for way in self.choices()})
+        return chosen
 
     def _script(self, item: Problem) -> Script:
         """A task's script; where no one asked whether it holds, its tests run beside the candidate."""
