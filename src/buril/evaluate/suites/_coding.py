@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.evaluate.metrics.pass_at_k import PassAtK
@@ -281,6 +282,22 @@ class Coding(ABC):
             "detail": ADDRESS.sub("0x…", verdict.detail), "output": ADDRESS.sub("0x…", verdict.out[:SHOWN]),
             "forgeable": verdict.forgeable, **self.more(item, verdict),
         }  # fmt: skip
+
+
+class FileSettings(Coding.Settings):
+    """Where the tasks are, how they are put, and how many completions are drawn."""
+
+    path: Path | None = None
+    """The file of the tasks; its bytes are part of the identity, its place is not."""
+
+    def identity(self) -> dict[str, Any]:
+        """The settings, with the digest of the file instead of its path."""
+        found = super().identity()
+        return {**found, "path": sha256_file(self.file()) if self.file().is_file() else str(self.path)}
+
+    def file(self) -> Path:
+        """The file of the tasks, there or not."""
+        return self.path or Path("tasks.jsonl")
 
 
 def request(prompt: str | tuple[int, ...], item: Problem, context: SuiteContext, *, prefill: str = "") -> Request:

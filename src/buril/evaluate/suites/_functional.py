@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from buril.core.artifact import sha256_file
 from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_of
 from buril.evaluate._replay import Script, judged, scripts
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, problems_of, taken
+from buril.evaluate.suites._coding import Coding, FileSettings, Problem, does_not_hold, problems_of, taken
 from buril.sandboxes._sandbox import Limits, Verdict
 
 AT_ONCE = 64
@@ -30,24 +28,13 @@ class Functional(Coding):
 
     version: ClassVar[int] = 2
 
-    class Settings(Coding.Settings):
-        """Where the tasks are, how they are put, and how many completions are drawn."""
+    class Settings(FileSettings):
+        """Where the tasks are, how they are put, how many completions are drawn, and which of them counts."""
 
-        path: Path | None = None
-        """The file of the tasks; its bytes are part of the identity, its place is not."""
         choose: tuple[Literal["examples", "vote"], ...] = ()
         """How one of the `samples` is chosen as the answer, for a score of its own (`examples@10`, `vote@10`): the
         first that does most of what the task's own examples say, or the first that behaves as most samples do on their
         arguments. The tests have no part in it: it is what a user could do with as many samples."""
-
-        def identity(self) -> dict[str, Any]:
-            """The settings, with the digest of the file instead of its path."""
-            found = super().identity()
-            return {**found, "path": sha256_file(self.file()) if self.file().is_file() else str(self.path)}
-
-        def file(self) -> Path:
-            """The file of the tasks, there or not."""
-            return self.path or Path("tasks.jsonl")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

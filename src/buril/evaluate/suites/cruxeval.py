@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from buril.core.artifact import sha256_file
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, problems_of, taken
+from buril.evaluate.suites._coding import Coding, FileSettings, Problem, does_not_hold, problems_of, taken
 from buril.generators._generator import Completion
 from buril.sandboxes._sandbox import Call, Job, Verdict
 
@@ -38,18 +37,13 @@ class Cruxeval(Coding):
     version: ClassVar[int] = 1
     name: ClassVar[str] = "cruxeval"
 
-    class Settings(Coding.Settings):
+    class Settings(FileSettings):
         """Where the functions are, and what is asked."""
 
         path: Path | None = None
         """The file `cruxeval.jsonl`. Its bytes are part of the identity, its place is not."""
         side: Literal["output", "input", "both"] = "both"
         """Whether what a call gives is asked, or a call that gives it, or both."""
-
-        def identity(self) -> dict[str, Any]:
-            """The settings, with the digest of the file instead of its path."""
-            found = super().identity()
-            return {**found, "path": sha256_file(self.file()) if self.file().is_file() else str(self.path)}
 
         def file(self) -> Path:
             """The file of the settings."""

