@@ -11,7 +11,7 @@ import pytest
 
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
-from buril.evaluate._examples import Behaviour, Example, behaviours, by_examples, by_vote, examples_of
+from buril.evaluate._examples import Behaviour, Example, behaviours, by_examples, by_vote, examples_of, first_broken
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites.humaneval import Humaneval
 from buril.generators._generator import Completion
@@ -95,3 +95,56 @@ def test_chosen_answers_have_scores_of_their_own(tmp_path: Path, sandbox: Namesp
 
 def test_without_samples_there_is_no_choice(tmp_path: Path) -> None:
     assert Humaneval(Humaneval.Settings(path=tmp_path, choose=("vote",))).metrics() == ("pass@1", "pass@1 chat")
+
+
+class Repairing:
+    """Its first answer is wrong; told why, it puts it right at the second asking."""
+
+    def __init__(self, *, template: bool) -> None:
+        self.template, self.asked = template, list[str]()
+
+    def chat(self, messages: Any) -> str:
+        if not self.template:
+            raise BurilError("T017")
+        return str(messages[0]["content"])
+
+    def complete(self, requests: Any) -> Iterator[list[Completion]]:
+        for request in requests:
+            self.asked.append(request.prompt)
+            body = "return n"
+            if "is wrong" in request.prompt:
+                body = "return n + 1" if "`inc(1)` gives `3`" in request.prompt else "return n + 2"
+            yield [Completion(f"    {body}\n", (), "stop", 0.0)]
+
+
+def test_answers_are_put_right_in_rounds(tmp_path: Path, sandbox: Namespaces, inputs: MakeInputs) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("\n".join(map(json.dumps, LINES)))
+    suite = Humaneval(Humaneval.Settings(path=path, prompt="plain", repair=2))
+    assert suite.metrics() == ("pass@1", "repair@1", "repair@2")
+    writer = Repairing(template=True)
+    found = suite.run(SuiteContext(writer, inputs()["split"], lambda: sandbox))  # type: ignore[arg-type]
+    assert {name: item.numerators for name, item in found.measures.items()} == {
+        "pass@1": [0.0, 0.0], "repair@1": [0.0, 0.0], "repair@2": [1.0, 0.0],  # the second task has no examples
+    }  # fmt: skip
+    first, second = writer.asked[2:]
+    assert first.startswith(
+        "This Python function is wrong: `inc(1)` gives `1`, and should give `2`.\n\n```python\ndef inc(n):"
+    )
+    assert "`inc(1)` gives `3`" in second and "return n + 2" in second
+    assert [row["sample"] for row in found.samples] == ["greedy-0", "greedy-0", "repair-1-0", "repair-2-0"]
+    mute = Repairing(template=False)
+    assert set(suite.run(SuiteContext(mute, inputs()["split"], lambda: sandbox)).measures) == {"pass@1"}  # type: ignore[arg-type]
+
+
+def test_what_is_told_of_a_broken_example(sandbox: Namespaces) -> None:
+    examples = [Example((1,), 1), Example(("a", [2]), {"b": 1})]
+    found = behaviours([(f"def f(*a):\n    {body}\n", "f", examples) for body in (
+        "return 1 if a == (1,) else 'x: y'", "return 1 // (a == (1,))", "return {'b': 1} if len(a) > 1 else 1",
+    )], sandbox)  # fmt: skip
+    assert first_broken("f", examples, found[0]) == "`f('a', [2])` gives `'x: y'`, and should give `{'b': 1}`."
+    assert (
+        first_broken("f", examples, found[1])
+        == "`f('a', [2])` ends with ZeroDivisionError, and should give `{'b': 1}`."
+    )
+    assert first_broken("f", examples, found[2]) == ""

@@ -84,10 +84,11 @@ def _literal(text: str) -> tuple[Any] | None:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a program gave for each example, as text, and how many of the examples it keeps."""
+    """What a program gave for each example, as text, how many of the examples it keeps, and which is the first not."""
 
     given: tuple[str, ...]
     kept: int
+    broken: int | None = None
 
 
 def behaviours(asked: Sequence[tuple[str, str, Sequence[Example]]], sandbox: Sandbox) -> list[Behaviour]:
@@ -102,8 +103,9 @@ def behaviours(asked: Sequence[tuple[str, str, Sequence[Example]]], sandbox: San
     ]
     found = []
     for (_source, _entry, examples), verdict in zip(asked, sandbox.run_all(jobs), strict=True):
-        kept = sum(_keeps(result, example) for result, example in zip(verdict.calls, examples, strict=True))
-        found.append(Behaviour(tuple(_told(result) for result in verdict.calls), kept))
+        keeps = [_keeps(result, example) for result, example in zip(verdict.calls, examples, strict=True)]
+        given = tuple(_told(result) for result in verdict.calls)
+        found.append(Behaviour(given, sum(keeps), keeps.index(False) if False in keeps else None))
     return found
 
 
@@ -115,7 +117,18 @@ def _keeps(result: CallResult, example: Example) -> bool:
 
 
 def _told(result: CallResult) -> str:
-    return result.got if result.status == "pass" else f"{result.status}: {result.got.partition(':')[0]}"
+    return result.got if result.status == "pass" else f"{result.status}: {result.got.partition(':')[0] or 'no value'}"
+
+
+def first_broken(entry: str, examples: Sequence[Example], found: Behaviour) -> str:
+    """What a program does instead of the first example that it does not keep, in words; nothing where it keeps all."""
+    if found.broken is None:
+        return ""
+    example, given = examples[found.broken], found.given[found.broken]
+    call = f"{entry}({', '.join(map(repr, example.arguments))})"
+    failed = given.startswith(("error: ", "missing: "))
+    does = f"ends with {given.partition(': ')[2]}" if failed else f"gives `{given}`"
+    return f"`{call}` {does}, and should give `{example.value!r}`."
 
 
 def by_examples(found: Sequence[Behaviour]) -> int:

@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -60,8 +61,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Judged:
-    """Which of a task's samples passed, and the place of the one that each way of choosing takes."""
+    """A task's samples, which of them passed, and the place of the one that each way of choosing takes."""
 
+    texts: list[str]
     passed: list[bool]
     chosen: dict[str, int]
 
@@ -136,6 +138,16 @@ class Coding(ABC):
         """For each task the place of the sample that each way chooses."""
         return [{} for _one in held]
 
+    def rounds(self) -> int:
+        """How often an answer may be put right."""
+        return 0
+
+    def repairs(
+        self, problems: Sequence[Problem], texts: Sequence[str], context: SuiteContext
+    ) -> list[Request | None] | None:
+        """What is asked to put answers right, None for those that seem right; None for all where it can't be asked."""
+        return None
+
     def texts(self, context: SuiteContext) -> dict[str, list[str]]:
         """What of each task must not have been learnt, by the name that its measures have: prompt, solution, both."""
         return {item.name: self.texts_of(item) for item in self.problems(context)}
@@ -149,7 +161,8 @@ class Coding(ABC):
 
     def metrics(self) -> tuple[str, ...]:
         """Their names: `pass@1` is of greedy completions, `pass@1 sampled` of samples, `… chat` of chats."""
-        plain = ("pass@1", *map(name_of, self._ks()), *map(self._chosen_name, self.choices()))
+        plain = ("pass@1", *(f"repair@{number}" for number in range(1, self.rounds() + 1)))
+        plain = (*plain, *map(name_of, self._ks()), *map(self._chosen_name, self.choices()))
         return tuple(name + part + suffix for suffix in self.suffixes() for part in self.parts() for name in plain)
 
     def suffixes(self) -> tuple[str, ...]:
@@ -199,14 +212,14 @@ class Coding(ABC):
 
         def complete(kind: str, **drawing: Any) -> list[Judged]:
             made = context.generator.complete([replace(one, **drawing) for one in requests])
-            return self._verdicts(
-                problems, made, context, lambda *row: result.samples.append(self._sample(form, kind, *row))
-            )
+            return self._verdicts(problems, made, context, partial(self._tell, result, form, kind))
 
         for part in self.parts():  # a kind without tasks has a measure too, over none
             result.measures.setdefault(f"pass@1{part}{suffix}", Measure("share", "higher"))
-        for item, judged in zip(problems, complete("greedy"), strict=True):
+        greedy = complete("greedy")
+        for item, judged in zip(problems, greedy, strict=True):
             self._add(result, f"pass@1{self.part(item)}{suffix}", "share", item, float(sum(judged.passed)))
+        self._repair(form, problems, greedy, context, result)
         if not self._ks() and not self.choices():
             return
         counts = complete("sampled", temperature=told.temperature, top_p=told.top_p, num_samples=told.samples)
@@ -218,6 +231,32 @@ class Coding(ABC):
             for way, place in judged.chosen.items():
                 name = self._chosen_name(way) + self.part(item) + suffix
                 self._add(result, name, "share", item, float(judged.passed[place]))
+
+    def _repair(
+        self,
+        form: str,
+        problems: Sequence[Problem],
+        greedy: Sequence[Judged],
+        context: SuiteContext,
+        result: SuiteResult,
+    ) -> None:
+        """The rounds in which answers are put right: a score for each, over all tasks."""
+        texts, passed = [judged.texts[0] for judged in greedy], [judged.passed[0] for judged in greedy]
+        for number in range(1, self.rounds() + 1):
+            asked = self.repairs(problems, texts, context)
+            if asked is None:
+                return
+            places = [place for place, one in enumerate(asked) if one is not None]
+            made = context.generator.complete([one for one in asked if one is not None])
+            tell = partial(self._tell, result, form, f"repair-{number}")
+            judged = self._verdicts([problems[place] for place in places], made, context, tell)
+            for place, found in zip(places, judged, strict=True):
+                texts[place], passed[place] = found.texts[0], found.passed[0]
+            for item, right in zip(problems, passed, strict=True):
+                self._add(result, f"repair@{number}{self.part(item)}{self.suffix(form)}", "share", item, float(right))
+
+    def _tell(self, result: SuiteResult, form: str, kind: str, *row: Any) -> None:
+        result.samples.append(self._sample(form, kind, *row))
 
     def _chosen_name(self, way: str) -> str:
         """What pass@1 of answers chosen from the samples is called: its price stands in its name."""
@@ -270,7 +309,7 @@ class Coding(ABC):
                     raise BurilError("E007", task=item.name, detail=verdict.detail)
                 tell(place, item, text, verdict)
                 passed.append(verdict.passed)
-            found.append(Judged(passed, next(chosen, {}) if len(texts) > 1 else {}))
+            found.append(Judged(texts, passed, next(chosen, {}) if len(texts) > 1 else {}))
         return found
 
     def _sample(self, form: str, kind: str, *row: Any) -> dict[str, Any]:

@@ -10,10 +10,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_of
+from pydantic import Field
+
+from buril.core.errors import BurilError
+from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_of, first_broken
 from buril.evaluate._replay import Script, judged, scripts
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Coding, FileSettings, Problem, does_not_hold, problems_of, taken
+from buril.evaluate.suites._coding import Coding, FileSettings, Problem, does_not_hold, problems_of, request, taken
+from buril.generators._generator import Request
 from buril.sandboxes._sandbox import Limits, Verdict
 
 AT_ONCE = 64
@@ -35,6 +39,9 @@ class Functional(Coding):
         """How one of the `samples` is chosen as the answer, for a score of its own (`examples@10`, `vote@10`): the
         first that does most of what the task's own examples say, or the first that behaves as most samples do on their
         arguments. The tests have no part in it: it is what a user could do with as many samples."""
+        repair: int = Field(0, ge=0, le=8)
+        """Rounds in which the model is shown what its greedy answer does on the task's own examples, where that is not
+        what they say, and asked again: `repair@1`, `repair@2`, …. For models with a chat template."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -84,6 +91,33 @@ class Functional(Coding):
             found += judged(asked[start : start + AT_ONCE], context.sandbox())
         return found
 
+    def rounds(self) -> int:
+        """Those of the settings."""
+        rounds: int = self.settings.repair
+        return rounds
+
+    def repairs(
+        self, problems: Sequence[Problem], texts: Sequence[str], context: SuiteContext
+    ) -> list[Request | None] | None:
+        """A chat about the first example that an answer does not keep."""
+        told = [examples_of(item.plain, item.task.entry) for item in problems]
+        asked = [
+            (item.head + text + item.tail, item.task.entry, examples)
+            for item, text, examples in zip(problems, texts, told, strict=True)
+        ]
+        found: list[Request | None] = []
+        for item, text, examples, behaviour in zip(
+            problems, texts, told, behaviours(asked, context.sandbox()), strict=True
+        ):
+            broken = first_broken(item.task.entry, examples, behaviour)
+            try:
+                found.append(_repair(item, text, broken, context) if broken else None)
+            except BurilError as problem:
+                if problem.code != "T017":
+                    raise
+                return None
+        return found
+
     def choices(self) -> tuple[str, ...]:
         """Those of the settings, where there are samples to choose from."""
         return tuple(dict.fromkeys(self.settings.choose)) if self.settings.samples > 1 else ()
@@ -109,3 +143,10 @@ class Functional(Coding):
         """A task's script; where no one asked whether it holds, its tests run beside the candidate."""
         found = self._scripts[item.name]
         return Script(item.task, Limits(), None) if isinstance(found, Verdict) else found
+
+
+def _repair(item: Problem, text: str, broken: str, context: SuiteContext) -> Request:
+    """What is asked of an answer that breaks an example."""
+    code = (item.head + text + item.tail).strip("\n")
+    ask = f"This Python function is wrong: {broken}\n\n```python\n{code}\n```\n\nWrite it right."
+    return request(context.generator.chat([{"role": "user", "content": ask}]), item, context, prefill=item.prefill)
