@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from buril import testing
+from buril.code.codefile import CodeFile
 from buril.core.errors import BurilError
 from buril.core.plugins import KINDS, camel, names, plugin
 from tests.data.github_api import Github, Repo
@@ -167,6 +168,17 @@ TASKS: dict[str, dict[str, Any]] = {
     "mbpp": {"task_id": 1, "prompt": "Add one.", "code": "def inc(n):\n    return n + 1", "test_list": ["assert inc(1) == 2"]},
 }  # fmt: skip
 """A task for each suite that reads a file."""
+OWN = '''def label(name):
+    """The label of a name.
+
+    >>> label("a")
+    'A'
+    >>> label("b ")
+    'B'
+    """
+    return name.strip().title()
+'''
+"""A file with what `own_repo` looks for."""
 
 
 @pytest.mark.parametrize("name", own("suite"))
@@ -177,9 +189,10 @@ def test_suite(name: str, tmp_path: Path) -> None:
         path = tmp_path / ("humaneval-sh.jsonl" if name == "multipl_e" else "tasks.jsonl")
         path.write_text(json.dumps(TASKS[name]), encoding="utf-8")
         found = found(found.Settings(path=path, prompt="auto" if name == "humaneval_infilling" else "plain"))
-    testing.check_suite(found)
+    files = [CodeFile("acme/vault", "d.py", OWN, language="python")] if name == "own_repo" else None
+    testing.check_suite(found, files)
     known = json.loads(SUITES.read_text()).get(name, {})
-    now = {"version": found.version, "asks": testing.suite_data(found)}
+    now = {"version": found.version, "asks": testing.suite_data(found, files)}
     if known.get("asks") != now["asks"] and known.get("version") == now["version"]:
         pytest.fail(f"what {name} asks of a model changed: bump its `version` (was {known['version']})")
     assert known == now, f"write into {SUITES.name}: {json.dumps({name: now})}"

@@ -143,20 +143,24 @@ class RecordingSandbox:
         """Nothing is open."""
 
 
-def check_suite(suite: Any) -> None:
+def check_suite(suite: Any, files: Sequence[CodeFile] | None = None) -> None:
     """A suite names its measures, asks the same of every model, and gives results that survive JSON.
 
     The model and the sandbox are stand-ins that answer always the same, so this needs neither torch nor isolation;
     `suite.check` is left out.
+
+    Args:
+        suite: the suite, or its class.
+        files: the rows of the test part, where it needs others than a few short ones.
     """
     check_plugin("suite", suite)
     suite = make(suite)
     names = suite.metrics()
     expect(isinstance(names, tuple) and names and len(set(names)) == len(names), f"metrics() is {names!r}: some names")
     expect(all(isinstance(item, str) and item for item in names), f"metrics() is {names!r}: names are texts")
-    first, asked = _examined(suite)
+    first, asked = _examined(suite, files)
     # another instance: a suite may remember what it found out about its tasks
-    second, asked_again = _examined(type(suite)(suite.settings) if hasattr(suite, "settings") else suite)
+    second, asked_again = _examined(type(suite)(suite.settings) if hasattr(suite, "settings") else suite, files)
     expect(asked, "the suite asked nothing of the model on a split of two languages")
     same(asked, asked_again, "the suite asks something else each time")
     same(_as_json(first), _as_json(second), "the same answers give two results")
@@ -173,21 +177,21 @@ def check_suite(suite: Any) -> None:
     same(SuiteResult.from_json(first.to_json()).to_json(), first.to_json(), "the result does not survive JSON")
 
 
-def suite_data(suite: Any) -> str:
-    """SHA-256 of all that a suite asks of a model and of the sandbox on a fixed split.
+def suite_data(suite: Any, files: Sequence[CodeFile] | None = None) -> str:
+    """SHA-256 of all that a suite asks of a model and of the sandbox on a fixed split, or on one of other files.
 
     It changes when tasks, prompts or expected values change: then the suite's `version` must go up, because scores
     before and after do not compare.
     """
-    return hashlib.sha256(plain(_examined(make(suite))[1], "the suite asks what is no plain JSON")).hexdigest()
+    return hashlib.sha256(plain(_examined(make(suite), files)[1], "the suite asks what is no plain JSON")).hexdigest()
 
 
-def _examined(suite: Any) -> tuple[SuiteResult, list[Any]]:
+def _examined(suite: Any, given: Sequence[CodeFile] | None = None) -> tuple[SuiteResult, list[Any]]:
     """What a suite finds of the recorder, and what it asked."""
     generator = Recorder()
     with tempfile.TemporaryDirectory(prefix="buril-suite-") as name:
         folder = Path(name)
-        files = [
+        files = given or [
             CodeFile("acme/vault", path, text, language=language)
             for path, text, language in (
                 ("a.py", _PYTHON, "python"), ("b.js", _JAVASCRIPT, "javascript"), ("c.py", "x = 1\n", "python"),
