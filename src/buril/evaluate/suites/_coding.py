@@ -5,19 +5,15 @@ A suite says what its tasks are, how each is put, and how programs are judged; t
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.evaluate.metrics.pass_at_k import PassAtK
@@ -323,22 +319,6 @@ class Coding(ABC):
         }  # fmt: skip
 
 
-class FileSettings(Coding.Settings):
-    """Where the tasks are, how they are put, and how many completions are drawn."""
-
-    path: Path | None = None
-    """The file of the tasks; its bytes are part of the identity, its place is not."""
-
-    def identity(self) -> dict[str, Any]:
-        """The settings, with the digest of the file instead of its path."""
-        found = super().identity()
-        return {**found, "path": sha256_file(self.file()) if self.file().is_file() else str(self.path)}
-
-    def file(self) -> Path:
-        """The file of the tasks, there or not."""
-        return self.path or Path("tasks.jsonl")
-
-
 def request(prompt: str | tuple[int, ...], item: Problem, context: SuiteContext, *, prefill: str = "") -> Request:
     """A problem's greedy request."""
     return Request(prompt, prefill=prefill, max_tokens=context.max_tokens, stop=item.stops, seed=context.seed)
@@ -369,40 +349,3 @@ def taken(problems: Sequence[Problem], context: SuiteContext) -> list[Problem]:
 def does_not_hold(item: Problem, verdict: Verdict, stub: str) -> BurilError:
     """The error for a task whose own solution fails, or whose tests pass what does nothing."""
     return BurilError("E006", task=item.name, good=verdict.status, stub=stub, detail=verdict.detail)
-
-
-def lines_of(path: Path, suite: str) -> list[dict[str, Any]]:
-    """The objects of a file of tasks: JSON lines, gzipped or not, or one JSON list.
-
-    Raises:
-        BurilError: E008 without the file, E009 when it holds something else.
-    """
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    except FileNotFoundError:
-        raise BurilError("E008", suite=suite, path=path) from None
-    except (OSError, EOFError, UnicodeDecodeError) as problem:
-        raise BurilError("E009", path=path, line=0, problem=problem) from problem
-    try:
-        if text.lstrip().startswith("["):
-            return list(json.loads(text))
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError as problem:
-        number = text[: getattr(problem, "pos", 0)].count("\n") + 1
-        raise BurilError("E009", path=path, line=number, problem=problem) from problem
-
-
-def problems_of(path: Path, suite: str, read: Callable[[dict[str, Any]], Problem]) -> list[Problem]:
-    """All tasks of a file, each by `read`, which raises KeyError, TypeError or ValueError for what is none.
-
-    Raises:
-        BurilError: E008 without the file, E009 when it holds something else.
-    """
-    found = []
-    for number, line in enumerate(lines_of(path, suite), 1):
-        try:
-            found.append(read(line))
-        except (KeyError, TypeError, ValueError) as problem:
-            raise BurilError("E009", path=path, line=number, problem=f"{type(problem).__name__}: {problem}") from None
-    return found

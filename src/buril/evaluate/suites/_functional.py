@@ -16,7 +16,8 @@ from buril.core.errors import BurilError
 from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_of, first_broken
 from buril.evaluate._replay import Script, judged, scripts
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Coding, FileSettings, Problem, does_not_hold, problems_of, request, taken
+from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, request, taken
+from buril.evaluate.suites._files import FileSettings, problems_of
 from buril.generators._generator import Request
 from buril.sandboxes._sandbox import Limits, Verdict
 

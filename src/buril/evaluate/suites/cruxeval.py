@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Coding, FileSettings, Problem, does_not_hold, problems_of, taken
+from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, taken
+from buril.evaluate.suites._files import FileSettings, problems_of
 from buril.generators._generator import Completion
 from buril.sandboxes._sandbox import Call, Job, Verdict
 

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Literal
 from buril.core.errors import BurilError
 from buril.evaluate._replay import Exam
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Problem, does_not_hold, lines_of, taken
+from buril.evaluate.suites._coding import Problem, does_not_hold, taken
+from buril.evaluate.suites._files import lines_of
 from buril.evaluate.suites._functional import Functional
 from buril.evaluate.suites.humaneval import installed
 from buril.generators._generator import Completion, Request

@@ -20,7 +20,8 @@ from buril.core.plugins import names, normal, plugin
 from buril.core.text import _
 from buril.evaluate.runtimes._runtime import Runtime, capability, examined
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Coding, Problem, problems_of, taken
+from buril.evaluate.suites._coding import Coding, Problem, taken
+from buril.evaluate.suites._files import problems_of
 from buril.generators._generator import Completion
 from buril.sandboxes._sandbox import Verdict
 

@@ -17,7 +17,8 @@ from buril.core.text import _
 from buril.evaluate._perturb import HALF, WHOLE, Told, half
 from buril.evaluate._replay import Exam, Script
 from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
-from buril.evaluate.suites._coding import Problem, lines_of
+from buril.evaluate.suites._coding import Problem
+from buril.evaluate.suites._files import lines_of
 from buril.evaluate.suites._functional import Functional
 from buril.evaluate.suites._python import STOPS, body_of
 from buril.evaluate.suites.humaneval import installed
