@@ -92,7 +92,8 @@ def test_words_and_remarks() -> None:
     made = changed("comments")
     lines = made.shown.split("\n")
     assert lines[3].startswith("#") and lines[4].startswith("def ") and lines[-2].startswith("    #")
-    assert "unused_" in changed("dead_code").shown
+    lines = changed("dead_code").shown.split("\n")
+    assert "unused_" in lines[-2] and lines[-2].startswith("    u"), "the block is closed: who goes on is not in it"
 
 
 def test_bodies() -> None:

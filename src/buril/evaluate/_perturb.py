@@ -95,15 +95,15 @@ def comments(told: Told, drawn: random.Random) -> Told | None:
 
 
 def dead_code(told: Told, drawn: random.Random) -> Told | None:
-    """The body begins with statements that are never run."""
+    """The body begins with statements that are never run; one that is run closes their block."""
     inner, name = _indentation(told), f"unused_{drawn.randrange(10, 100)}"
     end = "" if told.shown.endswith("\n") else "\n"
     dead = drawn.choice([
-        f"{inner}if False:\n{inner}{inner}{name} = None\n",
-        f"{inner}while False:\n{inner}{inner}{name} = 0\n",
+        f"{inner}if False:\n{inner}{inner}{name} = 1\n",
+        f"{inner}while False:\n{inner}{inner}{name} = 1\n",
         f"{inner}{name} = 0\n{inner}if {name} > 1:\n{inner}{inner}{name} -= 1\n",
     ])  # fmt: skip
-    return _changed(told, f"{told.shown}{end}{dead}")
+    return _changed(told, f"{told.shown}{end}{dead}{inner}{name} = None\n")
 
 
 def operands(told: Told, drawn: random.Random) -> Told | None:
