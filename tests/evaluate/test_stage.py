@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from buril.core.artifact import Artifact
 from buril.core.errors import EXIT_GATE, BurilError, GateFailed
 from buril.core.stage import Output
-from buril.evaluate.gates import check
+from buril.evaluate.gates import check, parse_gates
 from buril.evaluate.stage import Evaluate
 
 MakeInputs = Callable[[], dict[str, Artifact]]
@@ -123,6 +123,17 @@ def test_sampling_gives_pass_at_k(canned: str, inputs: MakeInputs, output: MakeO
     stage(canned, suites=[{"basics": {"samples": 3, "k": [1, 2, 10]}}], max_items=5).run(inputs(), out)
     found = json.loads((out.folder / "results.json").read_text())["suites"]["basics"]["metrics"]
     assert set(found) == {"pass@1", "pass@1 sampled", "pass@2"} and found["pass@2"]["tuned"]["value"] == 0.8
+
+
+def test_a_suite_is_spelt_with_dashes_or_without() -> None:
+    metrics = {"multipl_e": ("pass@1", "pass@1 chat"), "basics": ("pass@1",)}
+    found = parse_gates({"multipl-e.pass@1 chat": ">= 0.1", "multipl_e.pass@1.base": "> 0"}, metrics)
+    assert [(gate.suite, gate.metric, gate.model) for gate in found] == [
+        ("multipl_e", "pass@1 chat", "tuned"), ("multipl_e", "pass@1", "base"),
+    ]  # fmt: skip
+    with pytest.raises(BurilError) as caught:
+        parse_gates({"pass@1": "> 0"}, metrics)
+    assert caught.value.code == "E003"
 
 
 @pytest.mark.parametrize(

@@ -105,13 +105,14 @@ class Evaluate(Stage):
             sandbox = _once(self.settings.sandbox, stack)
             for model in MODELS:
                 found[model] = self._examine(model, inputs, out, sandbox)
-        results: dict[str, Any] = {
-            "suites": {name: self._summary(name, found) for name in self._suites},
-            "models": _models(inputs),
-        }
-        for name, suite in self._suites.items():
-            if hasattr(suite, "texts"):
-                results["suites"][name]["seen"] = self._seen(name, suite, found, inputs, out)
+            results: dict[str, Any] = {
+                "suites": {name: self._summary(name, found) for name in self._suites},
+                "models": _models(inputs),
+            }
+            for name, suite in self._suites.items():
+                if hasattr(suite, "texts"):
+                    context = self._context(None, inputs, sandbox)
+                    results["suites"][name]["seen"] = self._seen(name, suite.texts(context), found, inputs, out)
         results["gates"] = [gate.judge(results["suites"]) for gate in self._gates]
         out.text("results.json", json.dumps(results, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
         for outcome in results["gates"]:
@@ -160,14 +161,17 @@ class Evaluate(Stage):
         }
 
     def _seen(
-        self, name: str, suite: Any, found: dict[str, dict[str, SuiteResult]], inputs: Inputs, out: Output
+        self,
+        name: str,
+        texts: dict[str, list[str]],
+        found: dict[str, dict[str, SuiteResult]],
+        inputs: Inputs,
+        out: Output,
     ) -> dict[str, Any]:
         """Which tasks stand in the training data, and the scores without them.
 
         A task that is told in several ways is one: `HumanEval/0:half` is seen where `HumanEval/0` is.
         """
-        context = self._context(None, inputs, self.settings.sandbox.make)
-        texts = suite.texts(context)
         sightings = seen(texts, inputs["split"])
         bare = {unit.partition(":")[0] for unit in sightings}
         told: dict[str, Any] = {
