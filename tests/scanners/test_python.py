@@ -102,6 +102,8 @@ def test_two_passes_see_what_bandit_sees_in_real_files() -> None:
             reach = range(item.line, max(item.line, item.end_line) + 1)
             if before[item.line - 1].strip() == "if TYPE_CHECKING:":
                 continue  # never run
+            if item.rule == "B108" and "tempfile." in before[item.line]:
+                continue  # a directory given to `tempfile`, which draws the name: ruff knows
             if item.rule not in ("B105", INCONCLUSIVE) and not any((item.rule, line) in lines for line in reach):
                 missed.append((item.rule, item.line))
     assert total > 300
