@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from buril.evaluate.suites.humaneval_fix import HumanevalFix
 from buril.evaluate.suites.humaneval_infilling import HumanevalInfilling
 from buril.generators._generator import Completion
 from buril.sandboxes.namespaces import Namespaces
+from tests.evaluate.writer import Writer
 
 MakeInputs = Callable[[], dict[str, Artifact]]
 DATA = Path(__file__).resolve().parents[3] / "shared/data/eval"
@@ -40,25 +41,6 @@ HOLES = {
 def sandbox() -> Iterator[Namespaces]:
     with Namespaces(Namespaces.Settings()) as made:
         yield made
-
-
-class Writer:
-    """Answers by a word of the prompt."""
-
-    def __init__(self, texts: Mapping[str, str], *, template: bool = False) -> None:
-        self.texts, self.template = texts, template
-        self.requests: list[Any] = []
-
-    def chat(self, messages: Any) -> str:
-        if not self.template:
-            raise BurilError("T017")
-        return str(messages[0]["content"])
-
-    def complete(self, requests: Any) -> Iterator[list[Completion]]:
-        for request in requests:
-            self.requests.append(request)
-            text = next(text for word, text in self.texts.items() if word in request.prompt + request.prefill)
-            yield [Completion(text, (), "stop", 0.0)] * request.num_samples
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from buril.evaluate.runtimes._runtime import Runtime, capability, examined
 from buril.evaluate.runtimes.bash import Bash
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites.multipl_e import MultiplE
-from buril.generators._generator import Completion
-from buril.sandboxes._sandbox import Outcome
+from buril.sandboxes._sandbox import Outcome, Program
 from buril.sandboxes.namespaces import Namespaces
+from tests.evaluate.writer import Writer
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data/eval/multipl-e-humaneval"
 MakeInputs = Callable[[], dict[str, Artifact]]
@@ -47,25 +47,6 @@ def tasks(tmp_path: Path) -> Path:
     (tmp_path / "humaneval-sh.jsonl").write_text(f"{json.dumps(BASH)}\n{json.dumps(again)}\n")
     (tmp_path / "humaneval-js.jsonl").write_text(json.dumps(JAVASCRIPT))
     return tmp_path
-
-
-class Writer:
-    """Answers by a word of the prompt."""
-
-    def __init__(self, texts: Mapping[str, str], *, template: bool = False) -> None:
-        self.texts, self.template = texts, template
-        self.requests: list[Any] = []
-
-    def chat(self, messages: Any) -> str:
-        if not self.template:
-            raise BurilError("T017")
-        return str(messages[0]["content"])
-
-    def complete(self, requests: Any) -> Iterator[list[Completion]]:
-        for request in requests:
-            self.requests.append(request)
-            text = next(text for word, text in self.texts.items() if word in request.prompt)
-            yield [Completion(text, (), "stop", 0.0)] * request.num_samples
 
 
 def context(split: Artifact, sandbox: Any, writer: Any = None, **more: Any) -> SuiteContext:
@@ -168,8 +149,8 @@ def test_a_folder_without_tasks_and_a_file_with_others_are_errors(
 
 def test_a_probe_finds_a_runtime_that_can_be_left_early(sandbox: Namespaces) -> None:
     class Trusting(Bash):
-        def verdict(self, outcome: Outcome, mark: str) -> Any:
-            return super().verdict(Outcome(outcome.status, outcome.command, outcome.code, "", mark), mark)
+        def verdict(self, program: Program, outcome: Outcome, mark: str) -> Any:
+            return super().verdict(program, Outcome(outcome.status, outcome.command, outcome.code, "", mark), mark)
 
     assert capability("bash", Bash(), sandbox).works
     found = capability("bash", Trusting(), sandbox)

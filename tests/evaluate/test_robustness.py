@@ -186,6 +186,9 @@ def test_what_does_not_hold_is_left_out_and_a_task_that_never_held_is_an_error(
     with pytest.raises(BurilError) as caught:
         suite(tmp_path, {**LINE, "canonical_solution": "    return -1\n"}).check(context)
     assert caught.value.code == "E006"
+    with pytest.raises(BurilError) as caught:
+        suite(tmp_path, {**LINE, "test": "def check(candidate):\n    candidate([], 3)\n"}).check(context)
+    assert caught.value.code == "E006" and "an empty body `pass`" in caught.value.cause
 
 
 def test_unknown_ways_are_named(tmp_path: Path) -> None:

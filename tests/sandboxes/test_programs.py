@@ -150,3 +150,10 @@ def test_an_answer_that_is_not_the_runners_counts_for_nothing() -> None:
     assert outcome_of(program, run, [{"code": 0}]).status == "error", "one of two"
     assert outcome_of(program, run, [{"code": True}, {"code": "0"}]).status == "error"
     assert outcome_of(program, run, [{"code": 0}, {"code": 0}]).status == "pass"
+
+
+def test_a_signal_for_the_time_counts_however_the_time_is_told() -> None:
+    program = Program({}, (("/bin/true",),), limits=replace(PROGRAM_LIMITS, cpu_s=1))
+    ended = _worker.Run(end="done", code=0, cpu_ms=996)
+    assert outcome_of(program, ended, [{"code": -24}]).status == "timeout_cpu"
+    assert outcome_of(program, ended, [{"code": -9}]).status == "error", "killed by someone"

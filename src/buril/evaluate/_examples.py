@@ -19,6 +19,8 @@ from buril.sandboxes._sandbox import Call, CallResult, Job, Limits, Sandbox
 _SIGN = r"(?:=+>|==|➞|-+>|→|\breturns?\b|\bshould return\b|\bis equal to\b|=)"
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 """Values as texts spell them that were written for several languages."""
+_FAILED = ("error: ", "missing: ")
+"""How what came of a call begins where it gave no value."""
 MOST = 12
 """Examples of a task that are run, at most."""
 LIMITS = Limits(cpu_s=2, wall_s=10.0)
@@ -126,8 +128,7 @@ def first_broken(entry: str, examples: Sequence[Example], found: Behaviour) -> s
         return ""
     example, given = examples[found.broken], found.given[found.broken]
     call = f"{entry}({', '.join(map(repr, example.arguments))})"
-    failed = given.startswith(("error: ", "missing: "))
-    does = f"ends with {given.partition(': ')[2]}" if failed else f"gives `{given}`"
+    does = f"ends with {given.partition(': ')[2]}" if given.startswith(_FAILED) else f"gives `{given}`"
     return f"`{call}` {does}, and should give `{example.value!r}`."
 
 
@@ -138,6 +139,6 @@ def by_examples(found: Sequence[Behaviour]) -> int:
 
 def by_vote(found: Sequence[Behaviour]) -> int:
     """The first program that behaves as most do; those that fail on an example have no vote where others do not."""
-    sound = [item.given for item in found if not any(told.startswith(("error", "missing")) for told in item.given)]
+    sound = [item.given for item in found if not any(told.startswith(_FAILED) for told in item.given)]
     votes = Counter(sound or [item.given for item in found])
     return max(range(len(found)), key=lambda place: (votes[found[place].given], -place))

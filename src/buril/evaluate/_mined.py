@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -126,8 +126,7 @@ def _needs(tree: ast.Module, function: ast.FunctionDef) -> str:
         for name in _names_bound(statement):
             binders[name].append(place)
     taken: set[int] = set()
-    left = [function]
-    todo: list[ast.AST] = [*left]
+    todo: list[ast.AST] = [function]
     while todo:
         node = todo.pop()
         for name in {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}:
@@ -140,12 +139,9 @@ def _needs(tree: ast.Module, function: ast.FunctionDef) -> str:
     return "".join(f"{ast.unparse(item)}\n" for item in [*future, *(item for item in kept if item not in future)])
 
 
-def _bound(tree: ast.Module) -> dict[str, int]:
-    times: dict[str, int] = defaultdict(int)
-    for statement in tree.body:
-        for name in set(_names_bound(statement)):
-            times[name] += 1
-    return times
+def _bound(tree: ast.Module) -> Counter[str]:
+    """How many statements of a module bind each name."""
+    return Counter(name for statement in tree.body for name in set(_names_bound(statement)))
 
 
 def _names_bound(statement: ast.stmt) -> Iterator[str]:

@@ -77,7 +77,7 @@ def docstring_typos(told: Told, drawn: random.Random) -> Told | None:
         text = word[0]
         if text == told.entry or drawn.random() >= 0.2:
             return text
-        place = drawn.randrange(1, len(text) - 2) if len(text) > 3 else 0
+        place = drawn.randrange(1, len(text) - 2)
         return text[:place] + text[place + 1] + text[place] + text[place + 2 :]
 
     lines = told.shown[start:end].split("\n")
@@ -87,7 +87,7 @@ def docstring_typos(told: Told, drawn: random.Random) -> Told | None:
 
 def comments(told: Told, drawn: random.Random) -> Told | None:
     """Remarks that say nothing stand before the function and before its body."""
-    place = told.shown.rindex(f"def {told.entry}") if f"def {told.entry}" in told.shown else 0
+    place = _definition(told)
     before, after = told.shown[:place], told.shown[place:].rstrip(" ")
     inner = _indentation(told)
     end = "" if after.endswith("\n") else "\n"
@@ -125,7 +125,7 @@ def loops(told: Told, drawn: random.Random) -> Told | None:
     for node in ast.walk(_parsed(told)):
         found = _counted(told, node)
         if found and found[0] < len(told.shown):
-            return _edited(told, [(found[0], found[1], found[2])], whole=True)
+            return _edited(told, [found], whole=True)
     return None
 
 
@@ -243,10 +243,14 @@ def _changed(told: Told, shown: str) -> Told | None:
     return replace(told, shown=shown) if shown != told.shown else None
 
 
+def _definition(told: Told) -> int:
+    """Where the function begins in what is shown; 0 where it does not."""
+    return max(0, told.shown.rfind(f"def {told.entry}"))
+
+
 def _docstring(told: Told) -> tuple[int, int] | None:
     """Where the function's description stands in what is shown."""
-    place = told.shown.rfind(f"def {told.entry}")
-    found = _QUOTES.search(told.shown, max(0, place))
+    found = _QUOTES.search(told.shown, _definition(told))
     return (found.start(2), found.end(2)) if found else None
 
 
@@ -263,7 +267,7 @@ def _indentation(told: Told) -> str:
 # --- loops
 
 
-def _counted(told: Told, node: ast.AST) -> tuple[int, int, str] | None:
+def _counted(told: Told, node: ast.AST) -> Edit | None:
     """A loop over a range as one with `while`: where it stands, and its text; None where the two might differ."""
     if not (isinstance(node, ast.For) and isinstance(node.target, ast.Name) and not node.orelse):
         return None

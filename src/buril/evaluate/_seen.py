@@ -46,7 +46,8 @@ def seen(texts: Mapping[str, Sequence[str]], split: Artifact) -> dict[str, Sight
     index = index_of(keys, {its[-1] for its in texts.values() if its})
     if index is None:
         return {}
-    tasks_X = [owners[text] for text in _in_order(index.task, keys)]
+    its_tasks = list(owners.values())
+    tasks_X = [its_tasks[int(number)] for number in index.task]
     finder, found = Finder(index), dict[str, Sighting]()
     for path in split.files("train/*.parquet"):
         for row in read_rows(path):
@@ -59,8 +60,3 @@ def seen(texts: Mapping[str, Sequence[str]], split: Artifact) -> dict[str, Sight
                     if task not in found or share > found[task].share:
                         found[task] = Sighting(share, row.row_id, row.repo, row.path, row.license or "")
     return found
-
-
-def _in_order(numbers: Sequence[str], keys: Mapping[str, str]) -> list[str]:
-    texts = {number: text for text, number in keys.items()}
-    return [texts[number] for number in numbers]

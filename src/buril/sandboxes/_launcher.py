@@ -91,7 +91,7 @@ def main() -> None:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         own = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=world)
         os.close(world)
-        Zygote(control, own, plan["machine"]).serve()
+        Zygote(control, own, plan["machine"], programs=plan["programs"]).serve()
     except OSError:
         control.send(json.dumps({"failed": traceback.format_exc(limit=3)}).encode())
     os._exit(0)
@@ -180,8 +180,9 @@ def _build_root(plan: dict[str, Any]) -> None:
 class Zygote:
     """Serves jobs one at a time: receives three descriptors and the limits, answers with how the job ended."""
 
-    def __init__(self, control: socket.socket, own_pid_namespace: int, machine: str) -> None:
+    def __init__(self, control: socket.socket, own_pid_namespace: int, machine: str, *, programs: bool) -> None:
         self._control = control
+        self._programs = programs
         self._own = own_pid_namespace
         self._filter = Filter(machine)
 
@@ -230,12 +231,11 @@ class Zygote:
         """Pid 1 of a job: prepare its world, give up all rights, fork the solver and see it out. Never returns."""
         code = BROKEN
         try:
-            programs = bool(limits.pop("programs", 0))
-            self._confine(limits, fds, programs=programs)
+            self._confine(limits, fds)
             solver = os.fork()
             if solver == 0:
                 code = 0
-                (carry_out if programs else solve)(3, 4)
+                (carry_out if self._programs else solve)(3, 4)
             else:
                 for fd in (1, 2, 3, 4):
                     os.close(fd)
@@ -243,13 +243,13 @@ class Zygote:
         finally:
             os._exit(code)
 
-    def _confine(self, limits: dict[str, int], fds: list[int], *, programs: bool) -> None:
+    def _confine(self, limits: dict[str, int], fds: list[int]) -> None:
         linux.unshare(linux.NEWNS | linux.NEWIPC)
-        flags = linux.MS_NOSUID | linux.MS_NODEV | (0 if programs else linux.MS_NOEXEC)
+        flags = linux.MS_NOSUID | linux.MS_NODEV | (0 if self._programs else linux.MS_NOEXEC)
         for path in ("/tmp", "/dev/shm"):  # noqa: S108  inside the jail's own root
-            options = f"size={limits['disk_mb']}m,nr_inodes={16384 if programs else 4096},mode=0777"
+            options = f"size={limits['disk_mb']}m,nr_inodes={16384 if self._programs else 4096},mode=0777"
             linux.mount("tmpfs", path, "tmpfs", flags, options)
-        if programs:
+        if self._programs:
             _own_proc()
         os.chdir("/tmp")  # noqa: S108  the sandbox's own, a fresh tmpfs
         null = os.open("/dev/null", os.O_RDONLY)
@@ -258,7 +258,7 @@ class Zygote:
             os.dup2(spare[source], target, inheritable=False)
         linux.close_from(5)
         os.setsid()
-        _limit(limits, programs=programs)
+        _limit(limits, programs=self._programs)
         linux.drop_capabilities()
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         self._filter.install()

@@ -56,6 +56,8 @@ class Job:
     limits: Limits | None = None
 
 
+PROGRAM_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where a program finds others: what its jail shows of the machine."""
 PROGRAM_LIMITS = Limits(cpu_s=20, wall_s=120.0, memory_mb=2048, disk_mb=256, processes=256)
 """What a program may use: compilers take more than functions. `cpu_s` then holds for each of its processes."""
 

@@ -24,13 +24,13 @@ from buril.core.text import _
 from buril.sandboxes import _codec as codec
 from buril.sandboxes._launcher import BROKEN
 from buril.sandboxes._plan import jail_plan
-from buril.sandboxes._sandbox import Call, CallResult, Job, Limits, Outcome, Program, Status, Verdict
+from buril.sandboxes._sandbox import PROGRAM_PATH, Call, CallResult, Job, Limits, Outcome, Program, Status, Verdict
 from buril.sandboxes._watch import jail_kb
 
 START_S = 30.0
 TICK_S = 0.025
 MAX_RESULT = 16 << 20
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108  the jail's
+ENVIRONMENT = {"PATH": PROGRAM_PATH, "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108  the jail's
 """What a program's commands find in their environment."""
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from buril.sandboxes._launcher import main; sys.path.pop(0); main()"
@@ -99,20 +99,9 @@ class Worker:
         return self._try(job, limits) if verdict.status == "harness_error" else verdict
 
     def _try(self, job: Job, limits: Limits) -> Verdict:
-        self.start()
-        nonce = secrets.token_hex(8)
-        payload = json.dumps(
-            {
-                "nonce": nonce,
-                "source": job.source,
-                "entry": job.entry,
-                "calls": [codec.encode(list(call.args)) for call in job.calls],
-            }
-        ).encode("utf-8", "surrogatepass")
-        run = self._exchange(payload, limits)
-        if run.end != "done":
-            self.stop()
-        return judge(job, limits, run, frames_of(run.result, nonce))
+        calls = [codec.encode(list(call.args)) for call in job.calls]
+        told = {"source": job.source, "entry": job.entry, "calls": calls}
+        return judge(job, limits, *self._hand_over(told, limits))
 
     def execute(self, program: Program) -> Outcome:
         """One program; a jail that breaks is built anew once before the outcome is `harness_error`."""
@@ -120,14 +109,19 @@ class Worker:
         return self._try_program(program) if outcome.status == "harness_error" else outcome
 
     def _try_program(self, program: Program) -> Outcome:
+        environment = {**ENVIRONMENT, **program.environment}
+        told = {"files": dict(program.files), "commands": program.commands, "environment": environment}
+        return outcome_of(program, *self._hand_over(told, program.limits))
+
+    def _hand_over(self, told: dict[str, Any], limits: Limits) -> tuple[Run, list[dict[str, Any]]]:
+        """Hand over what a job is, in a jail that is there; what came out, and the frames in it."""
         self.start()
         nonce = secrets.token_hex(8)
-        told = {"nonce": nonce, "files": dict(program.files), "commands": program.commands,
-                "environment": {**ENVIRONMENT, **program.environment}}  # fmt: skip
-        run = self._exchange(json.dumps(told).encode(), program.limits)
+        payload = json.dumps({"nonce": nonce, **told}).encode("utf-8", "surrogatepass")
+        run = self._exchange(payload, limits)
         if run.end != "done":
             self.stop()
-        return outcome_of(program, run, frames_of(run.result, nonce))
+        return run, frames_of(run.result, nonce)
 
     def _exchange(self, payload: bytes, limits: Limits) -> Run:
         assert self._process is not None and self._control is not None
@@ -139,8 +133,7 @@ class Worker:
             os.lseek(memory, 0, os.SEEK_SET)
             started = time.monotonic()
             try:
-                told = json.dumps({**asdict(limits), "programs": self._programs}).encode()
-                socket.send_fds(self._control, [told], [memory, result_end, out_end])
+                socket.send_fds(self._control, [json.dumps(asdict(limits)).encode()], [memory, result_end, out_end])
             except OSError:
                 return Run("broken")
             finally:
@@ -231,11 +224,9 @@ def outcome_of(program: Program, run: Run, frames: list[dict[str, Any]]) -> Outc
     codes = [frame["code"] for frame in frames if isinstance(frame.get("code"), int)][: len(program.commands)]
     status, detail = _cut(run, program.limits)
     last = codes[-1] if codes and not status else None
-    if not status and last in (-signal.SIGXCPU, -signal.SIGKILL) and run.cpu_ms >= 1000 * program.limits.cpu_s:
-        status, detail = "timeout_cpu", _more_cpu(program.limits)
-    elif not status and last == -signal.SIGSYS:
-        status, detail = "sandbox_violation", _("a forbidden system call")
-    elif not status:
+    if not status and last is not None:
+        status, detail = _by_signal(-last, run, program.limits)
+    if not status:
         done = len(codes) == len(program.commands) and not any(codes)
         status = "pass" if done else "error"
         if not done and last is not None:
@@ -311,16 +302,19 @@ def _cut(run: Run, limits: Limits) -> tuple[Status | None, str]:
         return cuts["broken"]
     if run.end in cuts:
         return cuts[run.end]
-    number = run.code - 100
+    return _by_signal(run.code - 100, run, limits)
+
+
+def _by_signal(number: int, run: Run, limits: Limits) -> tuple[Status | None, str]:
+    """The verdict of a process that a signal ended, where the signal says why; the times are not asked about SIGXCPU.
+
+    The kernel sends that when the time is used up by its own count, which is some milliseconds ahead of what it tells.
+    """
     if number == signal.SIGXCPU or (number == signal.SIGKILL and run.cpu_ms >= 1000 * limits.cpu_s):
-        return "timeout_cpu", _more_cpu(limits)
+        return "timeout_cpu", _("more than {seconds} s of processor time").format(seconds=limits.cpu_s)
     if number == signal.SIGSYS:
         return "sandbox_violation", _("a forbidden system call")
     return None, ""
-
-
-def _more_cpu(limits: Limits) -> str:
-    return _("more than {seconds} s of processor time").format(seconds=limits.cpu_s)
 
 
 def _decide(frames: list[dict[str, Any]], loaded: bool, results: list[CallResult], run: Run) -> tuple[Status, str]:

@@ -14,16 +14,15 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from buril.core.text import _
-from buril.sandboxes._sandbox import Outcome, Program, Sandbox, Verdict
+from buril.sandboxes._sandbox import PROGRAM_PATH, Outcome, Program, Sandbox, Verdict
 
-TOOL_PATH = "/usr/local/bin:/usr/bin:/bin"
-"""Where compilers are looked for: what the sandbox shows of the machine."""
+TOOL_PATH = PROGRAM_PATH
+"""Where compilers are looked for."""
 _SECONDS = re.compile(r"\b\d+([.,]\d+)? ?(ms|s|sec|seconds?)\b")
 """What differs each time in what a test tool prints."""
 _TELLING = re.compile(r"error|exception|assert|expected|undefined|panic|fail(ed|ure)?\b", re.IGNORECASE)
@@ -50,7 +49,7 @@ class Probe:
     tests: str
 
 
-class Runtime(ABC):
+class Runtime:
     """One language. A subclass says what it needs, what is run, and where the mark goes."""
 
     version: ClassVar[int] = 1
@@ -71,11 +70,13 @@ class Runtime(ABC):
     failure: ClassVar[str | None] = None
     """A regular expression for what a failed test prints, where the exit code does not tell."""
     environment: ClassVar[Mapping[str, str]] = {}
+    after: ClassVar[bool] = False
+    """Whether the mark goes after the end of the tests, as where that calls them; else it goes before."""
     probe: ClassVar[Probe]
 
-    @abstractmethod
     def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-        """What is run for one program; `tool` has the path of each tool."""
+        """What is run for one program; `tool` has the path of each tool. The first runs the file, unless told else."""
+        return ((tool[self.tools[0]], self.file),)
 
     def found(self) -> dict[str, str] | None:
         """The paths of the tools; None where one is missing."""
@@ -94,8 +95,8 @@ class Runtime(ABC):
         return f"{tests[: found.start()]}{self.ending(found[1], self.mark.format(mark))}\n"
 
     def ending(self, end: str, statement: str) -> str:
-        """The end of the tests with the statement in it: before it, for most languages."""
-        return f"\n{statement}{end}"
+        """The end of the tests with the statement in it."""
+        return f"{end}\n{statement}" if self.after else f"\n{statement}{end}"
 
     def program(self, source: str, tests: str, mark: str) -> Program:
         """A program with its tests."""
@@ -103,7 +104,7 @@ class Runtime(ABC):
         assert tools is not None, "asked only where its tools are found"
         return Program({self.file: source + self.marked(tests, mark)}, self.commands(tools), self.environment)
 
-    def verdict(self, outcome: Outcome, mark: str) -> Verdict:
+    def verdict(self, program: Program, outcome: Outcome, mark: str) -> Verdict:
         """What came of a program."""
         text = outcome.out
         reported = re.search(self.failure, text, re.MULTILINE) if self.failure else None
@@ -111,8 +112,7 @@ class Runtime(ABC):
         if status == "pass" and (reported or mark not in text):
             status, detail = "wrong", reported[0].strip() if reported else _("it left before the end of its tests")
         elif status == "error" and outcome.code is not None:
-            last = outcome.command == len(self.commands(self.found() or dict.fromkeys(self.tools, ""))) - 1
-            status = "wrong" if last else "error"
+            status = "wrong" if outcome.command == len(program.commands) - 1 else "error"
             detail = _telling_line(text, mark) or _("a test failed")
         shown = _SECONDS.sub("… s", text.replace(mark, "✓"))
         return Verdict(status, (), detail[:400], shown, outcome.cpu_ms, outcome.wall_ms, outcome.rss_kb, forgeable=True)
@@ -125,23 +125,17 @@ def _telling_line(text: str, mark: str) -> str:
     return _SECONDS.sub("… s", telling)
 
 
-def examined(
-    runtime: Runtime, programs: Sequence[tuple[str, str]], sandbox: Sandbox, *, at_once: int = 16
-) -> Iterator[Verdict]:
+def examined(runtime: Runtime, programs: Sequence[tuple[str, str]], sandbox: Sandbox) -> Iterator[Verdict]:
     """The verdicts on programs, each a source and its tests, in their order.
 
     Raises:
         BurilError: E001 without isolation.
         ValueError: for tests of another form.
     """
-    for start in range(0, len(programs), at_once):
-        marks = [secrets.token_hex(16) for _one in programs[start : start + at_once]]
-        jobs = [
-            runtime.program(source, tests, mark)
-            for (source, tests), mark in zip(programs[start : start + at_once], marks, strict=True)
-        ]
-        for outcome, mark in zip(sandbox.execute_all(jobs), marks, strict=True):
-            yield runtime.verdict(outcome, mark)
+    marks = [secrets.token_hex(16) for _one in programs]
+    jobs = [runtime.program(source, tests, mark) for (source, tests), mark in zip(programs, marks, strict=True)]
+    for job, outcome, mark in zip(jobs, sandbox.execute_all(jobs), marks, strict=True):
+        yield runtime.verdict(job, outcome, mark)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from buril.evaluate.runtimes._runtime import Probe, Runtime
@@ -18,6 +17,7 @@ class Bash(Runtime):
     end: ClassVar[str] = r"\nrun_test"
     mark: ClassVar[str] = "echo {}"
     fence: ClassVar[str] = "bash"
+    after: ClassVar[bool] = True
     probe: ClassVar[Probe] = Probe(
         "#!/bin/bash\n# $1 is an integer\ninc() {\n", "    echo $(($1 + 1))\n", "    echo $1\n",
         "    :\n}\nexit 0\ninc() {\n    :\n",
@@ -25,11 +25,3 @@ class Bash(Runtime):
         '}\n\ncandidate() {\n    inc "$@"\n}\n\nset -e\nrun_test() {\n    [[ $(candidate "1") = "2" ]]\n'
         '    [[ $(candidate "41") = "42" ]]\n}\n\nrun_test',
     )  # fmt: skip
-
-    def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-        """It is run as it stands."""
-        return ((tool["bash"], self.file),)
-
-    def ending(self, end: str, statement: str) -> str:
-        """After the call of the tests, which `set -e` ends the program in."""
-        return f"{end}\n{statement}"

@@ -18,6 +18,7 @@ class Javascript(Runtime):
     end: ClassVar[str] = r"\ntest\(\);"
     mark: ClassVar[str] = 'console.log("{}");'
     fence: ClassVar[str] = "javascript"
+    after: ClassVar[bool] = True
     environment: ClassVar[Mapping[str, str]] = {"UV_USE_IO_URING": "0"}
     probe: ClassVar[Probe] = Probe(
         "function inc(n){\n", "  return n + 1;\n}\n", "  return n;\n}\n",
@@ -25,11 +26,3 @@ class Javascript(Runtime):
         "const assert = require('node:assert');\n\n\nfunction test() {\n  let candidate = inc;\n"
         "  assert.deepEqual(candidate(1),2);\n  assert.deepEqual(candidate(41),42);\n}\n\ntest();",
     )  # fmt: skip
-
-    def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-        """It is run as it stands."""
-        return ((tool["node"], self.file),)
-
-    def ending(self, end: str, statement: str) -> str:
-        """After the call of the tests."""
-        return f"{end}\n{statement}"

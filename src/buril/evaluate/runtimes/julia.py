@@ -18,6 +18,7 @@ class Julia(Runtime):
     end: ClassVar[str] = r"\nend"
     mark: ClassVar[str] = 'println("{}")'
     fence: ClassVar[str] = "julia"
+    after: ClassVar[bool] = True
     probe: ClassVar[Probe] = Probe(
         "function inc(n::Int64)::Int64 \n", "    return n + 1\nend\n", "    return n\nend\n", "    exit(0)\nend\n",
         "    return (\nend\n",
@@ -28,7 +29,3 @@ class Julia(Runtime):
     def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
         """It is run as it stands."""
         return ((tool["julia"], "--startup-file=no", self.file),)
-
-    def ending(self, end: str, statement: str) -> str:
-        """After the set of tests, which raises where one failed."""
-        return f"{end}\n{statement}"

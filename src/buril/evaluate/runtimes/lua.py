@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from buril.evaluate.runtimes._runtime import Probe, Runtime
@@ -25,10 +24,6 @@ class Lua(Runtime):
         "    lu.assertEquals(candidate(1), 2)\n"
         "    lu.assertEquals(candidate(41), 42)\nend\n\nos.exit(lu.LuaUnit.run())",
     )  # fmt: skip
-
-    def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-        """It is run as it stands."""
-        return ((tool["lua5.3"], self.file),)
 
     def ending(self, end: str, statement: str) -> str:
         """Between the tests and the exit: LuaUnit says how many failed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from buril.evaluate.runtimes._runtime import Probe, Runtime
@@ -18,6 +17,7 @@ class Perl(Runtime):
     end: ClassVar[str] = r"\ntesthumaneval\(\);"
     mark: ClassVar[str] = 'print "{}";'
     fence: ClassVar[str] = "perl"
+    after: ClassVar[bool] = True
     probe: ClassVar[Probe] = Probe(
         "sub inc {\n    my($n) = @_;\n", "    return $n + 1;\n}\n", "    return $n;\n}\n", "    exit 0;\n}\n",
         "    return (;\n}\n",
@@ -26,11 +26,3 @@ class Perl(Runtime):
         '        print "ok!" }else{\n        exit 1;\n        }\n        if(eq_deeply($candidate->(41),42)) {\n'
         '        print "ok!" }else{\n        exit 1;\n        }\n}\n\ntesthumaneval();',
     )  # fmt: skip
-
-    def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-        """It is run as it stands."""
-        return ((tool["perl"], self.file),)
-
-    def ending(self, end: str, statement: str) -> str:
-        """After the call of the tests."""
-        return f"{end}\n{statement}"

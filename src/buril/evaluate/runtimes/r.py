@@ -18,6 +18,7 @@ class R(Runtime):
     end: ClassVar[str] = r"\ntest_humaneval\(\)"
     mark: ClassVar[str] = 'cat("{}\\n")'
     fence: ClassVar[str] = "r"
+    after: ClassVar[bool] = True
     probe: ClassVar[Probe] = Probe(
         "inc <- function(n) {\n", "    return(n + 1)\n}\n", "    return(n)\n}\n", "    quit(status = 0)\n}\n",
         "    return((\n}\n",
@@ -28,7 +29,3 @@ class R(Runtime):
     def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
         """It is run as it stands."""
         return ((tool["Rscript"], "--vanilla", self.file),)
-
-    def ending(self, end: str, statement: str) -> str:
-        """After the call of the tests."""
-        return f"{end}\n{statement}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from buril.evaluate.runtimes._runtime import Probe, Runtime
@@ -18,6 +17,7 @@ class Racket(Runtime):
     end: ClassVar[str] = r"\n\(test-humaneval\)"
     mark: ClassVar[str] = '(displayln "{}")'
     fence: ClassVar[str] = "racket"
+    after: ClassVar[bool] = True
     failure: ClassVar[str | None] = r"^(FAILURE|ERROR|name: +check-).*"
     probe: ClassVar[Probe] = Probe(
         "#lang racket\n\n(define (inc n)\n", "  (+ n 1))\n", "  n)\n", "  (exit 0))\n", "  (+ n m)\n",
@@ -25,11 +25,3 @@ class Racket(Runtime):
         "    (check-within (candidate 1) 2 0.001)\n"
         "    (check-within (candidate 41) 42 0.001)\n))\n\n(test-humaneval)",
     )  # fmt: skip
-
-    def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-        """It is run as it stands."""
-        return ((tool["racket"], self.file),)
-
-    def ending(self, end: str, statement: str) -> str:
-        """After the call of the tests."""
-        return f"{end}\n{statement}"

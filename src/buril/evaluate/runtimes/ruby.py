@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from buril.evaluate.runtimes._runtime import Probe, Runtime
@@ -24,7 +23,3 @@ class Ruby(Runtime):
         "    candidate = method(:inc)\n"
         "    assert_equal(2, candidate.call(1))\n    assert_equal(42, candidate.call(41))\n  end\nend\n",
     )  # fmt: skip
-
-    def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-        """It is run as it stands."""
-        return ((tool["ruby"], self.file),)

@@ -18,6 +18,7 @@ class Swift(Runtime):
     end: ClassVar[str] = r"\nassert\(.*\)"
     mark: ClassVar[str] = 'print("{}")'
     fence: ClassVar[str] = "swift"
+    after: ClassVar[bool] = True
     probe: ClassVar[Probe] = Probe(
         "import Foundation\nfunc inc(n: Int) -> Int {\n", "    return n + 1\n", "    return n\n", "    exit(0)\n",
         "    return m\n", "}\n\n\nassert(inc(n: 1) == 2)\nassert(inc(n: 41) == 42)",
@@ -26,7 +27,3 @@ class Swift(Runtime):
     def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
         """Compiled without optimisation, so that assertions count."""
         return ((tool["swiftc"], "-Onone", self.file, "-o", "program"), ("./program",))
-
-    def ending(self, end: str, statement: str) -> str:
-        """After the last assertion."""
-        return f"{end}\n{statement}"

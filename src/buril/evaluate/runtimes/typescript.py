@@ -18,6 +18,7 @@ class Typescript(Runtime):
     end: ClassVar[str] = r"\ntest\(\);"
     mark: ClassVar[str] = 'console.log("{}");'
     fence: ClassVar[str] = "typescript"
+    after: ClassVar[bool] = True
     environment: ClassVar[Mapping[str, str]] = {"UV_USE_IO_URING": "0"}
     probe: ClassVar[Probe] = Probe(
         "declare var process: any;\nfunction inc(n: number): number {\n", "  return n + 1;\n}\n", "  return n;\n}\n",
@@ -31,7 +32,3 @@ class Typescript(Runtime):
         """Compiled to JavaScript, which is run."""
         compiled = (tool["tsc"], "--target", "es2020", "--module", "commonjs", "--types", "", self.file)
         return (compiled, (tool["node"], "program.js"))
-
-    def ending(self, end: str, statement: str) -> str:
-        """After the call of the tests."""
-        return f"{end}\n{statement}"

@@ -72,6 +72,8 @@ class Coding(ABC):
     """The suite's name in the YAML."""
     by_language: ClassVar[bool] = False
     """Whether its measures are also kept by language."""
+    one_form: ClassVar[bool] = False
+    """Whether tasks are put in one form alone, so that names of measures need not tell it."""
 
     class Settings(BaseSettings):
         """How tasks are put, and how many completions are drawn."""
@@ -163,8 +165,9 @@ class Coding(ABC):
 
     def suffixes(self) -> tuple[str, ...]:
         """What the names of measures end with, for each form that there may be."""
-        found: dict[str, tuple[str, ...]] = {"plain": ("",), "chat": (" chat",)}
-        return found.get(self.settings.prompt, ("", " chat"))
+        wanted = self.settings.prompt
+        forms = (wanted,) if self.one_form or wanted in ("plain", "chat") else ("plain", "chat")
+        return tuple(map(self.suffix, forms))
 
     def _ks(self) -> list[int]:
         return sorted({k for k in self.settings.k if 1 <= k <= self.settings.samples})
@@ -194,7 +197,7 @@ class Coding(ABC):
 
     def suffix(self, form: str) -> str:
         """What the names of a form's measures end with."""
-        return " chat" if form == "chat" else ""
+        return " chat" if form == "chat" and not self.one_form else ""
 
     def _examine(
         self,

@@ -6,11 +6,13 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError
-from buril.evaluate.suites._coding import Coding, Problem
+from buril.evaluate.suites._coding import Coding
+
+Task = TypeVar("Task")
 
 
 class FileSettings(Coding.Settings):
@@ -51,8 +53,8 @@ def lines_of(path: Path, suite: str) -> list[dict[str, Any]]:
         raise BurilError("E009", path=path, line=number, problem=problem) from problem
 
 
-def problems_of(path: Path, suite: str, read: Callable[[dict[str, Any]], Problem]) -> list[Problem]:
-    """All tasks of a file, each by `read`, which raises KeyError, TypeError or ValueError for what is none.
+def tasks_of(path: Path, suite: str, read: Callable[[dict[str, Any]], Task]) -> list[Task]:
+    """What `read` makes of each line of a file; it raises KeyError, TypeError or ValueError for what is no task.
 
     Raises:
         BurilError: E008 without the file, E009 when it holds something else.

@@ -17,7 +17,7 @@ from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_
 from buril.evaluate._replay import Script, judged, scripts
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, request, taken
-from buril.evaluate.suites._files import FileSettings, problems_of
+from buril.evaluate.suites._files import FileSettings, tasks_of
 from buril.generators._generator import Request
 from buril.sandboxes._sandbox import Limits, Verdict
 
@@ -58,7 +58,7 @@ class Functional(Coding):
         Raises:
             BurilError: E008 without the file, E009 when it holds something else.
         """
-        return taken(problems_of(self.settings.file(), self.name, self.problem), context)
+        return taken(tasks_of(self.settings.file(), self.name, self.problem), context)
 
     def check(self, context: SuiteContext) -> None:
         """Every task's own solution must pass its tests and an empty function must fail them, here and now.
@@ -73,8 +73,8 @@ class Functional(Coding):
             if isinstance(script, Verdict):
                 raise does_not_hold(item, script, "–")
         good = self.judge(problems, [item.task.solution for item in problems], context)
-        empty = [f"{item.head}\n\ndef {item.task.entry}(*_all, **_named):\n    pass\n" for item in problems]
-        for item, verdict, stub in zip(problems, good, self.judge(problems, empty, context), strict=True):
+        stubs = self.judge(problems, list(map(stub_of, problems)), context)
+        for item, verdict, stub in zip(problems, good, stubs, strict=True):
             if not verdict.passed or stub.passed:
                 raise does_not_hold(item, verdict, stub.status)
 
@@ -144,6 +144,11 @@ class Functional(Coding):
         """A task's script; where no one asked whether it holds, its tests run beside the candidate."""
         found = self._scripts[item.name]
         return Script(item.task, Limits(), None) if isinstance(found, Verdict) else found
+
+
+def stub_of(item: Problem) -> str:
+    """A program whose function does nothing, whatever it is given."""
+    return f"{item.head}\n\ndef {item.task.entry}(*_all, **_named):\n    pass\n"
 
 
 def _repair(item: Problem, text: str, broken: str, context: SuiteContext) -> Request:

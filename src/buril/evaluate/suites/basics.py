@@ -36,6 +36,7 @@ class Basics(Coding):
 
     version: ClassVar[int] = 2
     name: ClassVar[str] = "basics"
+    one_form: ClassVar[bool] = True
 
     class Settings(Coding.Settings):
         """How tasks are put, and how many completions are drawn."""
@@ -43,14 +44,6 @@ class Basics(Coding):
         prompt: Literal["auto", "chat", "examples", "plain"] = "auto"  # type: ignore[assignment]  # other forms
         """How a task is put: as a `chat` whose answer begins with the function, after two solved `examples`, or
         `plain`. `auto` is a chat where the model has a template, else examples: a form it knows."""
-
-    def suffixes(self) -> tuple[str, ...]:
-        """It is put in one form, so names need not tell it."""
-        return ("",)
-
-    def suffix(self, form: str) -> str:
-        """Nothing."""
-        return ""
 
     def problems(self, context: SuiteContext) -> list[Problem]:
         """The tasks taken, in their order."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, taken
-from buril.evaluate.suites._files import FileSettings, problems_of
+from buril.evaluate.suites._files import FileSettings, tasks_of
 from buril.generators._generator import Completion
 from buril.sandboxes._sandbox import Call, Job, Verdict
 
@@ -56,7 +56,7 @@ class Cruxeval(Coding):
         Raises:
             BurilError: E008 without the file, E009 when it holds something else.
         """
-        found = taken(problems_of(self.settings.file(), self.name, _problem), context)
+        found = taken(tasks_of(self.settings.file(), self.name, _problem), context)
         asked = [(item, side) for item in found for side in self._sides()]
         return [_asked(item, side) for item, side in asked if item.task.arguments or side == "output"]
 

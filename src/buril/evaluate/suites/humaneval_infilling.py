@@ -6,17 +6,16 @@ several, is the hole, and what stands before and after it is shown. Only a model
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from buril.core.errors import BurilError
 from buril.evaluate._replay import Exam
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Problem, does_not_hold, taken
-from buril.evaluate.suites._files import lines_of
+from buril.evaluate.suites._files import tasks_of
 from buril.evaluate.suites._functional import Functional
-from buril.evaluate.suites.humaneval import installed
+from buril.evaluate.suites.humaneval import Humaneval
 from buril.generators._generator import Completion, Request
 
 HOLE = "‹…›"
@@ -28,8 +27,9 @@ class HumanevalInfilling(Functional):
 
     version: ClassVar[int] = 1
     name: ClassVar[str] = "humaneval_infilling"
+    one_form: ClassVar[bool] = True
 
-    class Settings(Functional.Settings):
+    class Settings(Humaneval.Settings):
         """Where the tasks are, and how large the holes."""
 
         path: Path | None = None
@@ -41,34 +41,14 @@ class HumanevalInfilling(Functional):
         """What is left out of a solution: each line in turn, or each run of two lines and more. For HumanEval's file
         alone; the authors' files have their holes."""
 
-        def file(self) -> Path:
-            """The file of the settings, or the installed package's."""
-            return self.path or installed()
-
-    def suffixes(self) -> tuple[str, ...]:
-        """There is one form."""
-        return ("",)
-
-    def suffix(self, form: str) -> str:
-        """Nothing."""
-        return ""
-
     def problems(self, context: SuiteContext) -> list[Problem]:
         """The holes taken, in the file's order.
 
         Raises:
             BurilError: E008 without the file, E009 when it holds something else.
         """
-        path = self.settings.file()
-        found: list[Problem] = []
-        for number, line in enumerate(lines_of(path, self.name), 1):
-            try:
-                found += [self.problem(line)] if "suffix" in line else self._holes(line)
-            except (KeyError, TypeError, ValueError) as problem:
-                raise BurilError(
-                    "E009", path=path, line=number, problem=f"{type(problem).__name__}: {problem}"
-                ) from None
-        return taken(found, context)
+        found = tasks_of(self.settings.file(), self.name, self._holes)
+        return taken([item for holes in found for item in holes], context)
 
     def problem(self, line: dict[str, Any]) -> Problem:
         """One line of the authors': `task_id`, `prompt`, `suffix`, `canonical_solution`, `test` and `entry_point`."""
@@ -76,18 +56,22 @@ class HumanevalInfilling(Functional):
             line, str(line["task_id"]), str(line["prompt"]), str(line["canonical_solution"]), str(line["suffix"])
         )
 
-    def _holes(self, line: dict[str, Any]) -> Iterator[Problem]:
-        """The holes of one of HumanEval's solutions; blank lines and comments are none."""
+    def _holes(self, line: dict[str, Any]) -> list[Problem]:
+        """That of a line of the authors', or those of one of HumanEval's; blank lines and comments are none."""
+        if "suffix" in line:
+            return [self.problem(line)]
         lines = str(line["canonical_solution"]).rstrip().split("\n")
         places = [place for place, text in enumerate(lines) if text.strip() and not text.lstrip().startswith("#")]
         spans = [(place, place) for place in places]
         if self.settings.hole == "lines":
             spans = [(first, last) for first in places for last in places if last > first]
+        found = []
         for first, last in spans:
             before = "".join(f"{text}\n" for text in lines[:first])
             after = "".join(f"\n{text}" for text in lines[last + 1 :]) + "\n"
             name = f"{line['task_id']}/{first + 1}" + (f"-{last + 1}" if last > first else "")
-            yield _hole(line, name, f"{line['prompt']}{before}", "\n".join(lines[first : last + 1]), after)
+            found.append(_hole(line, name, f"{line['prompt']}{before}", "\n".join(lines[first : last + 1]), after))
+        return found
 
     def check(self, context: SuiteContext) -> None:
         """Every hole filled with what stood there must pass its tests.

@@ -21,7 +21,7 @@ from buril.core.text import _
 from buril.evaluate.runtimes._runtime import Runtime, capability, examined
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Coding, Problem, taken
-from buril.evaluate.suites._files import problems_of
+from buril.evaluate.suites._files import tasks_of
 from buril.generators._generator import Completion
 from buril.sandboxes._sandbox import Verdict
 
@@ -86,7 +86,7 @@ class MultiplE(Coding):
         found: list[Problem] = []
         for name, path in files.items():
             read = partial(_problem, name=name, runtime=_runtime(name))
-            found += taken(problems_of(path, self.name, read), context)
+            found += taken(tasks_of(path, self.name, read), context)
         return found
 
     def check(self, context: SuiteContext) -> None:

@@ -7,6 +7,7 @@ examples say on this machine and an empty body does not; what needs other packag
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -62,8 +63,8 @@ class OwnRepo(Coding):
             size = len(item.body.strip().encode())
             if len(item.examples) >= told.min_examples and told.min_body_bytes <= size <= told.max_body_bytes:
                 found.append(_problem(item, context.max_prompt_bytes))
-        names = [item.name for item in found]
-        return [item for item in found if names.count(item.name) == 1]
+        times = Counter(item.name for item in found)
+        return [item for item in found if times[item.name] == 1]
 
     def _holding(self, problems: list[Problem], context: SuiteContext) -> list[Problem]:
         if not problems:

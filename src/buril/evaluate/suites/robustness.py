@@ -7,22 +7,21 @@ transformed solution passes the tests on this machine and an empty function fail
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import field_validator
 
-from buril.core.errors import BurilError, nearest
+from buril.core.errors import nearest
 from buril.core.text import _
 from buril.evaluate._perturb import HALF, WHOLE, Told, half
 from buril.evaluate._replay import Exam, Script
-from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
-from buril.evaluate.suites._coding import Problem
-from buril.evaluate.suites._files import lines_of
-from buril.evaluate.suites._functional import Functional
+from buril.evaluate.suite import Measure, SuiteContext, SuiteResult
+from buril.evaluate.suites._coding import Problem, does_not_hold
+from buril.evaluate.suites._functional import Functional, stub_of
 from buril.evaluate.suites._python import STOPS, body_of
-from buril.evaluate.suites.humaneval import installed
+from buril.evaluate.suites.humaneval import Humaneval
 from buril.generators._generator import Completion
+from buril.sandboxes._sandbox import Verdict
 
 TRANSFORMS = {**WHOLE, **HALF}
 
@@ -38,11 +37,9 @@ class Robustness(Functional):
     version: ClassVar[int] = 1
     name: ClassVar[str] = "robustness"
 
-    class Settings(Functional.Settings):
+    class Settings(Humaneval.Settings):
         """Where the tasks are, how they are put, and in which ways they are told."""
 
-        path: Path | None = None
-        """The file of the tasks, as for `humaneval`. Its bytes are part of the identity, its place is not."""
         transforms: tuple[str, ...] = tuple(TRANSFORMS)
         """In which ways the tasks are told: `rename_function`, `rename_arguments`, `obfuscate`, `docstring_typos`,
         `comments`, `dead_code`, and with half of the solution shown `operands` and `loops`."""
@@ -56,13 +53,9 @@ class Robustness(Functional):
                     raise ValueError(_("no transform `{name}`; {suggestion}").format(name=name, suggestion=suggestion))
             return tuple(name for name in TRANSFORMS if name in transforms)
 
-        def file(self) -> Path:
-            """The file of the settings, or the installed package's."""
-            return self.path or installed()
-
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._left_out: set[str] | None = None
+        self._held: set[str] | None = None
 
     def parts(self) -> tuple[str, ...]:
         """The ways of telling; the tasks as they are have none."""
@@ -85,37 +78,29 @@ class Robustness(Functional):
         Raises:
             BurilError: E008 without the file, E009 when it holds something else.
         """
-        path, found = self.settings.file(), {}
-        for number, line in enumerate(lines_of(path, self.name), 1):
-            try:
-                told = Told(str(line["prompt"]), str(line["canonical_solution"]), str(line["entry_point"]))
-                found[str(line["task_id"])] = (told, str(line["test"]))
-            except (KeyError, TypeError) as problem:
-                told_wrong = f"{type(problem).__name__}: {problem}"
-                raise BurilError("E009", path=path, line=number, problem=told_wrong) from None
-        kept = sorted(found, key=lambda name: drawn(name, context.seed))[: context.max_items]
-        problems = [
-            item for name in found if name in set(kept) for item in self._ways(name, *found[name], context.seed)
-        ]
-        return [item for item in problems if item.name not in (self._left_out or ())]
+        found = [way for item in super().problems(context) for way in self._ways(item, context.seed)]
+        return [item for item in found if self._held is None or not self.part(item) or item.name in self._held]
 
     def problem(self, line: dict[str, Any]) -> Problem:
         """A task as it is."""
         told = Told(str(line["prompt"]), str(line["canonical_solution"]), str(line["entry_point"]))
         return _problem(str(line["task_id"]), told, str(line["test"]))
 
-    def _ways(self, name: str, told: Told, tests: str, seed: int) -> list[Problem]:
-        found = [_problem(name, told, tests)]
+    def _ways(self, item: Problem, seed: int) -> list[Problem]:
+        """A task, and in all other ways that change it."""
+        exam: Exam = item.task
+        told = Told(item.plain, exam.solution[len(item.plain) :], exam.entry)
         begun = half(told)
         changed = {}
         for way in self.settings.transforms:
             start = told if way in WHOLE else begun
-            made = TRANSFORMS[way](start, random.Random(f"{seed} {name} {way}")) if start else None  # noqa: S311  no secret
+            drawn = random.Random(f"{seed} {item.name} {way}")  # noqa: S311  no secret
+            made = TRANSFORMS[way](start, drawn) if start else None
             if made:
                 changed[way] = made
         if begun and set(changed) & set(HALF):
-            found.append(_problem(f"{name}:half", begun, tests))
-        return found + [_problem(f"{name}:{way}", made, tests) for way, made in changed.items()]
+            changed = {"half": begun, **changed}
+        return [item, *(_problem(f"{item.name}:{way}", made, exam.tests) for way, made in changed.items())]
 
     def check(self, context: SuiteContext) -> None:
         """The tasks as they are must hold; what holds no longer when it is told in another way is left out.
@@ -125,10 +110,11 @@ class Robustness(Functional):
         """
         self._hold(context)
         for item in self.problems(context):
-            if not self.part(item):
-                script = self._scripts[item.name]
-                if not isinstance(script, Script):
-                    raise BurilError("E006", task=item.name, good=script.status, stub="–", detail=script.detail)
+            script = self._scripts[item.name]
+            if isinstance(script, Verdict):
+                raise does_not_hold(item, script, "–")
+            if item.name not in (self._held or ()):
+                raise does_not_hold(item, Verdict("pass"), "pass")
 
     def run(self, context: SuiteContext) -> SuiteResult:
         """Ask the tasks in all ways, and add what is common to the ways of each."""
@@ -139,17 +125,14 @@ class Robustness(Functional):
         return result
 
     def _hold(self, context: SuiteContext) -> None:
-        """Find out, once, which tasks do not hold as they are told."""
-        if self._left_out is not None:
+        """Find out, once, which tasks hold as they are told."""
+        if self._held is not None:
             return
         problems = self.problems(context)
         self.prepare(problems, context)
-        empty = [f"{item.head}\n\ndef {item.task.entry}(*_all, **_named):\n    pass\n" for item in problems]
-        whole = [item for item in problems if isinstance(self._scripts[item.name], Script)]
-        stubs = dict(zip((item.name for item in problems), empty, strict=True))
-        verdicts = self.judge(whole, [stubs[item.name] for item in whole], context)
-        good = {item.name for item, verdict in zip(whole, verdicts, strict=True) if not verdict.passed}
-        self._left_out = {item.name for item in problems if self.part(item) and item.name not in good}
+        sound = [item for item in problems if isinstance(self._scripts[item.name], Script)]
+        stubs = self.judge(sound, list(map(stub_of, sound)), context)
+        self._held = {item.name for item, stub in zip(sound, stubs, strict=True) if not stub.passed}
 
     def _compare(self, result: SuiteResult, suffix: str) -> None:
         """The worst of each task's ways, and the drop, from the scores of all ways in one form."""
