@@ -116,6 +116,15 @@ def test_both_sides_are_judged_by_value(
     assert not any(row["forgeable"] for row in found.samples)
 
 
+def test_more_than_the_arguments_of_a_call_is_no_answer(tmp_path: Path, told: Any) -> None:
+    """Cut at the call's end or not: what stands behind it could be the value that is wanted."""
+    suite = Cruxeval(Cruxeval.Settings(path=written(tmp_path, CRUX[0]), side="input"))
+    problems = suite.problems(told())
+    answers = ["0) or ('x)x)'", "'x', ')') and str('x)x)'", "'x', ')'"]
+    found = suite.judge(problems * 3, answers, told())
+    assert [verdict.status for verdict in found] == ["wrong", "wrong", "pass"]
+
+
 def test_a_function_without_arguments_has_one_side(tmp_path: Path, told: Any) -> None:
     suite = Cruxeval(Cruxeval.Settings(path=written(tmp_path, *CRUX)))
     assert [item.name for item in suite.problems(told())] == ["s0:output", "s0:input", "s1:output"]

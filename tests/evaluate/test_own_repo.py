@@ -63,7 +63,18 @@ def wrong(n):
     >>> wrong(2)
     3
     """
-    return n
+    return n  # as it was given, not one more
+
+
+def silent(n):
+    """Gives nothing, as an empty body does.
+
+    >>> silent(1)
+    None
+    >>> silent(2)
+    None
+    """
+    print("nothing comes of", n)
 
 
 def lost(n):
@@ -74,7 +85,7 @@ def lost(n):
     >>> lost(2)
     2
     """
-    return unknown(n)
+    return unknown(n) or unknown(n + 1)
 
 
 @property
@@ -137,7 +148,7 @@ def split_of(tmp_path: Path, files: list[CodeFile]) -> Artifact:
 
 def test_functions_with_examples_are_found() -> None:
     found = {item.name: item for item in mined(rows())}
-    assert set(found) == {"cents", "shown", "wrong", "lost"}
+    assert set(found) == {"cents", "shown", "wrong", "silent", "lost"}
     cents = found["cents"]
     assert cents.shown == (Example(("$1.50",), 150),)
     assert cents.asserted == (Example(("$2.00",), 200), Example(("3.00",), 300)), "what is shown already is left out"

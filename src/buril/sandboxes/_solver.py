@@ -42,7 +42,8 @@ def carry_out(payload_fd: int, result_fd: int) -> None:
     """Write a program's files and run its commands; tells the exit code of each.
 
     The commands are other processes of the same user: this one is closed to them, so that no one reads its nonce or
-    writes on its pipe through `/proc`.
+    writes on its pipe through `/proc`. (A process that entered a user namespace is closed already; this does not rely
+    on that.)
     """
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     job = _read(payload_fd)
