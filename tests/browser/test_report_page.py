@@ -94,3 +94,23 @@ def test_it_never_overflows_sideways(page: Path, tmp_path: Path, width: int) -> 
     paper = pixels[-1, -1]
     margin = np.abs(pixels[:, width + 2 :].astype(int) - paper).sum(axis=2) > 30
     assert not margin.any(), f"something is drawn {np.nonzero(margin.any(axis=0))[0].max()} px right of the page"
+
+
+def test_only_what_was_lost_or_gained_can_be_shown(page: Path, tmp_path: Path) -> None:
+    """The page has no script: a choice hides the other samples by style alone."""
+    html = page.read_text(encoding="utf-8")
+    drawn = {}
+    for kind in ("all", "lost", "gained"):
+        chosen = html.replace('id="show-all" checked', 'id="show-all"').replace(
+            f'id="show-{kind}"', f'id="show-{kind}" checked'
+        )
+        # the section alone, and every sample open: what is hidden makes it shorter
+        style = (
+            "<style>section:not(#evaluation) { display: none } #evaluation > :not(.samples) { display: none }</style>"
+        )
+        copy = tmp_path / f"{kind}.html"
+        copy.write_text(chosen.replace("</head>", f"{style}</head>"), encoding="utf-8")
+        pixels = shoot(copy, tmp_path, width=1280)
+        rows = (np.abs(pixels.astype(int) - pixels[-1, 0]).sum(axis=2) > 60).any(axis=1)
+        drawn[kind] = int(rows.sum())
+    assert 40 < drawn["lost"] < drawn["gained"] < drawn["all"], drawn

@@ -98,11 +98,40 @@ def test_the_same_bytes_every_time_and_after_an_interruption(
     assert (second.folder / "samples/basics.base.jsonl").stat().st_mtime_ns == kept, (
         "what was finished is not done again"
     )
-    assert files(first.folder) == files(second.folder)
-    assert set(files(first.folder)) == {
+    found, found_again = files(first.folder), files(second.folder)
+    measured = {f"logs/resources/basics.{model}.jsonl" for model in ("base", "tuned")}
+    assert measured <= set(found), "what programs took is told, and is not the same each time"
+    for name in measured:
+        del found[name], found_again[name]
+    assert found == found_again
+    assert set(found) == {
         "results.json",
         *(f"samples/{s}.{m}.jsonl" for s in ("basics", "completion", "perplexity") for m in ("base", "tuned")),
     }
+
+
+def test_a_sample_tells_what_was_asked_of_what_and_what_its_program_took(
+    canned: str, inputs: MakeInputs, output: MakeOutput
+) -> None:
+    out = output("evaluate")
+    told = {"basics": {"prompt": "plain", "samples": 2, "k": [1, 2]}}
+    stage(canned, suites=[told, "completion"], max_items=3, seed=5).run(inputs(), out)
+    rows = [json.loads(line) for line in (out.folder / "samples/basics.tuned.jsonl").read_text().splitlines()]
+    greedy = [row for row in rows if row["sample"] == "greedy-0"]
+    sampled = [row for row in rows if row["sample"].startswith("sampled")]
+    assert len(greedy) == 3 and len(sampled) == 6
+    assert {(row["engine"], row["seed"]) for row in rows} == {(canned, 5)}
+    assert {row["temperature"] for row in greedy} == {0.0} and {row["temperature"] for row in sampled} == {0.8}
+    hashes = {row["id"]: row["prompt_hash"] for row in greedy}
+    assert len(set(hashes.values())) == 3 and all(hashes[row["id"]] == row["prompt_hash"] for row in sampled)
+    assert all(row["finish_reason"] in ("stop", "eos", "length") and row["tokens"] >= 0 for row in rows)
+    taken = [json.loads(line) for line in (out.folder / "logs/resources/basics.tuned.jsonl").read_text().splitlines()]
+    keys = ("id", "sample", "form")
+    assert [[row[key] for key in keys] for row in taken] == [[row[key] for key in keys] for row in rows]
+    assert all(row["wall_ms"] >= 0 and row["rss_kb"] > 1000 for row in taken)
+    written = [json.loads(line) for line in (out.folder / "samples/completion.base.jsonl").read_text().splitlines()]
+    assert all(row["engine"] == canned and len(row["prompt_hash"]) == 16 for row in written)
+    assert json.loads((out.folder / "results.json").read_text())["generator"]["name"] == canned
 
 
 def test_a_split_without_test_files_gives_empty_measures(

@@ -313,6 +313,14 @@ def results() -> dict[str, Any]:
         },
         "gates": [{"gate": "pass@1", "wanted": ">= 0.10", "model": "tuned", "value": 0.134, "held": True},
                   {"gate": "insecure_rate", "wanted": "<= 0.05", "model": "tuned", "value": 0.121, "held": False}],
+        "targets": [
+            {"target": "perplexity.perplexity", "wanted": "< 4", "suite": "perplexity", "metric": "perplexity",
+             "model": "tuned", "value": 6.13, "low": 5.9, "high": 6.4, "n": 400, "met": False, "sure": False},
+            {"target": "basics.pass@1", "wanted": "> 0.1", "suite": "basics", "metric": "pass@1", "model": "tuned",
+             "value": 0.134, "low": 0.09, "high": 0.19, "n": 164, "met": True, "sure": False},
+            {"target": "basics.pass@10", "wanted": "> 0.6", "suite": "basics", "metric": "pass@10", "model": "tuned",
+             "value": None, "low": None, "high": None, "n": None, "met": None, "sure": None},
+        ],
         "models": {"base": "SmolLM2-135M-Instruct", "tuned": "acme-coder"},
     }  # fmt: skip
 
@@ -324,19 +332,27 @@ def _evaluate(folder: Path, _files: list[CodeFile], *, hostile: bool = False) ->
     if hostile:
         prompt, wrong = f"# {HOSTILE}\n", f"</code></pre>{HOSTILE}"
     for model in ("base", "tuned"):
-        rows = []
+        rows, taken = [], []
         for index in range(12):
             passed = (index % 4 == 1 or model == "tuned" and index % 4 != 3) and not (model == "tuned" and index == 5)
             status = "pass" if passed else "wrong"
             call = {"args": "[1, 2, 3, 4]", "expected": "2.5", "status": status, "got": "3"}
             row = {"id": f"task/{index}", "sample": "greedy-0", "prompt": prompt, "status": status, "calls": [call]}
-            rows.append({**row, "completion": right if passed else wrong})
-            rows.append({**row, "sample": "sampled-0", "status": "wrong", "completion": "    pass\n"})
+            rows.append(
+                {**row, "completion": right if passed else wrong, "form": "plain", "output": "" if passed else "3"}
+            )
+            taken.append({"id": f"task/{index}", "form": "plain", "cpu_ms": 12, "wall_ms": 20, "rss_kb": 23040})
+            rows.append({**row, "form": "plain", "sample": "sampled-0", "status": "wrong", "completion": "    pass\n"})
         (folder / f"samples/basics.{model}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "logs/resources").mkdir(parents=True, exist_ok=True)
+        (folder / f"logs/resources/basics.{model}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in taken))
         near = 0.81 if model == "tuned" else 0.42
         row = {"id": "ab12:40", "repo": "acme/ledger", "path": "src/core/price_3.py", "function": "median"}
         row |= {"prompt": prompt, "completion": right if model == "tuned" else wrong, "reference": RIGHT}
-        row |= {"edit_similarity": near}
+        row |= {
+            "edit_similarity": near,
+            "findings": [{"rule": "S608", "cwe": "CWE-89", "severity": "medium", "line": 2}],
+        }
         (folder / f"samples/completion.{model}.jsonl").write_text(json.dumps(row) + "\n")
 
 

@@ -19,6 +19,7 @@ from buril.core.errors import BurilError
 from buril.core.text import set_language
 from buril.web import words
 from buril.web.report import gather, headlines, render, sentence, to_json, write_report
+from buril.web.samples import Answer, Sample, chosen
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -215,6 +216,39 @@ def test_samples_show_gains_losses_and_ties(artifacts: dict[str, Artifact]) -> N
     assert (held_out.task, held_out.place, held_out.base.score) == ("median", "acme/ledger · src/core/price_3.py", 0.42)
 
 
+def test_what_was_lost_has_the_most_room() -> None:
+    def sample(suite: str, number: int, before: float, after: float) -> Sample:
+        answers = (Answer("x", None, "", score) for score in (before, after))
+        return Sample(suite, f"t/{number}", "", "", "", "", *answers)
+
+    many = [
+        sample(suite, number, *pair)
+        for suite in ("a", "b") for number in range(60) for pair in ((1, 0), (0, 1), (1, 1))
+    ]  # fmt: skip
+    shown = chosen(many)
+    assert [sum(one.change == change for one in shown) for change in (-1, 1, 0)] == [40, 20, 12]
+    assert [one.suite for one in shown[:4]] == ["a", "b", "a", "b"]
+    assert shown[0].change == -1, "first"
+
+
+def test_targets_strips_and_what_programs_took(artifacts: dict[str, Artifact]) -> None:
+    evaluation = gather(artifacts, name="acme-coder").evaluation
+    assert evaluation is not None
+    assert [(item.metric, item.met, item.sure) for item in evaluation.targets] == [
+        ("perplexity", False, False), ("pass@1", True, False), ("pass@10", None, False),
+    ]  # fmt: skip
+    (strip,) = evaluation.strips
+    assert (strip.suite, strip.form, len(strip.cells)) == ("basics", "plain", 12)
+    kinds = [strip.count(*kind) for kind in ((True, True), (False, True), (True, False), (False, False))]
+    assert kinds == [2, 6, 1, 3] and sum(kinds) == 12
+    answers = [sample.tuned for sample in evaluation.samples if sample.tuned]
+    assert {(one.cpu_ms, one.rss_kb) for one in answers} == {(12, 23040), (None, None)}
+    assert "2: S608 · CWE-89 · medium" in next(one.findings for one in answers if one.findings)
+    page = render(gather(artifacts, name="acme-coder"))
+    assert page.count('class="cell lost"') == 1 and page.count('class="cell gained"') == 6
+    assert "reached, but not surely" in page and "not measured" in page and "only what was lost (1)" in page
+
+
 def test_statuses_come_from_the_last_run(artifacts: dict[str, Artifact]) -> None:
     made = {name: item for name, item in artifacts.items() if name != "evaluate"}
     events = report_fixture.events(artifacts) + report_fixture.events(
@@ -292,7 +326,9 @@ def test_everything_a_person_reads_is_translated(
         data for tag, data in page.texts if tag in prose and re.search(r"[A-Za-z]{3}", data) and "\u27e6" not in data
     ]
     settings = {key for values in report_fixture.SETTINGS.values() for key in values}
-    assert {data for data in plain if not re.search("≠|edit_similarity", data)} <= {"acme-coder"} | settings
+    assert {data for data in plain if not re.search("≠|edit_similarity|CWE-|^[a-z]+ · [a-z]+$", data)} <= {
+        "acme-coder"
+    } | settings
     heads = [data for tag, data in page.texts if tag == "th" and "\u27e6" in data]
     assert len(heads) > 60
 

@@ -1,6 +1,7 @@
-"""Gates: lines that the evaluation must hold, such as `pass@1: ">= base - 0.02"`.
+"""Gates: lines that the evaluation must hold, such as `pass@1: ">= base - 0.02"`; and targets, lines to work towards.
 
-They are judged when the results are written and recorded in them; whoever ran the chain then decides to fail on them.
+Both are judged when the results are written and recorded in them. Whoever ran the chain then decides to fail on gates;
+nothing fails on a target.
 """
 
 from __future__ import annotations
@@ -46,6 +47,49 @@ class Gate:
             "value": value,
             "held": held,
         }
+
+
+TARGETS: dict[str, str] = {"perplexity": "< 4", "pass@10": "> 0.6", "bleu": "> 0.45"}
+"""What an adapted model of code is expected to reach where a project names no targets of its own."""
+
+
+def judge_target(gate: Gate, suites: Mapping[str, Any]) -> dict[str, Any]:
+    """The outcome of a target for `results.json`: whether the score reaches it, and whether all of its interval does.
+
+    `met` and `sure` are None where nothing was measured.
+    """
+    outcome = gate.judge(suites)
+    found = suites.get(gate.suite, {}).get("metrics", {}).get(gate.metric, {}).get(gate.model) or {}
+    known = outcome["value"] is not None
+    base = suites[gate.suite]["metrics"][gate.metric]["base"] if known and gate.against_base else None
+    bound = gate.number + (base["value"] if base else 0.0)
+    ends = [found[end] for end in ("low", "high") if found.get(end) is not None]
+    sure = outcome["held"] and len(ends) == 2 and all(_HOLDS[gate.operator](end, bound) for end in ends)
+    return {
+        "target": gate.name, "wanted": gate.wanted, "suite": gate.suite, "metric": gate.metric, "model": gate.model,
+        "value": outcome["value"], "low": found.get("low"), "high": found.get("high"), "n": found.get("n"),
+        "met": outcome["held"] if known else None, "sure": sure if known else None,
+    }  # fmt: skip
+
+
+def parse_targets(given: Mapping[str, str] | None, metrics: Mapping[str, Sequence[str]]) -> list[Gate]:
+    """Targets as settings give them, or `TARGETS`; one that several suites measure is one of each of them.
+
+    A metric of chats (`pass@10 chat`) has the target of its plain form.
+
+    Raises:
+        BurilError: E003 for a name that no suite measures, E004 for a condition that can't be read; not for `TARGETS`.
+    """
+    found = []
+    for name, wanted in sorted((TARGETS if given is None else given).items()):
+        fits = [
+            f"{suite}.{metric}" for suite, known in metrics.items() for metric in known
+            if name in (metric, metric.removesuffix(" chat"))
+        ]  # fmt: skip
+        if not fits and given is not None:
+            fits = [name]
+        found += [_parse(fit, wanted, metrics) for fit in fits]
+    return found
 
 
 def parse_gates(given: Mapping[str, str], metrics: Mapping[str, Sequence[str]]) -> list[Gate]:

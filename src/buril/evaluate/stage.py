@@ -21,7 +21,7 @@ from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.evaluate._kept import Kept
 from buril.evaluate._seen import seen
-from buril.evaluate.gates import Gate, parse_gates
+from buril.evaluate.gates import Gate, judge_target, parse_gates, parse_targets
 from buril.evaluate.suite import Measure, Suite, SuiteContext, SuiteResult
 from buril.sandboxes._sandbox import Sandbox
 
@@ -36,12 +36,14 @@ def _refs(names: str | tuple[str, ...]) -> Any:
 class Evaluate(Stage):
     """Writes `results.json`, and `samples/SUITE.MODEL.jsonl` with every prompt, completion and verdict.
 
+    `logs/resources/SUITE.MODEL.jsonl` says what time and memory each judged program took.
+
     After an interruption no suite that is finished for a model is done again, and nothing that it has written is
     written again. Gates are judged and recorded, not enforced: `buril.evaluate.gates.check` does that on the results.
     """
 
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     small: ClassVar[dict[str, Any]] = {
         "max_items": 12,
         "max_tokens": 40,
@@ -58,6 +60,9 @@ class Evaluate(Stage):
         """The examinations, each a plugin."""
         gate: dict[str, str] = {}
         """Conditions on the scores by `[suite.]metric[.model]`: `perplexity: "<= 10"`, `pass@1: ">= base - 0.02"`."""
+        targets: dict[str, str] | None = None
+        """Scores to work towards, named and written as gates are; the results tell which are reached, and no run fails
+        by them. Without any: perplexity below 4, pass@10 above 60 %, BLEU above 0.45, where they are measured."""
         generator: Annotated[Ref, PluginKind("generator")] = _refs("transformers")
         """What runs the models."""
         sandbox: Annotated[Ref, PluginKind("sandbox")] = _refs("namespaces")
@@ -79,9 +84,9 @@ class Evaluate(Stage):
         if len(set(names)) < len(names):
             raise BurilError("E005", name=next(name for name in names if names.count(name) > 1))
         self._suites: dict[str, Suite] = {item.name: item.make() for item in settings.suites}
-        self._gates: list[Gate] = parse_gates(
-            settings.gate, {name: suite.metrics() for name, suite in self._suites.items()}
-        )
+        metrics = {name: suite.metrics() for name, suite in self._suites.items()}
+        self._gates: list[Gate] = parse_gates(settings.gate, metrics)
+        self._targets: list[Gate] = parse_targets(settings.targets, metrics)
 
     def needs(self) -> tuple[str, ...]:
         """The two models' parts, and the held-out data."""
@@ -108,12 +113,14 @@ class Evaluate(Stage):
             results: dict[str, Any] = {
                 "suites": {name: self._summary(name, found) for name in self._suites},
                 "models": _models(inputs),
+                "generator": self.settings.generator.identity(),
             }
             for name, suite in self._suites.items():
                 if hasattr(suite, "texts"):
                     context = self._context(None, inputs, sandbox)
                     results["suites"][name]["seen"] = self._seen(name, suite.texts(context), found, inputs, out)
         results["gates"] = [gate.judge(results["suites"]) for gate in self._gates]
+        results["targets"] = [judge_target(target, results["suites"]) for target in self._targets]
         out.text("results.json", json.dumps(results, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
         for outcome in results["gates"]:
             if not outcome["held"]:
@@ -136,7 +143,7 @@ class Evaluate(Stage):
             context.progress = lambda done, total, unit=unit: out.progress(done, total, unit)  # type: ignore[misc]  # mypy knows no default arguments of lambdas
             started = time.monotonic()
             result = self._suites[name].run(context)
-            _write(out, name, model, result)
+            _write(out, name, model, result, self.settings.generator.name)
             out.metric(suite=name, model=model, seconds=round(time.monotonic() - started, 2))
         return {name: _read(_part(out, name, model)) for name in self._suites}
 
@@ -247,11 +254,14 @@ def _part(out: Output, suite: str, model: str) -> Path:
     return out.scratch / f"{suite}.{model}.json"
 
 
-def _write(out: Output, suite: str, model: str, result: SuiteResult) -> None:
-    """The samples first: the part file says that both are there."""
-    lines = "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in result.samples)
-    with out.write(f"samples/{suite}.{model}.jsonl") as path:
-        path.write_text(lines, encoding="utf-8", errors="backslashreplace")
+def _write(out: Output, suite: str, model: str, result: SuiteResult, engine: str) -> None:
+    """The rows first: the part file says that all are there. What samples took is evidence, not identity."""
+    samples = [{**row, "engine": engine} for row in result.samples]
+    for folder, rows in (("samples", samples), ("logs/resources", result.resources)):
+        if folder == "samples" or rows:
+            lines = "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+            with out.write(f"{folder}/{suite}.{model}.jsonl") as path:
+                path.write_text(lines, encoding="utf-8", errors="backslashreplace")
     with atomic(_part(out, suite, model)) as path:
         path.write_text(json.dumps(result.to_json(), sort_keys=True), encoding="utf-8")
 

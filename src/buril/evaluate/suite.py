@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from buril.code.codefile import CodeFile, read_rows
 from buril.core.artifact import Artifact
 from buril.evaluate.interval import Difference, Interval, Transform, bootstrap, paired_bootstrap, paired_shares, wilson
-from buril.generators._generator import Generator
+from buril.generators._generator import Generator, Request
 from buril.sandboxes._sandbox import Sandbox
 
 Better = Literal["higher", "lower"]
@@ -77,14 +77,19 @@ class Measure:
 
 @dataclass
 class SuiteResult:
-    """What a suite found for one model. `by_language` holds the same measures split; `samples` are plain JSON rows."""
+    """What a suite found for one model.
+
+    `by_language` holds the same measures split; `samples` are plain JSON rows. `resources` are rows too, of what
+    samples took (time, memory): they differ from run to run, so they stand apart.
+    """
 
     measures: dict[str, Measure]
     by_language: dict[str, dict[str, Measure]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    resources: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """All but the samples, as plain JSON."""
+        """All but the rows, as plain JSON."""
         return {
             "measures": {name: asdict(item) for name, item in self.measures.items()},
             "by_language": {
@@ -145,6 +150,28 @@ class Suite(Protocol):
     def run(self, context: SuiteContext) -> SuiteResult:
         """Examine the open model; the same model, settings and data always give the same result."""
         ...
+
+
+def asked(request: Request, words: str = "") -> dict[str, Any]:
+    """What a sample's row says of its request.
+
+    `prompt_hash` (64 bits) is of all that the model was given, token ids where it was ids; two samples with one hash
+    were asked the same.
+
+    Args:
+        request: what was asked.
+        words: what a person reads of it, where the prompt is token ids.
+    """
+    whole = repr((request.prompt, request.suffix, request.prefill))
+    row: dict[str, Any] = {"prompt": request.prompt if isinstance(request.prompt, str) else words}
+    if request.suffix is not None:
+        row["suffix"] = request.suffix
+    if request.prefill:
+        row["prefill"] = request.prefill
+    return {
+        **row, "prompt_hash": hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+        "seed": request.seed, "temperature": request.temperature,
+    }  # fmt: skip
 
 
 def drawn(name: str, seed: int) -> str:

@@ -206,6 +206,24 @@ def ladder(rungs: Sequence[Rung], labels: Labels, *, say: Say, from_zero: bool =
     return frame(labels, height, *parts)
 
 
+CELL = 12.0
+"""Width and height of a cell, its gap included."""
+
+
+def strip(cells: Sequence[tuple[str, str]], labels: Labels) -> Markup:
+    """Small squares in rows, one each, in the order of reading: a class of the style sheet and what a pointer tells."""
+    across = int(WIDTH // CELL)
+    height = CELL * -(-len(cells) // across)
+    squares = [
+        tag(
+            "rect", tag("title", told), x=CELL * (place % across), y=CELL * (place // across), width=CELL - 2,
+            height=CELL - 2, class_=f"cell {style}",
+        )
+        for place, (style, told) in enumerate(cells)
+    ]  # fmt: skip
+    return frame(labels, height, *squares)
+
+
 def _anchor(x: float, xs: Sequence[float]) -> str:
     return "start" if x == xs[0] else "end" if x == xs[-1] else "middle"
 

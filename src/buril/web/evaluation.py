@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from buril.core.artifact import Artifact
-from buril.web.training import first, read_json, read_lines
+from buril.web.samples import Sample, Strip, chosen, first_said, read_samples, strips
+from buril.web.training import first, read_json
 
-MAX_SAMPLES = 6
-"""Samples shown of all suites together."""
 MAX_SIGHTINGS = 20
 """Tasks seen in training that the page shows."""
 MAX_LANGUAGES = 60
 """Rows of the table by language."""
-MAX_NOTE = 300
-"""Characters shown of what a judge said."""
-MAX_TEXT = 1600
-"""Characters shown of a prompt or a completion."""
 LOWER_IS_BETTER = (
     "perplexity",
     "loss",
@@ -45,8 +39,6 @@ HIGHER_IS_BETTER = (
     "robust",
     "valid",
 )
-SCORES = ("edit_similarity", "exact_match", "bleu", "passed_share")
-"""Fields of a sample that tell how near it came, the most telling first."""
 SHARES = (
     "rate",
     "pass",
@@ -103,34 +95,16 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One model's answer to a sample: its text and what was said of it.
-
-    `passed` is None without a judge; `score` is what tells two answers apart (None where nothing does); `measured`
-    are the scores it got where it was compared with a text.
-    """
-
-    text: str
-    passed: bool | None
-    note: str
-    score: float | None = None
-    measured: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One task with the answers of both models; texts longer than `MAX_TEXT` are cut.
-
-    `place` says where a held-out task was taken from, `reference` what stands there.
-    """
+class Target:
+    """A score to reach. `met` is None where nothing was measured; `sure` says that all of its interval meets it."""
 
     suite: str
-    task: str
-    place: str
-    prompt: str
-    reference: str
-    base: Answer | None
-    tuned: Answer | None
+    metric: str
+    rule: str
+    unit: str
+    side: Measure | None
+    met: bool | None
+    sure: bool
 
 
 @dataclass(frozen=True)
@@ -165,6 +139,8 @@ class Evaluation:
     gates: tuple[Gate, ...]
     samples: tuple[Sample, ...]
     num_samples: int
+    strips: tuple[Strip, ...] = ()
+    targets: tuple[Target, ...] = ()
     languages: tuple[Score, ...] = ()
     num_more_languages: int = 0
     seen: Seen | None = None
@@ -182,14 +158,16 @@ def gather_evaluation(artifacts: Mapping[str, Artifact]) -> Evaluation | None:
         scores += _scores(suite, _mapping(part).get("metrics"))
         for language, found in _mapping(_mapping(part).get("by_language")).items():
             languages += _scores(suite, found, language=language)
-    samples = _samples(artifact)
+    samples = read_samples(artifact)
     return Evaluation(
         seen=_seen(_mapping(results.get("suites"))),
         scores=tuple(scores),
         languages=tuple(languages[:MAX_LANGUAGES]),
         num_more_languages=max(0, len(languages) - MAX_LANGUAGES),
         gates=tuple(_gate(item) for item in results.get("gates") or () if isinstance(item, Mapping)),
-        samples=tuple(_chosen(samples)),
+        targets=tuple(_target(item, scores) for item in results.get("targets") or () if isinstance(item, Mapping)),
+        samples=tuple(chosen(samples)),
+        strips=tuple(strips(samples)),
         num_samples=len(samples),
     )
 
@@ -266,101 +244,16 @@ def _verdict(difference: Measure | None, p: float | None, better: str) -> str:
 
 
 def _gate(said: Mapping[str, Any]) -> Gate:
-    met = _said(said, "held", "met")
-    name, rule = _said(said, "gate", "name"), _said(said, "wanted", "rule")
+    met = first_said(said, "held", "met")
+    name, rule = first_said(said, "gate", "name"), first_said(said, "wanted", "rule")
     return Gate(str(name or ""), str(rule or ""), first(said, "value"), met if isinstance(met, bool) else None)
 
 
-def _samples(artifact: Artifact) -> list[Sample]:
-    """The samples of all suites, base and tuned joined by task."""
-    found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
-    for path in artifact.files("samples/*.jsonl"):
-        suite, _dot, model = path.name.removesuffix(".jsonl").rpartition(".")
-        for index, row in enumerate(read_lines(artifact, f"samples/{path.name}")):
-            task = str(_said(row, "task", "task_id", "id", "row_id") or index)
-            # a task may have been tried several times: its first answer, the greedy one, stands for the others
-            found.setdefault((suite, task), {}).setdefault(model, row)
-    return [_sample(suite, task, rows) for (suite, task), rows in sorted(found.items(), key=_natural)]
-
-
-def _natural(item: tuple[tuple[str, str], object]) -> list[tuple[bool, int, str]]:
-    """Sorts `task/9` before `task/10`."""
-    parts = re.split(r"(\d{1,18})", "\0".join(item[0]))
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
-
-
-def _sample(suite: str, task: str, rows: Mapping[str, Mapping[str, Any]]) -> Sample:
-    one = next(iter(rows.values()))
-    place = " · ".join(str(one[name]) for name in ("repo", "path") if one.get(name))
-    return Sample(
-        suite=suite,
-        task=str(_said(one, "function", "name") or task),
-        place=place,
-        prompt=_end(_said(one, "prompt", "prefix", "input")),
-        reference=_cut(_said(one, "reference", "expected")),
-        base=_answer(rows.get("base")),
-        tuned=_answer(rows.get("tuned")),
-    )
-
-
-def _said(row: Mapping[str, Any], *names: str) -> Any:
-    return next((row[name] for name in names if row.get(name) is not None), None)
-
-
-def _answer(row: Mapping[str, Any] | None) -> Answer | None:
-    if row is None:
-        return None
-    text = _said(row, "completion", "output", "text", "answer")
-    if text is None and isinstance(row.get("completions"), list) and row["completions"]:
-        text = row["completions"][0]
-    passed = row.get("passed")
-    status = str(row.get("status") or "")
-    if not isinstance(passed, bool):
-        passed = status == "pass" if status else None
-    measured = tuple((name, value) for name in SCORES if (value := first(row, name)) is not None)
-    score = float(passed) if passed is not None else measured[0][1] if measured else None
-    return Answer(_cut(text), passed, "" if passed else _note(row)[:MAX_NOTE], score, measured)
-
-
-def _note(row: Mapping[str, Any]) -> str:
-    """What the judge said of a failure: its own words, else the first call that went wrong, else the bare status."""
-    said = _said(row, "verdict", "detail", "error", "note")
-    if said:
-        return str(said)
-    calls = row.get("calls")
-    for call in map(_mapping, calls if isinstance(calls, list) else ()):
-        if call.get("status") != "pass":
-            return f"({call.get('args', '')}) → {call.get('got', '')} ≠ {call.get('expected', '')}"
-    return str(row.get("status") or "")
-
-
-def _cut(text: object) -> str:
-    full = "" if text is None else str(text)
-    return full if len(full) <= MAX_TEXT else full[:MAX_TEXT] + " …"
-
-
-def _end(text: object) -> str:
-    """The end of a prompt, from the start of a line: what the answer goes on from."""
-    full = "" if text is None else str(text)
-    if len(full) <= MAX_TEXT:
-        return full
-    tail = full[-MAX_TEXT:]
-    return "…\n" + (tail.partition("\n")[2] or tail)
-
-
-def _chosen(samples: Sequence[Sample]) -> list[Sample]:
-    """Samples in turn from gains, losses and ties of each suite, in the order of the tasks: none is picked by hand."""
-    kinds: dict[tuple[int, str], list[Sample]] = {}
-    for sample in samples:
-        if any(answer and answer.text for answer in (sample.base, sample.tuned)):
-            kinds.setdefault((_change(sample), sample.suite), []).append(sample)
-    order = sorted(kinds, key=lambda kind: ((1, -1, 0).index(kind[0]), kind[1]))
-    deepest = max(map(len, kinds.values()), default=0)
-    chosen = [kinds[kind][depth] for depth in range(deepest) for kind in order if depth < len(kinds[kind])]
-    return chosen[:MAX_SAMPLES]
-
-
-def _change(sample: Sample) -> int:
-    """1 where the tuned model did better, -1 where worse, 0 where the two did the same or can't be compared."""
-    before, after = (answer.score if answer else None for answer in (sample.base, sample.tuned))
-    return 0 if before is None or after is None else (after > before) - (after < before)
+def _target(said: Mapping[str, Any], scores: Sequence[Score]) -> Target:
+    suite, metric = str(said.get("suite", "")), str(said.get("metric", ""))
+    unit = next((score.unit for score in scores if (score.suite, score.metric) == (suite, metric)), "")
+    met = said.get("met")
+    return Target(
+        suite, metric, str(said.get("wanted", "")), unit, _measure(said), met if isinstance(met, bool) else None,
+        said.get("sure") is True,
+    )  # fmt: skip

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from buril.core.text import _
+from buril.core.text import N_, _
 from buril.web import draw, words
 from buril.web.evaluation import Evaluation, Measure, Score
 from buril.web.lineage import Lineage
+from buril.web.samples import Strip
 from buril.web.training import Training
 
 MAX_ROWS = 30
@@ -102,26 +103,74 @@ def score_figures(evaluation: Evaluation) -> list[Figure]:
     for score in evaluation.scores:
         groups.setdefault("" if score.unit == "share" else score.metric, []).append(score)
     metrics = sorted(groups, key=lambda metric: metric != "")
-    return [_ladder(index, metric, groups[metric]) for index, metric in enumerate(metrics)]
+    return [_ladder(str(index), metric, groups[metric]) for index, metric in enumerate(metrics)]
 
 
-def _ladder(index: int, metric: str, scores: Sequence[Score]) -> Figure:
-    shares = metric == ""
-    title = _("Shares of cases") if shares else words.metric_name(metric)
-    rungs = [draw.Rung(f"{score.suite} · {score.metric}", _reading(score), _marks(score)) for score in scores]
+def language_figures(evaluation: Evaluation) -> list[Figure]:
+    """For each suite that met several languages, a ladder of them by the suite's first metric."""
+    suites: dict[str, list[Score]] = {}
+    for score in evaluation.languages:
+        known = suites.setdefault(score.suite, [])
+        if not known or known[0].metric == score.metric:
+            known.append(score)
+    return [
+        _ladder(f"languages-{suite}", scores[0].metric, scores, title=f"{suite} · {scores[0].metric}")
+        for suite, scores in suites.items()
+        if len(scores) > 1
+    ]
+
+
+CELLS = {
+    (True, True): ("both", N_("solved by both")),
+    (False, True): ("gained", N_("solved by the tuned model alone")),
+    (True, False): ("lost", N_("solved by the base alone")),
+    (False, False): ("neither", N_("solved by neither")),
+}
+"""Kinds of tasks: the class of a cell and its words."""
+
+
+def strip_figures(evaluation: Evaluation) -> list[Figure]:
+    """For each suite that was judged, its tasks as cells."""
+    return [_strip(index, strip) for index, strip in enumerate(evaluation.strips)]
+
+
+def _strip(index: int, strip: Strip) -> Figure:
+    counts = {kind: strip.count(*kind) for kind in CELLS}
+    title = f"{strip.suite} · {strip.form}" if strip.form else strip.suite
+    said = [f"{_(said)}: {words.number(counts[kind])}" for kind, (_style, said) in CELLS.items()]
+    cells = [(CELLS[before, after][0], f"{name}: {_(CELLS[before, after][1])}") for name, before, after in strip.cells]
+    svg = draw.strip(cells, draw.Labels(f"figure-strip-{index}", title, ". ".join(said) + "."))
+    legend = tuple((f"cell {CELLS[kind][0]}", line) for kind, line in zip(CELLS, said, strict=True))
+    rows = tuple((_(said), words.number(counts[kind])) for kind, (_style, said) in CELLS.items())
+    return Figure(f"strip-{index}", title, svg, legend, (_("tasks"), _("number")), rows)
+
+
+def _ladder(name: str, metric: str, scores: Sequence[Score], *, title: str = "") -> Figure:
+    """Base and tuned of some scores; those of languages are told apart by these."""
+    shares = all(score.unit == "share" for score in scores)
+    title = title or (words.metric_name(metric) if metric else _("Shares of cases"))
+    rungs = [
+        draw.Rung(score.language or f"{score.suite} · {score.metric}", _reading(score), _marks(score))
+        for score in scores
+    ]
     desc = (
         _("Base and tuned model with 95 % intervals.")
         + " "
         + " ".join(f"{rung.label}: {rung.reading}." for rung in rungs)
     )
     say = words.percent_ticks if shares else words.ticks
-    svg = draw.ladder(rungs, draw.Labels(f"figure-ladder-{index}", title, desc), say=say, from_zero=shares)
+    svg = draw.ladder(rungs, draw.Labels(f"figure-ladder-{name}", title, desc), say=say, from_zero=shares)
     rows = tuple(
-        (score.suite, score.metric, *(cell for side in (score.base, score.tuned) for cell in _cells(side, score.unit)))
+        (
+            score.language or score.suite,
+            score.metric,
+            *(cell for side in (score.base, score.tuned) for cell in _cells(side, score.unit)),
+        )
         for score in scores
     )
-    head = (_("suite"), _("metric"), _("base"), _("95 % interval"), _("tuned"), _("95 % interval"))
-    return Figure(f"ladder-{index}", title, svg, (("base", _("base")), ("first", _("tuned"))), head, rows)
+    first = _("language") if scores[0].language else _("suite")
+    head = (first, _("metric"), _("base"), _("95 % interval"), _("tuned"), _("95 % interval"))
+    return Figure(f"ladder-{name}", title, svg, (("base", _("base")), ("first", _("tuned"))), head, rows)
 
 
 def _reading(score: Score) -> str:

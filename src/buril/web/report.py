@@ -138,6 +138,8 @@ def render(data: ReportData) -> str:
         headlines=headlines(data.evaluation),
         training_figures=figures.training_figures(data.training) if data.training else [],
         score_figures=figures.score_figures(data.evaluation) if data.evaluation else [],
+        language_figures=figures.language_figures(data.evaluation) if data.evaluation else [],
+        strip_figures=figures.strip_figures(data.evaluation) if data.evaluation else [],
         lineage_figure=figures.lineage_figure(data.lineage),
     )
 

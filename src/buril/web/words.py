@@ -129,9 +129,11 @@ def size(num_bytes: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: `0.8 s`, `3 min 52 s`, `2 h 05 min`."""
+    """Seconds as a person says them: `12 ms`, `0.8 s`, `3 min 52 s`, `2 h 05 min`."""
     if seconds is None:
         return NOTHING
+    if 0 < seconds < 0.0995:
+        return f"{number(seconds * 1000, 0)}{THIN}ms"
     if seconds < 59.5:
         return f"{number(seconds, 0 if seconds >= 10 else 1)}{THIN}s"
     minutes, rest = divmod(round(seconds), 60)

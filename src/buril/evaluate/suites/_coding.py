@@ -10,14 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.evaluate.metrics.pass_at_k import PassAtK
-from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
+from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, asked, drawn
 from buril.generators._generator import Completion, Request
 from buril.sandboxes._sandbox import Verdict
 
@@ -26,6 +26,10 @@ AT_ONCE = 16
 """Programs that are judged together: enough for all workers, and progress shows."""
 SHOWN = 2000
 """Characters of a program's output that a sample keeps."""
+
+
+Tell = Callable[[tuple[int, "Problem", Completion, str], Verdict], None]
+"""Takes a sample (its place among a task's, the task, what was written, what of it counts) and its verdict."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,13 @@ class Problem:
     stops: tuple[str, ...]
     language: str = "python"
     tail: str = ""
+
+
+class Repair(NamedTuple):
+    """What is asked to put an answer right: the words of it, and the request that says them."""
+
+    ask: str
+    request: Request
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,7 @@ class Coding(ABC):
 
     def repairs(
         self, problems: Sequence[Problem], texts: Sequence[str], context: SuiteContext
-    ) -> list[Request | None] | None:
+    ) -> list[Repair | None] | None:
         """What is asked to put answers right, None for those that seem right; None for all where it can't be asked."""
         return None
 
@@ -210,8 +221,10 @@ class Coding(ABC):
         told, suffix = self.settings, self.suffix(form)
 
         def complete(kind: str, **drawing: Any) -> list[Judged]:
-            made = context.generator.complete([replace(one, **drawing) for one in requests])
-            return self._verdicts(problems, made, context, partial(self._tell, result, form, kind))
+            drawn = [replace(one, **drawing) for one in requests]
+            told = {item.name: asked(one, item.ask) for item, one in zip(problems, drawn, strict=True)}
+            made = context.generator.complete(drawn)
+            return self._verdicts(problems, made, context, partial(self._tell, result, (form, kind, told)))
 
         for part in self.parts():  # a kind without tasks has a measure too, over none
             result.measures.setdefault(f"pass@1{part}{suffix}", Measure("share", "higher"))
@@ -242,20 +255,36 @@ class Coding(ABC):
         """The rounds in which answers are put right: a score for each, over all tasks."""
         texts, passed = [judged.texts[0] for judged in greedy], [judged.passed[0] for judged in greedy]
         for number in range(1, self.rounds() + 1):
-            asked = self.repairs(problems, texts, context)
-            if asked is None:
+            repairs = self.repairs(problems, texts, context)
+            if repairs is None:
                 return
-            places = [place for place, one in enumerate(asked) if one is not None]
-            made = context.generator.complete([one for one in asked if one is not None])
-            tell = partial(self._tell, result, form, f"repair-{number}")
+            places = [place for place, one in enumerate(repairs) if one is not None]
+            made = context.generator.complete([one.request for one in repairs if one is not None])
+            told = {problems[place].name: asked(one.request, one.ask) for place, one in enumerate(repairs) if one}
+            tell = partial(self._tell, result, (form, f"repair-{number}", told))
             judged = self._verdicts([problems[place] for place in places], made, context, tell)
             for place, found in zip(places, judged, strict=True):
                 texts[place], passed[place] = found.texts[0], found.passed[0]
             for item, right in zip(problems, passed, strict=True):
                 self._add(result, f"repair@{number}{self.part(item)}{self.suffix(form)}", "share", item, float(right))
 
-    def _tell(self, result: SuiteResult, form: str, kind: str, *row: Any) -> None:
-        result.samples.append(self._sample(form, kind, *row))
+    def _tell(
+        self,
+        result: SuiteResult,
+        of: tuple[str, str, dict[str, dict[str, Any]]],
+        sample: tuple[int, Problem, Completion, str],
+        verdict: Verdict,
+    ) -> None:
+        """Keep a sample: what was asked, written and found is always the same; what it took differs from run to run."""
+        (form, kind, told), (place, item, completion, text) = of, sample
+        key = {"id": item.name, "sample": f"{kind}-{place}", "form": form}
+        result.samples.append({
+            **key, "language": item.language, **told[item.name], "completion": text,
+            "tokens": len(completion.tokens), "finish_reason": completion.finish_reason, "status": verdict.status,
+            "detail": ADDRESS.sub("0x…", verdict.detail), "output": ADDRESS.sub("0x…", verdict.out[:SHOWN]),
+            "forgeable": verdict.forgeable, **self.more(item, verdict),
+        })  # fmt: skip
+        result.resources.append({**key, "cpu_ms": verdict.cpu_ms, "wall_ms": verdict.wall_ms, "rss_kb": verdict.rss_kb})
 
     def _chosen_name(self, way: str) -> str:
         """What pass@1 of answers chosen from the samples is called: its price stands in its name."""
@@ -275,14 +304,14 @@ class Coding(ABC):
         problems: Sequence[Problem],
         made: Iterable[list[Completion]],
         context: SuiteContext,
-        tell: Callable[[int, Problem, str, Verdict], None],
+        tell: Tell,
     ) -> list[Judged]:
         """Judge what is generated, and tell of each sample."""
         counts: list[Judged] = []
-        held: list[tuple[Problem, list[str]]] = []
+        held: list[tuple[Problem, list[Completion]]] = []
         for item, completions in zip(problems, made, strict=True):
-            held.append((item, [self.text_of(completion, item) for completion in completions]))
-            if sum(len(texts) for _item, texts in held) >= AT_ONCE or len(counts) + len(held) == len(problems):
+            held.append((item, completions))
+            if sum(len(written) for _item, written in held) >= AT_ONCE or len(counts) + len(held) == len(problems):
                 counts += self._judged(held, context, tell)
                 held = []
                 context.progress(len(counts), len(problems))
@@ -290,36 +319,27 @@ class Coding(ABC):
 
     def _judged(
         self,
-        held: Sequence[tuple[Problem, list[str]]],
+        held: Sequence[tuple[Problem, list[Completion]]],
         context: SuiteContext,
-        tell: Callable[[int, Problem, str, Verdict], None],
+        tell: Tell,
     ) -> list[Judged]:
         """What came of several tasks, whose programs are judged together: several run at a time."""
-        programs = [(item, item.head + text + item.tail) for item, texts in held for text in texts]
+        read = [(item, [self.text_of(one, item) for one in completions]) for item, completions in held]
+        programs = [(item, item.head + text + item.tail) for item, texts in read for text in texts]
         verdicts = iter(self.judge([item for item, _text in programs], [text for _item, text in programs], context))
         found = []
-        several = [pair for pair in held if len(pair[1]) > 1]
+        several = [pair for pair in read if len(pair[1]) > 1]
         chosen = iter(self.choose(several, context) if self.choices() and several else ())
-        for item, texts in held:
+        for (item, texts), (_item, completions) in zip(read, held, strict=True):
             passed = []
-            for place, text in enumerate(texts):
+            for place, (text, completion) in enumerate(zip(texts, completions, strict=True)):
                 verdict = next(verdicts)
                 if verdict.status == "harness_error":
                     raise BurilError("E007", task=item.name, detail=verdict.detail)
-                tell(place, item, text, verdict)
+                tell((place, item, completion, text), verdict)
                 passed.append(verdict.passed)
             found.append(Judged(texts, passed, next(chosen, {}) if len(texts) > 1 else {}))
         return found
-
-    def _sample(self, form: str, kind: str, *row: Any) -> dict[str, Any]:
-        """A row of the samples; measurements are left out and addresses blanked, so that it is always the same."""
-        place, item, text, verdict = row
-        return {
-            "id": item.name, "sample": f"{kind}-{place}", "form": form, "language": item.language,
-            "prompt": item.plain, "completion": text, "status": verdict.status,
-            "detail": ADDRESS.sub("0x…", verdict.detail), "output": ADDRESS.sub("0x…", verdict.out[:SHOWN]),
-            "forgeable": verdict.forgeable, **self.more(item, verdict),
-        }  # fmt: skip
 
 
 def request(prompt: str | tuple[int, ...], item: Problem, context: SuiteContext, *, prefill: str = "") -> Request:

@@ -16,9 +16,8 @@ from buril.core.errors import BurilError
 from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_of, first_broken
 from buril.evaluate._replay import Script, judged, scripts
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, request, taken
+from buril.evaluate.suites._coding import Coding, Problem, Repair, does_not_hold, request, taken
 from buril.evaluate.suites._files import FileSettings, tasks_of
-from buril.generators._generator import Request
 from buril.sandboxes._sandbox import Limits, Verdict
 
 AT_ONCE = 64
@@ -99,14 +98,14 @@ class Functional(Coding):
 
     def repairs(
         self, problems: Sequence[Problem], texts: Sequence[str], context: SuiteContext
-    ) -> list[Request | None] | None:
+    ) -> list[Repair | None] | None:
         """A chat about the first example that an answer does not keep."""
         told = [examples_of(item.plain, item.task.entry) for item in problems]
         asked = [
             (item.head + text + item.tail, item.task.entry, examples)
             for item, text, examples in zip(problems, texts, told, strict=True)
         ]
-        found: list[Request | None] = []
+        found: list[Repair | None] = []
         for item, text, examples, behaviour in zip(
             problems, texts, told, behaviours(asked, context.sandbox()), strict=True
         ):
@@ -151,8 +150,9 @@ def stub_of(item: Problem) -> str:
     return f"{item.head}\n\ndef {item.task.entry}(*_all, **_named):\n    pass\n"
 
 
-def _repair(item: Problem, text: str, broken: str, context: SuiteContext) -> Request:
+def _repair(item: Problem, text: str, broken: str, context: SuiteContext) -> Repair:
     """What is asked of an answer that breaks an example."""
     code = (item.head + text + item.tail).strip("\n")
     ask = f"This Python function is wrong: {broken}\n\n```python\n{code}\n```\n\nWrite it right."
-    return request(context.generator.chat([{"role": "user", "content": ask}]), item, context, prefill=item.prefill)
+    ids = context.generator.chat([{"role": "user", "content": ask}])
+    return Repair(ask, request(ids, item, context, prefill=item.prefill))

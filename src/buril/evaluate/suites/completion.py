@@ -15,7 +15,7 @@ from buril.code.codefile import CodeFile
 from buril.core.plugins import PluginKind, Ref, plugin
 from buril.core.settings import Settings as BaseSettings
 from buril.core.text import _
-from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
+from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, asked, drawn
 from buril.generators._generator import Request
 
 _METRICS: Any = Field(default=("exact_match", "edit_similarity", "bleu"))  # read as the YAML is
@@ -82,8 +82,9 @@ class Completion:
         requests = [Request(hole.prompt.rstrip(), max_tokens=context.max_tokens, seed=context.seed) for hole in holes]
         # the white space before a body is left to the model: it is one token with what follows
         result = SuiteResult(self._measures())
-        for index, (hole, completions) in enumerate(zip(holes, context.generator.complete(requests), strict=True)):
-            self._add(result, hole, completions[0].text)
+        made = context.generator.complete(requests)
+        for index, (hole, one, completions) in enumerate(zip(holes, requests, made, strict=True)):
+            self._add(result, hole, one, completions[0].text)
             context.progress(index + 1, len(holes))
         return result
 
@@ -118,7 +119,7 @@ class Completion:
             holes.append(Hole(file, function.name, function.start_byte, prompt, head, body))
         return holes
 
-    def _add(self, result: SuiteResult, hole: Hole, written: str) -> None:
+    def _add(self, result: SuiteResult, hole: Hole, request: Request, written: str) -> None:
         text = cut(hole.head.rstrip(), written, hole.file.language)
         scores = {name: scorer.score(text, hole.body) for name, scorer in self._scorers.items()}
         language = result.by_language.setdefault(hole.file.language, self._measures())
@@ -132,7 +133,7 @@ class Completion:
                 "path": hole.file.path,
                 "language": hole.file.language,
                 "function": hole.name,
-                "prompt": hole.prompt,
+                **asked(request),
                 "completion": text,
                 "reference": hole.body,
                 **{name: round(score, 5) for name, score in scores.items()},
