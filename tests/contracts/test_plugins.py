@@ -164,6 +164,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "robustness": {"task_id": "T/0", "entry_point": "inc", "prompt": 'def inc(n):\n    """Give one more than the number."""\n',
                    "canonical_solution": "    m = n + 1\n    return m\n",
                    "test": "def check(f):\n    assert f(1) == 2\n"},
+    "evalplus": {"task_id": "HumanEval/0", "entry_point": "inc", "prompt": "def inc(n):\n", "atol": 0,
+                 "canonical_solution": "    return n + 1\n", "base_input": [[1]], "plus_input": [[2], [3]]},
     "cruxeval": {"id": "T/0", "code": "def f(n):\n    return n + 1", "input": "1", "output": "2"},
     "mbpp": {"task_id": 1, "prompt": "Add one.", "code": "def inc(n):\n    return n + 1", "test_list": ["assert inc(1) == 2"]},
 }  # fmt: skip

@@ -66,8 +66,7 @@ def test_a_bug_put_right_passes(tmp_path: Path, told: Any, body: str, passed: fl
     suite.check(context)
     found = suite.run(context)
     assert {name: item.numerators for name, item in found.measures.items()} == {
-        "pass@1": [passed],
-        "pass@1 chat": [passed],
+        name: [passed] for name in ("pass@1", "tests@1", "pass@1 chat", "tests@1 chat")
     }
     plain, chat = writer.requests
     assert plain.prompt.endswith("without the bug:\n\nimport math\n\n\ndef inc(n):\n")
@@ -158,7 +157,7 @@ def test_lines_are_left_out_in_turn(tmp_path: Path, told: Any) -> None:
 
 def test_a_hole_is_asked_by_what_stands_around_it(tmp_path: Path, told: Any) -> None:
     suite = HumanevalInfilling(HumanevalInfilling.Settings(path=written(tmp_path, HOLES)))
-    assert suite.metrics() == ("pass@1",)
+    assert suite.metrics() == ("pass@1", "tests@1")
     writer = Writer({"more =": "    return more + n", "": "    more = 0"})
     context = told(writer)
     suite.check(context)

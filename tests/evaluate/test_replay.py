@@ -190,8 +190,9 @@ LINES = [
 
 
 @pytest.mark.parametrize(("prompt", "template", "names"), [
-    ("auto", True, ["pass@1", "pass@1 chat", "pass@2", "pass@2 chat"]), ("auto", False, ["pass@1", "pass@2"]),
-    ("chat", True, ["pass@1 chat", "pass@2 chat"]), ("plain", True, ["pass@1", "pass@2"]),
+    ("auto", True, ["pass@1", "pass@1 chat", "pass@2", "pass@2 chat", "tests@1", "tests@1 chat"]),
+    ("auto", False, ["pass@1", "pass@2", "tests@1"]), ("chat", True, ["pass@1 chat", "pass@2 chat", "tests@1 chat"]),
+    ("plain", True, ["pass@1", "pass@2", "tests@1"]),
 ])  # fmt: skip
 def test_both_forms_are_measured(
     prompt: Any, template: bool, names: list[str], tmp_path: Path, sandbox: Namespaces,
@@ -207,11 +208,31 @@ def test_both_forms_are_measured(
     assert sorted(result.measures) == names and set(names) <= set(suite.metrics())
     assert all(sum(measure.numerators) == 1 and len(measure.units) == 2 for measure in result.measures.values())
     assert {row["status"] for row in result.samples} == {"pass", "wrong"}
-    assert len(result.samples) == 2 * 3 * (len(names) // 2)
+    assert len(result.samples) == 2 * 3 * (len(names) // 3)
     plain = [request for request in writer.requests if not request.prompt.startswith("<")]
     assert {request.prompt for request in plain} <= {line["prompt"] for line in LINES}, "as they were published"
     for chat in (request for request in writer.requests if request.prompt.startswith("<")):
         assert chat.prefill.removeprefix("```python\n") in {line["prompt"] for line in LINES}
+
+
+def test_parts_of_an_answer_have_credit(
+    tmp_path: Path, sandbox: Namespaces, inputs: Callable[[], dict[str, Artifact]]
+) -> None:
+    """It is for what the solution gives too; another answer that the tests take has all of it, a broken one none."""
+    test = "def check(f):\n    assert f(1) == 2\n    assert f(2) == 3\n    assert f(3) >= 3\n    assert f(-1) == 0\n"
+    lines = [{**LINES[0], "task_id": f"T/{number}", "prompt": f"def inc(n):\n    # {number}\n", "test": test}
+             for number in range(4)]  # fmt: skip
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    bodies = ("return n + 1 if n > 0 else 7", "return 9 if n == 3 else n + 1", "return nothing", "while n: pass")
+    writer = Writer({f"# {number}": f"    {body}\n" for number, body in enumerate(bodies)}, template=False)
+    suite = Humaneval(Humaneval.Settings(path=path, prompt="plain"))
+    told = context(inputs()["split"], sandbox, writer)
+    suite.check(told)
+    result = suite.run(told)
+    assert result.measures["pass@1"].numerators == [0.0, 1.0, 0.0, 0.0]
+    assert result.measures["tests@1"].numerators == [0.75, 1.0, 0.0, 0.0]
+    assert result.samples[3]["status"] == "timeout_cpu"
 
 
 def test_mbpp_reads_a_whole_program(
@@ -228,7 +249,7 @@ def test_mbpp_reads_a_whole_program(
     told = context(inputs()["split"], sandbox, writer)
     suite.check(told)
     assert {name: measure.numerators for name, measure in suite.run(told).measures.items()} == {
-        "pass@1": [1.0], "pass@1 chat": [1.0],
+        name: [1.0] for name in ("pass@1", "tests@1", "pass@1 chat", "tests@1 chat")
     }  # fmt: skip
     assert "assert check(1) == 2" in writer.requests[0].prompt
 

@@ -151,7 +151,7 @@ def test_sampling_gives_pass_at_k(canned: str, inputs: MakeInputs, output: MakeO
     out = output("evaluate")
     stage(canned, suites=[{"basics": {"samples": 3, "k": [1, 2, 10]}}], max_items=5).run(inputs(), out)
     found = json.loads((out.folder / "results.json").read_text())["suites"]["basics"]["metrics"]
-    assert set(found) == {"pass@1", "pass@1 sampled", "pass@2"} and found["pass@2"]["tuned"]["value"] == 0.8
+    assert set(found) == {"pass@1", "tests@1", "pass@1 sampled", "pass@2"} and found["pass@2"]["tuned"]["value"] == 0.8
 
 
 def test_a_suite_is_spelt_with_dashes_or_without() -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from buril.sandboxes._codec import Encoded
+from buril.sandboxes._codec import Encoded, same
 from buril.sandboxes._sandbox import Call, CallResult, Job, Limits, Sandbox, Verdict
 
 MARGIN = 10
@@ -116,11 +116,15 @@ class Exam:
 
 @dataclass(frozen=True)
 class Script:
-    """A task with what its tests call the candidate with, as typed JSON; `calls` None where that is no plain data."""
+    """A task with what its tests call the candidate with, as typed JSON; `calls` None where that is no plain data.
+
+    `results` are what the solution gave to each call.
+    """
 
     task: Exam
     limits: Limits
     calls: tuple[list[Any], ...] | None
+    results: tuple[Any, ...] = ()
 
 
 def scripts(tasks: Sequence[Exam], sandbox: Sandbox) -> Iterator[Script | Verdict]:
@@ -132,7 +136,7 @@ def scripts(tasks: Sequence[Exam], sandbox: Sandbox) -> Iterator[Script | Verdic
         limits = Limits(cpu_s=seconds, wall_s=10.0 * seconds)
         told = verdict.calls[0].data if verdict.passed else None
         if isinstance(told, list):
-            yield Script(task, limits, tuple(told[0]))
+            yield Script(task, limits, tuple(told[0]), tuple(told[1]))
         elif verdict.passed or (verdict.calls and verdict.calls[0].got.startswith("Unencodable")):
             yield Script(task, limits, None)
         else:
@@ -140,14 +144,40 @@ def scripts(tasks: Sequence[Exam], sandbox: Sandbox) -> Iterator[Script | Verdic
 
 
 def judged(asked: Sequence[tuple[Script, str]], sandbox: Sandbox) -> list[Verdict]:
-    """The verdict on each program that should define its task's entry."""
+    """The verdict on each program that should define its task's entry.
+
+    Its calls tell where the candidate gave what the solution gave. That is partial credit and decides nothing: another
+    answer may be right as well.
+    """
     first = list(sandbox.run_all([_candidate(script, program) for script, program in asked]))
     found = [_unless_done(script, verdict) for (script, _program), verdict in zip(asked, first, strict=True)]
     open_ = [place for place, verdict in enumerate(found) if verdict is None]
     second = _played([(asked[place][0], first[place].calls) for place in open_], sandbox)
     for place, verdict in zip(open_, second, strict=True):
         found[place] = _together(first[place], verdict)
-    return [verdict for verdict in found if verdict is not None]
+    return [
+        replace(verdict, calls=_compared(script, one))
+        for (script, _program), one, verdict in zip(asked, first, found, strict=True)
+        if verdict is not None
+    ]
+
+
+def _compared(script: Script, candidate: Verdict) -> tuple[CallResult, ...]:
+    """The candidate's calls, as right where they gave what the solution gave; none where that is not known."""
+    if script.calls is None or len(script.results) != len(candidate.calls):
+        return ()
+    return tuple(
+        CallResult("wrong", call.got) if call.status == "pass" and not _same(call.data, result) else
+        CallResult(call.status, call.got)
+        for call, result in zip(candidate.calls, script.results, strict=True)
+    )  # fmt: skip
+
+
+def _same(got: Any, wanted: Any) -> bool:
+    try:
+        return same(got, wanted)
+    except (RecursionError, TypeError, ValueError):
+        return False
 
 
 def _played(played: Sequence[tuple[Script, Sequence[CallResult]]], sandbox: Sandbox) -> list[str | Verdict]:

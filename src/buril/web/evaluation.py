@@ -42,6 +42,7 @@ HIGHER_IS_BETTER = (
 SHARES = (
     "rate",
     "pass",
+    "tests",
     "worst",
     "drop",
     "match",

@@ -45,6 +45,7 @@ METRICS = {
     "perplexity": N_("Perplexity on held-out code"),
     "bits_per_byte": N_("Bits per byte of held-out code"),
     "pass@1": N_("Tasks solved at the first attempt"),
+    "tests@1": N_("Tests of a task passed at the first attempt"),
     "insecure_rate": N_("Completions with a security finding"),
     "exact_match": N_("Held-out code written exactly as it stands"),
     "edit_similarity": N_("Edit similarity to the held-out code"),

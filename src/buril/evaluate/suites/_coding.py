@@ -68,11 +68,15 @@ class Repair(NamedTuple):
 
 @dataclass(frozen=True)
 class Judged:
-    """A task's samples, which of them passed, and the place of the one that each way of choosing takes."""
+    """A task's samples, which of them passed, and the place of the one that each way of choosing takes.
+
+    `scores` are what further measures say of the first.
+    """
 
     texts: list[str]
     passed: list[bool]
     chosen: dict[str, int]
+    scores: dict[str, float]
 
 
 class Coding(ABC):
@@ -139,6 +143,14 @@ class Coding(ABC):
         """Which kind a task is of."""
         return ""
 
+    def extra(self) -> dict[str, Literal["share", "ratio"]]:
+        """Measures of greedy answers besides whether they pass: name → kind."""
+        return {}
+
+    def scores(self, problem: Problem, verdict: Verdict) -> dict[str, float]:
+        """What such measures say of one answer; one that says nothing of it is left out."""
+        return {}
+
     def choices(self) -> tuple[str, ...]:
         """In which ways one of a task's samples is chosen as its answer."""
         return ()
@@ -170,7 +182,7 @@ class Coding(ABC):
 
     def metrics(self) -> tuple[str, ...]:
         """Their names: `pass@1` is of greedy completions, `pass@1 sampled` of samples, `… chat` of chats."""
-        plain = ("pass@1", *(f"repair@{number}" for number in range(1, self.rounds() + 1)))
+        plain = ("pass@1", *self.extra(), *(f"repair@{number}" for number in range(1, self.rounds() + 1)))
         plain = (*plain, *map(name_of, self._ks()), *map(self._chosen_name, self.choices()))
         return tuple(name + part + suffix for suffix in self.suffixes() for part in self.parts() for name in plain)
 
@@ -228,9 +240,13 @@ class Coding(ABC):
 
         for part in self.parts():  # a kind without tasks has a measure too, over none
             result.measures.setdefault(f"pass@1{part}{suffix}", Measure("share", "higher"))
+            for name, measure in self.extra().items():
+                result.measures.setdefault(f"{name}{part}{suffix}", Measure(measure, "higher"))
         greedy = complete("greedy")
         for item, judged in zip(problems, greedy, strict=True):
             self._add(result, f"pass@1{self.part(item)}{suffix}", "share", item, float(sum(judged.passed)))
+            for name, score in judged.scores.items():
+                self._add(result, f"{name}{self.part(item)}{suffix}", self.extra()[name], item, score)
         self._repair(form, problems, greedy, context, result)
         if not self._ks() and not self.choices():
             return
@@ -331,14 +347,16 @@ class Coding(ABC):
         several = [pair for pair in read if len(pair[1]) > 1]
         chosen = iter(self.choose(several, context) if self.choices() and several else ())
         for (item, texts), (_item, completions) in zip(read, held, strict=True):
-            passed = []
+            passed: list[bool] = []
+            scores: dict[str, float] = {}
             for place, (text, completion) in enumerate(zip(texts, completions, strict=True)):
                 verdict = next(verdicts)
                 if verdict.status == "harness_error":
                     raise BurilError("E007", task=item.name, detail=verdict.detail)
                 tell((place, item, completion, text), verdict)
+                scores = scores or (self.scores(item, verdict) if place == 0 else {})
                 passed.append(verdict.passed)
-            found.append(Judged(texts, passed, next(chosen, {}) if len(texts) > 1 else {}))
+            found.append(Judged(texts, passed, next(chosen, {}) if len(texts) > 1 else {}, scores))
         return found
 
 

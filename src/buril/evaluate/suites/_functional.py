@@ -17,6 +17,7 @@ from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_
 from buril.evaluate._replay import Script, judged, scripts
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Coding, Problem, Repair, does_not_hold, request, taken
+from buril.evaluate.suites._credit import CREDIT, credit
 from buril.evaluate.suites._files import FileSettings, tasks_of
 from buril.sandboxes._sandbox import Limits, Verdict
 
@@ -90,6 +91,14 @@ class Functional(Coding):
         for start in range(0, len(asked), AT_ONCE):
             found += judged(asked[start : start + AT_ONCE], context.sandbox())
         return found
+
+    def extra(self) -> dict[str, Literal["share", "ratio"]]:
+        """Partial credit: where an answer gives what the task's own solution gives."""
+        return CREDIT
+
+    def scores(self, problem: Problem, verdict: Verdict) -> dict[str, float]:
+        """That of one answer; it has none where tests and candidate share a process and it fails."""
+        return credit(verdict)
 
     def rounds(self) -> int:
         """Those of the settings."""

@@ -13,6 +13,7 @@ from buril.core.errors import BurilError
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._basics_tasks import TASKS, Task
 from buril.evaluate.suites._coding import ADDRESS, Coding, Problem, chats, does_not_hold, request, taken
+from buril.evaluate.suites._credit import CREDIT, credit
 from buril.evaluate.suites._python import STOPS, body_of
 from buril.generators._generator import Completion, Request
 from buril.sandboxes._sandbox import Job, Verdict
@@ -80,6 +81,14 @@ class Basics(Coding):
             Job(program, item.task.entry, item.task.calls) for item, program in zip(problems, programs, strict=True)
         ]
         return list(context.sandbox().run_all(jobs))
+
+    def extra(self) -> dict[str, Literal["share", "ratio"]]:
+        """Partial credit."""
+        return CREDIT
+
+    def scores(self, problem: Problem, verdict: Verdict) -> dict[str, float]:
+        """That of one answer."""
+        return credit(verdict)
 
     def text_of(self, completion: Completion, problem: Problem) -> str:
         """The function's body."""

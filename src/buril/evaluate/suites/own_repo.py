@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from buril.evaluate._mined import Mined, mined
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Coding, Problem, taken
+from buril.evaluate.suites._credit import CREDIT, credit
 from buril.evaluate.suites._python import STOPS, body_of
 from buril.generators._generator import Completion
 from buril.sandboxes._sandbox import Call, Job, Verdict
@@ -84,6 +85,14 @@ class OwnRepo(Coding):
             for item, program in zip(problems, programs, strict=True)
         ]
         return list(context.sandbox().run_all(jobs))
+
+    def extra(self) -> dict[str, Literal["share", "ratio"]]:
+        """Partial credit."""
+        return CREDIT
+
+    def scores(self, problem: Problem, verdict: Verdict) -> dict[str, float]:
+        """That of one answer."""
+        return credit(verdict)
 
     def text_of(self, completion: Completion, problem: Problem) -> str:
         """The function's body."""

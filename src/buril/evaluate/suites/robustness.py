@@ -7,7 +7,7 @@ transformed solution passes the tests on this machine and an empty function fail
 from __future__ import annotations
 
 import random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
@@ -61,6 +61,14 @@ class Robustness(Functional):
         """The ways of telling; the tasks as they are have none."""
         shown = ("half",) if set(self.settings.transforms) & set(HALF) else ()
         return ("", *(f" {name}" for name in (*shown, *self.settings.transforms)))
+
+    def extra(self) -> dict[str, Literal["share", "ratio"]]:
+        """Nothing: what counts here is whether a task is still solved."""
+        return {}
+
+    def scores(self, problem: Problem, verdict: Verdict) -> dict[str, float]:
+        """Nothing."""
+        return {}
 
     def part(self, problem: Problem) -> str:
         """The way in which a task is told."""
