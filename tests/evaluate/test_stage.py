@@ -131,7 +131,7 @@ def test_a_sample_tells_what_was_asked_of_what_and_what_its_program_took(
     assert all(row["wall_ms"] >= 0 and row["rss_kb"] > 1000 for row in taken)
     written = [json.loads(line) for line in (out.folder / "samples/completion.base.jsonl").read_text().splitlines()]
     assert all(row["engine"] == canned and len(row["prompt_hash"]) == 16 for row in written)
-    assert json.loads((out.folder / "results.json").read_text())["generator"]["name"] == canned
+    assert json.loads((out.folder / "results.json").read_text())["generators"]["base"]["name"] == canned
 
 
 def test_a_split_without_test_files_gives_empty_measures(

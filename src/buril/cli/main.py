@@ -35,6 +35,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "data": N_("look at the data by language, licence and reason, or export it"),
     "report": N_("write the report of the latest run"),
     "complete": N_("complete code with the trained model"),
+    "score": N_("score completions of a file or a server by suites, and compare two of them"),
     "config": N_("check, explain or describe the configuration"),
     "plugins": N_("the plugins there are"),
     "gc": N_("remove what nothing refers to"),
@@ -43,11 +44,11 @@ GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
-    (N_("Use"), ("complete", "config", "plugins", "gc")),
+    (N_("Use"), ("complete", "score", "config", "plugins", "gc")),
 )
 
 
-HEAVY = frozenset({"run", "join", "plan", "complete"})
+HEAVY = frozenset({"run", "join", "plan", "complete", "score"})
 """Verbs that may load a model."""
 
 

@@ -750,6 +750,26 @@ MESSAGES: dict[str, Message] = {
         N_("install {package}, or leave the language out; `buril doctor --languages` shows all"),
         EXIT_PREREQUISITE,
     ),
+    "E020": Message(
+        N_("`{path}` has {number} completions of the task `{task}`, and {wanted} are asked for; {suggestion}"),
+        N_("each task that the suite takes needs a line with its name; `--max-items` takes fewer"),
+    ),
+    "E021": Message(
+        N_("`{path}` does not hold completions; line {line}: {problem}"),
+        N_("JSON lines with `task_id` and `completion` (what goes on from the prompt), or with `solution`"),
+    ),
+    "E022": Message(
+        N_("the generator `{generator}` has no model that could score or encode a text"),
+        N_("leave out suites such as `perplexity`, or use an engine of this machine, such as `transformers`"),
+    ),
+    "E023": Message(
+        N_("the generator `{generator}` answers from elsewhere: it can't tell the base from the tuned model"),
+        N_("name what answers for the base too: `base_generator: {{{generator}: {{…}}}}`"),
+    ),
+    "E024": Message(
+        N_("the generator `{generator}` needs a model of a chain"),
+        N_("`buril run evaluate` examines those; here a file of completions or a server answers (`file`, `openai`)"),
+    ),
     # --- command line and pages (W0xx)
     "W001": Message(N_("there is no command `{verb}`"), N_("{suggestion}")),
     "W002": Message(N_("{problem}"), N_("see `{command} --help`")),

@@ -15,7 +15,7 @@ from pydantic import Field
 from buril.core.artifact import Artifact, atomic
 from buril.core.errors import BurilError
 from buril.core.estimate import Estimate
-from buril.core.plugins import PluginKind, Ref
+from buril.core.plugins import PluginKind, Ref, plugin
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
@@ -65,6 +65,8 @@ class Evaluate(Stage):
         by them. Without any: perplexity below 4, pass@10 above 60 %, BLEU above 0.45, where they are measured."""
         generator: Annotated[Ref, PluginKind("generator")] = _refs("transformers")
         """What runs the models."""
+        base_generator: Annotated[Ref | None, PluginKind("generator")] = None
+        """What runs the base, where that is another: of generators that answer from elsewhere each has one model."""
         sandbox: Annotated[Ref, PluginKind("sandbox")] = _refs("namespaces")
         """What runs the code that they write."""
         max_items: int = Field(200, ge=1)
@@ -80,6 +82,9 @@ class Evaluate(Stage):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        remote = getattr(plugin("generator", settings.generator.name), "remote", False)
+        if remote and settings.base_generator is None:
+            raise BurilError("E023", generator=settings.generator.name)
         names = [item.name for item in settings.suites]
         if len(set(names)) < len(names):
             raise BurilError("E005", name=next(name for name in names if names.count(name) > 1))
@@ -113,7 +118,7 @@ class Evaluate(Stage):
             results: dict[str, Any] = {
                 "suites": {name: self._summary(name, found) for name in self._suites},
                 "models": _models(inputs),
-                "generator": self.settings.generator.identity(),
+                "generators": {model: self._generator(model).identity() for model in MODELS},
             }
             for name, suite in self._suites.items():
                 if hasattr(suite, "texts"):
@@ -131,21 +136,26 @@ class Evaluate(Stage):
         self, model: str, inputs: Inputs, out: Output, sandbox: Callable[[], Sandbox]
     ) -> dict[str, SuiteResult]:
         """All suites on one model; it is loaded only when a suite is left to do."""
-        generator = Kept(self.settings.generator.make(), out.scratch / f"completions.{model}.jsonl")
+        ref = self._generator(model)
+        generator = Kept(ref.make(), out.scratch / f"completions.{model}.jsonl")
         context = self._context(generator, inputs, sandbox)
         left = [name for name in self._suites if not _part(out, name, model).exists()]
         for name in left:
             self._suites[name].check(context)
-        if left:
+        if left and not getattr(plugin("generator", ref.name), "remote", False):
             generator.open(**_folders(inputs, model))
         for name in left:
             unit = f"{name} ({model})"
             context.progress = lambda done, total, unit=unit: out.progress(done, total, unit)  # type: ignore[misc]  # mypy knows no default arguments of lambdas
             started = time.monotonic()
             result = self._suites[name].run(context)
-            _write(out, name, model, result, self.settings.generator.name)
+            _write(out, name, model, result, ref.name)
             out.metric(suite=name, model=model, seconds=round(time.monotonic() - started, 2))
         return {name: _read(_part(out, name, model)) for name in self._suites}
+
+    def _generator(self, model: str) -> Ref:
+        told: Evaluate.Settings = self.settings
+        return (told.base_generator if model == "base" else None) or told.generator
 
     def _context(self, generator: Any, inputs: Inputs, sandbox: Callable[[], Sandbox]) -> SuiteContext:
         told = self.settings

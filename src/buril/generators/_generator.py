@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -21,7 +21,7 @@ class Request:
     end within a word or a token: what comes back goes on from its last character. `temperature` 0 takes the likeliest
     token. `stop` strings end the text and are not part of it. The samples of a request differ by their number, and the
     same `seed` gives the same samples. A prompt that does not fit the model beside `max_tokens` loses its far ends: the
-    prompt's head, the suffix's tail.
+    prompt's head, the suffix's tail. `name` is that of the task, for who looks completions up; it changes nothing else.
     """
 
     prompt: str | tuple[int, ...]
@@ -33,6 +33,7 @@ class Request:
     stop: tuple[str, ...] = ()
     seed: int = 0
     num_samples: int = 1
+    name: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)

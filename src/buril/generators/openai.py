@@ -124,7 +124,12 @@ class Openai:
         self._refuse(_("give the token ids of a text"))
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
-        """Refused (D313): the chat template is the server's; a text prompt is sent as a user's message."""
+        """Refused (D313): the chat template is the server's; a text prompt is sent as a user's message.
+
+        Where texts are gone on from (`completions`) there is no template at all (T017): who can do without one goes on.
+        """
+        if self.settings.api == "completions":
+            raise BurilError("T017")
         self._refuse(_("give the token ids of a chat"))
 
     def _refuse(self, what: str) -> NoReturn:

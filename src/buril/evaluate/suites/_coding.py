@@ -362,7 +362,9 @@ class Coding(ABC):
 
 def request(prompt: str | tuple[int, ...], item: Problem, context: SuiteContext, *, prefill: str = "") -> Request:
     """A problem's greedy request."""
-    return Request(prompt, prefill=prefill, max_tokens=context.max_tokens, stop=item.stops, seed=context.seed)
+    return Request(
+        prompt, prefill=prefill, max_tokens=context.max_tokens, stop=item.stops, seed=context.seed, name=item.name
+    )
 
 
 def chats(problems: Sequence[Problem], context: SuiteContext) -> list[Request]:

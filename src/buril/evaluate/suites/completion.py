@@ -79,7 +79,10 @@ class Completion:
     def run(self, context: SuiteContext) -> SuiteResult:
         """Complete the bodies of at most `max_items` functions of the test part."""
         holes = self.holes(context)
-        requests = [Request(hole.prompt.rstrip(), max_tokens=context.max_tokens, seed=context.seed) for hole in holes]
+        requests = [
+            Request(hole.prompt.rstrip(), max_tokens=context.max_tokens, seed=context.seed, name=hole.key)
+            for hole in holes
+        ]
         # the white space before a body is left to the model: it is one token with what follows
         result = SuiteResult(self._measures())
         made = context.generator.complete(requests)
