@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,7 +41,8 @@ COUNTS = ((1, 0, 1), (1, 1, 1), (10, 3, 1), (10, 3, 5), (10, 10, 10), (20, 0, 10
 def check_metric(metric: Any) -> None:
     """A metric is 1 for a text against itself, stays from 0 to 1, takes any text, and gives the same each time.
 
-    A metric of texts has `score(text, reference)` and `share`; one of counts has `score(num_samples, num_passed, k)`.
+    A metric of texts has `score(text, reference)` and `share`, and may ask by keyword for the `language` of the two and
+    for the `head` that stands before both; one of counts has `score(num_samples, num_passed, k)`.
     """
     check_plugin("metric", metric)
     metric = make(metric)
@@ -48,21 +50,30 @@ def check_metric(metric: Any) -> None:
     if parameters == ["num_samples", "num_passed", "k"]:
         _check_counts(metric)
         return
-    same(parameters, ["text", "reference"], "score() takes other parameters than a metric of texts or of counts")
-    share = getattr(metric, "share", None)
+    more = [name for name in ("language", "head") if name in parameters]
+    same(parameters, ["text", "reference", *more], "score() takes other parameters than a metric of texts or of counts")
+    told = inspect.signature(metric.score).parameters
+    for name in more:
+        keyword = told[name].kind is inspect.Parameter.KEYWORD_ONLY and told[name].default == ""
+        expect(keyword, f'score(): `{name}` is no keyword with the default ""')
+    share: Any = getattr(metric, "share", None)
     expect(isinstance(share, bool), "`share` says whether every score is 0 or 1: it must be True or False")
+    _check_texts(metric.score, share=share)
+    for language in ("python", "cobol") if "language" in more else ():
+        _check_texts(functools.partial(metric.score, language=language), share=share)
+
+
+def _check_texts(compare: Callable[[str, str], float], *, share: bool) -> None:
     for text in TEXTS:
-        expect(
-            metric.score(text, text) == 1.0, f"a text against itself scores {metric.score(text, text)}: {text[:30]!r}"
-        )
+        expect(compare(text, text) == 1.0, f"a text against itself scores {compare(text, text)}: {text[:30]!r}")
         for other in TEXTS:
-            score = metric.score(text, other)
+            score = compare(text, other)
             expect(
                 math.isfinite(score) and 0 <= score <= 1, f"{score} is not from 0 to 1: {text[:30]!r} {other[:30]!r}"
             )
             expect(not share or score in (0, 1), f"`share` is True, but a score is {score}")
-            same(score, metric.score(text, other), "the same texts get two scores")
-    expect(metric.score(TEXTS[3], TEXTS[0]) < 1, "texts that differ much score 1 as well")
+            same(score, compare(text, other), "the same texts get two scores")
+    expect(compare(TEXTS[3], TEXTS[0]) < 1, "texts that differ much score 1 as well")
 
 
 def _check_counts(metric: Any) -> None:
