@@ -750,6 +750,10 @@ MESSAGES: dict[str, Message] = {
         N_("install {package}, or leave the language out; `buril doctor --languages` shows all"),
         EXIT_PREREQUISITE,
     ),
+    "E017": Message(
+        N_("the suite `memorisation` asks about training rows, and the split has none"),
+        N_("leave it out of `suites`, or see `buril show split` for where the rows went"),
+    ),
     # --- command line and pages (W0xx)
     "W001": Message(N_("there is no command `{verb}`"), N_("{suggestion}")),
     "W002": Message(N_("{problem}"), N_("see `{command} --help`")),

@@ -179,8 +179,9 @@ def check_suite(suite: Any, files: Sequence[CodeFile] | None = None) -> None:
     expect(not strange, f"run() gives measures that metrics() does not name, so no gate can refer to them: {strange}")
     missing = sorted(set(names) - set(first.measures))
     expect(not missing, f"metrics() names what run() does not give: {missing}")
-    for language, measures in first.by_language.items():
-        expect(set(measures) <= set(first.measures), f"by_language[{language!r}] has measures of its own")
+    for group, split in {"language": first.by_language, **first.by}.items():
+        for key, measures in split.items():
+            expect(set(measures) <= set(first.measures), f"the {group} {key!r} has measures of its own")
     for name, measure in first.measures.items():
         sizes = {len(measure.units), len(measure.numerators), len(measure.denominators)}
         expect(len(sizes) == 1, f"{name}: units, numerators and denominators differ in number")
@@ -209,6 +210,7 @@ def _examined(suite: Any, given: Sequence[CodeFile] | None = None) -> tuple[Suit
             )
         ]  # fmt: skip
         write_rows(folder / "test" / "00000.parquet", files)
+        write_rows(folder / "train" / "00000.parquet", _TRAINING)
         split = Artifact(folder, Manifest("split", 1, "0" * 64, "0" * 64, {}, {}, ()))
         sandbox = RecordingSandbox(generator.asked)
         context = SuiteContext(generator=generator, split=split, sandbox=lambda: sandbox, seed=7)
@@ -243,6 +245,10 @@ def label(name, width=20):
     text = name.strip().title()
     return text.ljust(width)
 '''
+_TRAINING = [
+    CodeFile("acme/vault", "d.py", _PYTHON.replace("item", "row"), language="python", license="MIT"),
+    CodeFile("acme/other", "e.py", _PYTHON[::-1], language="python"),
+]
 _JAVASCRIPT = """function total(items) {
   let result = 0;
   for (const item of items) result += item.price;
