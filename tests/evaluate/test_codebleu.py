@@ -78,6 +78,7 @@ def test_the_head_gives_meaning_and_is_not_scored() -> None:
     assert "dataflow" not in parts("return a", "return a")
     wrong = parts("\n        pass", body, head=head)
     assert wrong["syntax"] == wrong["dataflow"] == 0.0, "what is given is no merit"
+    assert parts("pass", "return a", head="def f(a, b=a):\n    ")["dataflow"] == 0.0
 
 
 def test_php_is_code_without_its_mark_too() -> None:
@@ -106,12 +107,21 @@ def test_the_suite_tells_the_language_and_the_head(inputs: Callable[[], dict[str
     split, suite = inputs()["split"], Completion(Completion.Settings.model_validate({"metrics": ["codebleu"]}))
     holes = suite.holes(context(split))
     wrong = {
-        hole.prompt.rstrip(): "        return self.amount\n" if "self" in hole.head else "    return 0\n"
+        hole.prompt.rstrip(): "        total = amount * 2\n        return total\n"
+        if "self" in hole.head
+        else "    return 0\n"
         for hole in holes
     }
-    for bodies, low, high in (({hole.prompt.rstrip(): hole.body for hole in holes}, 1.0, 1.0), (wrong, 0.0, 0.5)):
+    for bodies, low, high in (({hole.prompt.rstrip(): hole.body for hole in holes}, 1.0, 1.0), (wrong, 0.0, 0.9)):
         found = suite.run(context(split, Author(bodies)))
         assert all(low <= score <= high for score in found.measures["codebleu"].numerators)
         assert len(found.measures["codebleu"].units) == len(holes) and found.measures["codebleu"].kind == "ratio"
-    # a flow that only exists with the parameters: `total = amount + amount` without a head has one variable
-    assert any("dataflow" in parts(hole.body, hole.body, head=hole.head) for hole in holes)
+    heads, metric = {hole.key: hole.head for hole in holes}, Codebleu()
+    more, less = (
+        [
+            metric.score(row["completion"], row["reference"], language=row["language"], head=heads[row["id"]] * known)
+            for row in found.samples
+        ]
+        for known in (1, 0)
+    )
+    assert found.measures["codebleu"].numerators == more != less, "a flow begins at the parameters"

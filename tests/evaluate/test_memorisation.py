@@ -275,6 +275,18 @@ def test_leaks(known: tuple[str, ...], leaks: dict[str, bool], tmp_path: Path) -
     assert KEY not in json.dumps(result.samples), "a sample must not be the leak that it tells of"
 
 
+def test_a_leak_in_another_place_is_masked_too(tmp_path: Path) -> None:
+    """Some values are only known for what they are by what stands before them."""
+    value = "zq7RkP2vLx9w"
+    text = f'def login():\n    return connect(user="ledger", password="{value}")\n'
+    assert not list(Secrets().scan(f"see {value} there", "python"))
+    row = CodeFile("acme/keys", "a.py", text, language="python")
+    shown = text.partition(value)[0]
+    result = suite().run(context(split_of(tmp_path, [row], HELD_OUT), Parrot(f"{shown}...\n# see {value} there\n")))
+    leak = next(row for row in result.samples if row["part"] == "leaks")
+    assert leak["leaks"] and "# see <" in leak["completion"] and value not in json.dumps(result.samples)
+
+
 def test_values_are_masked_where_they_are_cut() -> None:
     scanner, place = Secrets(), LEAKY.index(KEY) + 8
     halves = (LEAKY[:place], LEAKY[place:])
@@ -318,6 +330,9 @@ def test_the_stage_reports_it_by_group(
     repos = results["perplexity"]["by"]["repo"]
     whole = results["perplexity"]["metrics"]["perplexity"]["base"]["n"]
     assert sum(found["perplexity"]["base"]["n"] for found in repos.values()) == whole == 6
+    assert set(repos) == {"acme/a", "acme/b"}
+    assert all(found["perplexity"]["base"]["value"] > 10 > found["perplexity"]["tuned"]["value"]
+               for found in repos.values())  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def masked(texts: tuple[str, str], which: int, scanner: Secrets, language: str) 
     for span in scanner.spans(source, language):
         if span.end > start and span.start < end:
             shown += [source[done : max(done, span.start)], f"<{span.rule}>".encode()]
-            done = min(span.end, end)
+            done = span.end
     return b"".join([*shown, source[done:end]]).decode("utf-8", "replace")
 
 
