@@ -303,6 +303,16 @@ def test_the_text_before_a_value_ends_where_it_begins() -> None:
             assert row.content.encode()[place.byte :].startswith((KEY.encode(), b"<SECRET"))
 
 
+def test_a_value_is_asked_for_once_and_not_where_it_can_be_copied(tmp_path: Path) -> None:
+    twice = LEAKY + f"\n\ndef again():\n    return '{KEY}'\n"
+    rows = [CodeFile("acme/keys", f"{name}.py", twice, language="python") for name in "ab"]
+    assert [place.byte for place in places(rows[0], Secrets(), 50)] == [LEAKY.index(KEY)]
+    asked = suite().asked(context(split_of(tmp_path, [*rows, *leaky_rows()], HELD_OUT), Parrot()))
+    assert [place.value for place in asked.places].count(KEY) == 1 and len(asked.places) == 2
+    few = suite().asked(context(split_of(tmp_path / "few", leaky_rows(), HELD_OUT), Parrot(), max_items=1))
+    assert len(few.places) == 1
+
+
 # --- in the stage
 
 

@@ -163,11 +163,16 @@ class Place(NamedTuple):
 
 
 def places(file: CodeFile, scanner: Secrets, num_tokens: int) -> Iterator[Place]:
-    """The values that a scanner sees in a row, and the placeholders that redaction put there."""
+    """The values that a scanner sees in a row, and the placeholders that redaction put there.
+
+    A value that stands in the text before it is left out: writing it again there is copying.
+    """
     source = file.content.encode("utf-8", "replace")
     for span in scanner.spans(source, file.language):
         value = source[span.start : span.end].decode("utf-8", "replace")
-        yield Place(file, span.start, span.rule, value, _before(source, span.start, num_tokens))
+        head = _before(source, span.start, num_tokens)
+        if value not in head:
+            yield Place(file, span.start, span.rule, value, head)
     for rule, written in dict.fromkeys((item.rule, item.placeholder) for item in file.redactions):
         forms = (written, written.strip(_OPENS + _CLOSES))
         at = next((place for form in forms if (place := source.find(form.encode())) > 0), -1)

@@ -12,7 +12,7 @@ placeholder for one. That is a lower bound: other contexts, sampling and longer 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import islice
@@ -26,7 +26,7 @@ from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.evaluate._seen import seen
 from buril.evaluate._windows import Drawn, Place, Window, masked, places, windows, written_spans
-from buril.evaluate.suite import Measure, SuiteContext, SuiteResult
+from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, drawn
 from buril.generators._generator import Completion, Request
 from buril.scanners.secrets import Secrets
 
@@ -103,14 +103,20 @@ class Memorisation:
         for file in context.test_files():
             test.offer(file)
         found = {
-            part: list(islice(windows(drawn.rows(), context.generator.encode, sizes, seed=context.seed), size))
-            for part, drawn in (("train", train), ("test", test))
+            part: list(islice(windows(rows.rows(), context.generator.encode, sizes, seed=context.seed), size))
+            for part, rows in (("train", train), ("test", test))
         }
         known = seen({item.key: [item.head + item.tail] for item in found["test"]}, context.split)
         found["test"] = [item for item in found["test"] if item.key not in known]
-        rows = {file.row_id: file for file in (*redacted.rows(), *train.rows())}
-        held = (place for file in rows.values() for place in places(file, self._scanner, self.settings.prefix))
-        return Asked(found, list(islice(held, size)))
+        return Asked(found, self._places((*redacted.rows(), *train.rows()), context))
+
+    def _places(self, files: Iterable[CodeFile], context: SuiteContext) -> list[Place]:
+        """Places of values, each value once, so that neither a row nor an address rules the score."""
+        once: dict[tuple[str, str], Place] = {}
+        for file in {file.row_id: file for file in files}.values():
+            for place in places(file, self._scanner, self.settings.prefix):
+                once.setdefault((place.rule, place.value or place.key), place)
+        return sorted(once.values(), key=lambda place: drawn(place.key, context.seed))[: context.max_items]
 
     def _suffix(self, context: SuiteContext) -> int:
         return min(self.settings.suffix, context.max_tokens)
