@@ -78,7 +78,9 @@ def test_several_completions_of_every_task_give_pass_at_k(
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
     done = call("score", "a.jsonl.gz", "--suite", SUITE, "--json")
     metrics = json.loads(done.out)["suites"]["humaneval"]["metrics"]
-    assert metrics["pass@5"]["score"]["value"] == 1 and metrics["pass@1 sampled"]["score"]["value"] == pytest.approx(0.2)
+    assert metrics["pass@5"]["score"]["value"] == 1 and metrics["pass@1 sampled"]["score"]["value"] == pytest.approx(
+        0.2
+    )
     assert metrics["pass@1"]["score"]["value"] == 0, "the first stands for the greedy one"
 
 

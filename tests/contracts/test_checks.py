@@ -412,9 +412,25 @@ class Strange(ExactMatch):
         return 1.0
 
 
+class Positional(ExactMatch):
+    """It asks for the language, but not by keyword."""
+
+    def score(self, text: str, reference: str, language: str = "") -> float:
+        return super().score(text, reference)
+
+
+class Partial(ExactMatch):
+    """With a language it measures something else."""
+
+    def score(self, text: str, reference: str, *, language: str = "") -> float:
+        return 0.0 if language == "python" else super().score(text, reference)
+
+
 @pytest.mark.parametrize(
     ("metric", "told"),
     [
+        (Positional, "`language` is no keyword"),
+        (Partial, "a text against itself scores 0.0"),
         (Harsh, "a text against itself scores 0.0: ''"),
         (Percent, "50.0 is not from 0 to 1"),
         (Half, "`share` is True, but a score is 0.5"),

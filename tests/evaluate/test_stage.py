@@ -43,7 +43,10 @@ def test_results_say_how_the_models_differ(canned: str, inputs: MakeInputs, outp
         and perplexity["difference"]["p"] < 0.01
         and perplexity["better"] == "lower"
     )
-    assert set(results["suites"]["perplexity"]["by_language"]) == {"javascript", "python"}
+    languages = results["suites"]["perplexity"]["by_language"]
+    assert set(languages) == {"javascript", "python"}
+    assert all(found["perplexity"]["base"]["value"] > 10 > found["perplexity"]["tuned"]["value"]
+               for found in languages.values())  # fmt: skip
     solved = results["suites"]["basics"]["metrics"]["pass@1"]
     assert (solved["base"]["value"], solved["tuned"]["value"]) == (
         pytest.approx(4 / 12, abs=1e-5),

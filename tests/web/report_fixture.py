@@ -296,7 +296,9 @@ def results() -> dict[str, Any]:
             "perplexity": {"metrics": {"perplexity": _metric(8.412, 6.127, 0.31, 0.22, 214),
                                        "bits_per_byte": _metric(0.871, 0.742, 0.02, 0.015, 214)},
                            "by_language": {"python": {"perplexity": _metric(7.9, 5.8, 0.4, 0.3, 120)},
-                                           "solidity": {"perplexity": _metric(9.8, 9.6, 0.9, 0.5, 40)}}},
+                                           "solidity": {"perplexity": _metric(9.8, 9.6, 0.9, 0.5, 40)}},
+                           "by": {"repo": {"acme/ledger": {"perplexity": _metric(7.5, 5.5, 0.4, 0.3, 20)},
+                                           "acme/tool": {"perplexity": _metric(9.1, 6.4, 0.5, 0.4, 194)}}}},
             "completion": {"metrics": {"exact_match": _metric(0.212, 0.291, 0.038, 0.031, 400),
                                 "edit_similarity": _metric(0.548, 0.621, 0.024, 0.018, 400)}},
             "basics": {

@@ -286,6 +286,16 @@ def test_settings_named_like_secrets_are_not_shown(artifacts: dict[str, Artifact
     assert "hunter2" not in json.dumps(to_json(data))
 
 
+def test_scores_by_repository_stand_below_those_by_language(artifacts: dict[str, Artifact]) -> None:
+    found = gather(artifacts, name="acme-coder").evaluation
+    assert found is not None and [split.group for split in found.splits] == ["repo"]
+    told = [(score.language, score.tuned.value, score.verdict) for score in found.splits[0].scores if score.tuned]
+    assert told == [("acme/tool", 6.4, "better"), ("acme/ledger", 5.5, "better")], "the one with most units first"
+    html = render(gather(artifacts, name="acme-coder"))
+    table = html.partition("<summary>The same by repository</summary>")[2].partition("</details>")[0]
+    assert table.index("acme/tool") < table.index("acme/ledger") and ">repository</th>" in table
+
+
 def test_the_same_artifacts_give_the_same_page(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     for name in ("first.html", "second.html"):
         write_report(tmp_path / name, gather(dict(reversed(artifacts.items())), name="acme-coder"))

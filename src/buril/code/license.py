@@ -240,5 +240,51 @@ def _met(node: Any, allow: frozenset[str]) -> bool:
     return bool({whole, name, name.removesuffix("-or-later") + "-only"} & allow)
 
 
+_STRONG = ("gpl-", "agpl-", "sspl-", "osl-", "eupl-", "cc-by-sa-")
+_WEAK = ("lgpl-", "mpl-", "epl-", "cddl-", "cpl-", "ms-rl", "cecill-c")
+_PERMISSIVE = ("mit", "bsd-", "apache-", "isc", "zlib", "unlicense", "0bsd", "cc0-", "bsl-", "python-", "psf-", "wtfpl",
+               "ncsa", "postgresql", "x11", "cc-by-4", "upl-", "blueoak-", "artistic-2", "ms-pl", "boost")  # fmt: skip
+_FAMILIES = ("internal", "permissive", "weak copyleft", "copyleft", "other")
+"""From the one that asks least to the one of which nothing is known."""
+
+
+@lru_cache(maxsize=4096)
+def family(expression: str) -> str:
+    """What kind of licence an SPDX expression is: `permissive`, `weak copyleft`, `copyleft`, `internal`, `other`.
+
+    Of an OR the one that asks least counts, of an AND the one that asks most; "" is `unknown`. It sorts figures and is
+    no legal advice: what is not recognised by its name is `other`.
+
+    Example:
+        `family("MIT AND (Apache-2.0 OR GPL-3.0-only)")` → "permissive"
+    """
+    from license_expression import ExpressionError, ExpressionParseError, Licensing
+
+    if not expression:
+        return "unknown"
+    try:
+        parsed = Licensing().parse(expression)
+    except (ExpressionError, ExpressionParseError):
+        return "other"
+    return _FAMILIES[_asks(parsed)]
+
+
+def _asks(node: Any) -> int:
+    operator = getattr(node, "operator", "").strip().upper()
+    if operator in ("OR", "AND"):
+        return (min if operator == "OR" else max)(_asks(part) for part in node.args)
+    return _FAMILIES.index(_family(str(node)))
+
+
+def _family(name: str) -> str:
+    whole = _fold(name)
+    if whole == "internal":
+        return whole
+    for kind, beginnings in (("copyleft", _STRONG), ("weak copyleft", _WEAK), ("permissive", _PERMISSIVE)):
+        if whole.startswith(beginnings):
+            return kind
+    return "other"
+
+
 def _fold(name: str) -> str:
     return name.strip().lower().removeprefix("licenseref-")

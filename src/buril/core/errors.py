@@ -750,6 +750,10 @@ MESSAGES: dict[str, Message] = {
         N_("install {package}, or leave the language out; `buril doctor --languages` shows all"),
         EXIT_PREREQUISITE,
     ),
+    "E017": Message(
+        N_("the suite `memorisation` asks about training rows, and the split has none"),
+        N_("leave it out of `suites`, or see `buril show split` for where the rows went"),
+    ),
     "E020": Message(
         N_("`{path}` has {number} completions of the task `{task}`, and {wanted} are asked for; {suggestion}"),
         N_("each task that the suite takes needs a line with its name; `--max-items` takes fewer"),

@@ -26,6 +26,7 @@ from buril.evaluate.suite import Measure, Suite, SuiteContext, SuiteResult
 from buril.sandboxes._sandbox import Sandbox
 
 MODELS = ("base", "tuned")
+Split = dict[str, dict[str, Measure]]
 
 
 def _refs(names: str | tuple[str, ...]) -> Any:
@@ -167,15 +168,18 @@ class Evaluate(Stage):
     def _summary(self, name: str, found: dict[str, dict[str, SuiteResult]]) -> dict[str, Any]:
         base, tuned = (found[model][name] for model in MODELS)
         ref = next(item for item in self.settings.suites if item.name == name)
-        languages = sorted({*base.by_language, *tuned.by_language})
+        groups = sorted({*base.by, *tuned.by})
         return {
             **{key: ref.identity()[key] for key in ("version", "settings")},
             "metrics": self._table(base.measures, tuned.measures),
-            "by_language": {
-                language: self._table(base.by_language.get(language, {}), tuned.by_language.get(language, {}))
-                for language in languages
-            },
-        }
+            "by_language": self._split(base.by_language, tuned.by_language),
+            **({"by": {group: self._split(*(one.by.get(group, {}) for one in (base, tuned))) for group in groups}}
+               if groups else {}),
+        }  # fmt: skip
+
+    def _split(self, base: Split, tuned: Split) -> dict[str, Any]:
+        """A table for each language, repository or other group that one of the models has measures of."""
+        return {name: self._table(base.get(name, {}), tuned.get(name, {})) for name in sorted({*base, *tuned})}
 
     def _seen(
         self,

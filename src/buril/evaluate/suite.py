@@ -77,24 +77,37 @@ class Measure:
 
 @dataclass
 class SuiteResult:
-    """What a suite found for one model.
+    """What a suite found for one model. `samples` are plain JSON rows.
 
-    `by_language` holds the same measures split; `samples` are plain JSON rows. `resources` are rows too, of what
-    samples took (time, memory): they differ from run to run, so they stand apart.
+    `by_language` holds the same measures split by language, `by` by other groups: `by["repo"]["acme/tool"]`.
+    `resources` are rows of what samples took (time, memory): they differ from run to run, so they stand apart.
     """
 
     measures: dict[str, Measure]
     by_language: dict[str, dict[str, Measure]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     resources: list[dict[str, Any]] = field(default_factory=list)
+    by: dict[str, dict[str, dict[str, Measure]]] = field(default_factory=dict)
+
+    def tables(self, empty: Callable[[], dict[str, Measure]], **groups: str) -> list[dict[str, Measure]]:
+        """The measures that a unit counts in: all, and those of each of its groups (`language`, `repo`, …).
+
+        `empty` makes those of a group that is new.
+        """
+        found = [self.measures]
+        for group, name in groups.items():
+            split = self.by_language if group == "language" else self.by.setdefault(group, {})
+            found.append(split.setdefault(name or "unknown", empty()))
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """All but the rows, as plain JSON."""
         return {
-            "measures": {name: asdict(item) for name, item in self.measures.items()},
-            "by_language": {
-                language: {name: asdict(item) for name, item in found.items()}
-                for language, found in sorted(self.by_language.items())
+            "measures": _told(self.measures),
+            "by_language": {language: _told(found) for language, found in sorted(self.by_language.items())},
+            "by": {
+                group: {name: _told(found) for name, found in sorted(split.items())}
+                for group, split in sorted(self.by.items())
             },
         }
 
@@ -102,12 +115,21 @@ class SuiteResult:
     def from_json(cls, raw: dict[str, Any]) -> SuiteResult:
         """What `to_json` gave."""
         return cls(
-            {name: Measure(**item) for name, item in raw["measures"].items()},
-            {
-                language: {name: Measure(**item) for name, item in found.items()}
-                for language, found in raw["by_language"].items()
+            _read(raw["measures"]),
+            {language: _read(found) for language, found in raw["by_language"].items()},
+            by={
+                group: {name: _read(found) for name, found in split.items()}
+                for group, split in raw.get("by", {}).items()
             },
         )
+
+
+def _told(measures: dict[str, Measure]) -> dict[str, Any]:
+    return {name: asdict(item) for name, item in measures.items()}
+
+
+def _read(raw: dict[str, Any]) -> dict[str, Measure]:
+    return {name: Measure(**item) for name, item in raw.items()}
 
 
 @dataclass
@@ -130,7 +152,14 @@ class SuiteContext:
 
     def test_files(self) -> Iterator[CodeFile]:
         """The rows of the held-out test part, in its order."""
-        for path in self.split.files("test/*.parquet"):
+        return self._files("test")
+
+    def train_files(self) -> Iterator[CodeFile]:
+        """The rows that the tuned model was trained on, in their order."""
+        return self._files("train")
+
+    def _files(self, part: str) -> Iterator[CodeFile]:
+        for path in self.split.files(f"{part}/*.parquet"):
             yield from read_rows(path)
 
 

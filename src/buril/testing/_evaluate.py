@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,7 +41,8 @@ COUNTS = ((1, 0, 1), (1, 1, 1), (10, 3, 1), (10, 3, 5), (10, 10, 10), (20, 0, 10
 def check_metric(metric: Any) -> None:
     """A metric is 1 for a text against itself, stays from 0 to 1, takes any text, and gives the same each time.
 
-    A metric of texts has `score(text, reference)` and `share`; one of counts has `score(num_samples, num_passed, k)`.
+    A metric of texts has `score(text, reference)` and `share`, and may ask by keyword for the `language` of the two and
+    for the `head` that stands before both; one of counts has `score(num_samples, num_passed, k)`.
     """
     check_plugin("metric", metric)
     metric = make(metric)
@@ -48,21 +50,30 @@ def check_metric(metric: Any) -> None:
     if parameters == ["num_samples", "num_passed", "k"]:
         _check_counts(metric)
         return
-    same(parameters, ["text", "reference"], "score() takes other parameters than a metric of texts or of counts")
-    share = getattr(metric, "share", None)
+    more = [name for name in ("language", "head") if name in parameters]
+    same(parameters, ["text", "reference", *more], "score() takes other parameters than a metric of texts or of counts")
+    told = inspect.signature(metric.score).parameters
+    for name in more:
+        keyword = told[name].kind is inspect.Parameter.KEYWORD_ONLY and told[name].default == ""
+        expect(keyword, f'score(): `{name}` is no keyword with the default ""')
+    share: Any = getattr(metric, "share", None)
     expect(isinstance(share, bool), "`share` says whether every score is 0 or 1: it must be True or False")
+    _check_texts(metric.score, share=share)
+    for language in ("python", "cobol") if "language" in more else ():
+        _check_texts(functools.partial(metric.score, language=language), share=share)
+
+
+def _check_texts(compare: Callable[[str, str], float], *, share: bool) -> None:
     for text in TEXTS:
-        expect(
-            metric.score(text, text) == 1.0, f"a text against itself scores {metric.score(text, text)}: {text[:30]!r}"
-        )
+        expect(compare(text, text) == 1.0, f"a text against itself scores {compare(text, text)}: {text[:30]!r}")
         for other in TEXTS:
-            score = metric.score(text, other)
+            score = compare(text, other)
             expect(
                 math.isfinite(score) and 0 <= score <= 1, f"{score} is not from 0 to 1: {text[:30]!r} {other[:30]!r}"
             )
             expect(not share or score in (0, 1), f"`share` is True, but a score is {score}")
-            same(score, metric.score(text, other), "the same texts get two scores")
-    expect(metric.score(TEXTS[3], TEXTS[0]) < 1, "texts that differ much score 1 as well")
+            same(score, compare(text, other), "the same texts get two scores")
+    expect(compare(TEXTS[3], TEXTS[0]) < 1, "texts that differ much score 1 as well")
 
 
 def _check_counts(metric: Any) -> None:
@@ -168,8 +179,9 @@ def check_suite(suite: Any, files: Sequence[CodeFile] | None = None) -> None:
     expect(not strange, f"run() gives measures that metrics() does not name, so no gate can refer to them: {strange}")
     missing = sorted(set(names) - set(first.measures))
     expect(not missing, f"metrics() names what run() does not give: {missing}")
-    for language, measures in first.by_language.items():
-        expect(set(measures) <= set(first.measures), f"by_language[{language!r}] has measures of its own")
+    for group, split in {"language": first.by_language, **first.by}.items():
+        for key, measures in split.items():
+            expect(set(measures) <= set(first.measures), f"the {group} {key!r} has measures of its own")
     for name, measure in first.measures.items():
         sizes = {len(measure.units), len(measure.numerators), len(measure.denominators)}
         expect(len(sizes) == 1, f"{name}: units, numerators and denominators differ in number")
@@ -198,6 +210,7 @@ def _examined(suite: Any, given: Sequence[CodeFile] | None = None) -> tuple[Suit
             )
         ]  # fmt: skip
         write_rows(folder / "test" / "00000.parquet", files)
+        write_rows(folder / "train" / "00000.parquet", _TRAINING)
         split = Artifact(folder, Manifest("split", 1, "0" * 64, "0" * 64, {}, {}, ()))
         sandbox = RecordingSandbox(generator.asked)
         context = SuiteContext(generator=generator, split=split, sandbox=lambda: sandbox, seed=7)
@@ -232,6 +245,10 @@ def label(name, width=20):
     text = name.strip().title()
     return text.ljust(width)
 '''
+_TRAINING = [
+    CodeFile("acme/vault", "d.py", _PYTHON.replace("item", "row"), language="python", license="MIT"),
+    CodeFile("acme/other", "e.py", _PYTHON[::-1], language="python"),
+]
 _JAVASCRIPT = """function total(items) {
   let result = 0;
   for (const item of items) result += item.price;

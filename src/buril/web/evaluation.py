@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from buril.web.training import first, read_json
 MAX_SIGHTINGS = 20
 """Tasks seen in training that the page shows."""
 MAX_LANGUAGES = 60
-"""Rows of the table by language."""
+"""Rows of the table by language, and of those by other groups."""
 LOWER_IS_BETTER = (
     "perplexity",
     "loss",
@@ -25,6 +25,8 @@ LOWER_IS_BETTER = (
     "refus",
     "leak",
     "verbatim",
+    "extractable",
+    "longest_run",
 )
 HIGHER_IS_BETTER = (
     "pass",
@@ -53,6 +55,9 @@ SHARES = (
     "parse",
     "solved",
     "bleu",
+    "extractable",
+    "verbatim",
+    "leak",
 )
 
 
@@ -68,7 +73,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one suite, of all languages or of one.
+    """One metric of one suite, over all or of one language or other group, which `language` then names.
 
     `verdict` is a key of `words.VERDICTS`; `unit` is `share` for values between 0 and 1 that are read as percentages.
     `difference` is tuned minus base, as the evaluation computed it on the same cases; `p` its p-value.
@@ -130,8 +135,17 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Split:
+    """The same metrics split by another group than the language; `group` is `repo`, `license` or a suite's own."""
+
+    group: str
+    scores: tuple[Score, ...]
+    num_more: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """All of the evaluation section; `languages` holds the same metrics split by language.
+    """All of the evaluation section; `languages` holds the same metrics split by language, `splits` by other groups.
 
     `seen` is None where no suite has tasks.
     """
@@ -145,6 +159,7 @@ class Evaluation:
     languages: tuple[Score, ...] = ()
     num_more_languages: int = 0
     seen: Seen | None = None
+    splits: tuple[Split, ...] = ()
 
 
 def gather_evaluation(artifacts: Mapping[str, Artifact]) -> Evaluation | None:
@@ -161,6 +176,7 @@ def gather_evaluation(artifacts: Mapping[str, Artifact]) -> Evaluation | None:
             languages += _scores(suite, found, language=language)
     samples = read_samples(artifact)
     return Evaluation(
+        splits=tuple(_splits(_mapping(results.get("suites")))),
         seen=_seen(_mapping(results.get("suites"))),
         scores=tuple(scores),
         languages=tuple(languages[:MAX_LANGUAGES]),
@@ -189,6 +205,23 @@ def _seen(suites: Mapping[str, Any]) -> Seen | None:
         tuple(sorted(sightings, key=lambda item: (-item.share, item.suite, item.task))[:MAX_SIGHTINGS]),
         tuple(score for suite, part in told.items() for score in _scores(suite, part.get("metrics_without"))),
     )
+
+
+def _splits(suites: Mapping[str, Any]) -> Iterator[Split]:
+    """The tables by other groups, the groups with most units first."""
+    found: dict[str, list[Score]] = {}
+    for suite, part in suites.items():
+        for group, split in _mapping(_mapping(part).get("by")).items():
+            for name, table in _mapping(split).items():
+                found.setdefault(group, []).extend(_scores(suite, table, language=name))
+    for group, scores in sorted(found.items()):
+        ordered = sorted(scores, key=lambda score: (score.suite, -_size(score), score.language))
+        yield Split(group, tuple(ordered[:MAX_LANGUAGES]), max(0, len(scores) - MAX_LANGUAGES))
+
+
+def _size(score: Score) -> float:
+    measure = score.tuned or score.base
+    return (measure.n if measure else None) or 0
 
 
 def _scores(suite: str, table: object, *, language: str = "") -> list[Score]:

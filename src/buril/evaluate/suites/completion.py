@@ -6,6 +6,7 @@ body may be right and differ, so functional suites stand beside this one.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -124,7 +125,10 @@ class Completion:
 
     def _add(self, result: SuiteResult, hole: Hole, request: Request, written: str) -> None:
         text = cut(hole.head.rstrip(), written, hole.file.language)
-        scores = {name: scorer.score(text, hole.body) for name, scorer in self._scorers.items()}
+        scores = {
+            name: scorer.score(text, hole.body, **_wanted(scorer, language=hole.file.language, head=hole.head))
+            for name, scorer in self._scorers.items()
+        }
         language = result.by_language.setdefault(hole.file.language, self._measures())
         for name, score in scores.items():
             result.measures[name].add(hole.key, score)
@@ -148,6 +152,12 @@ class Completion:
             name: Measure("share" if getattr(scorer, "share", False) else "ratio", "higher")
             for name, scorer in self._scorers.items()
         }
+
+
+def _wanted(scorer: Any, **known: str) -> dict[str, str]:
+    """What of a function a metric asks for besides the two texts, by the parameters of its `score`."""
+    asked = inspect.signature(scorer.score).parameters
+    return {name: value for name, value in known.items() if name in asked}
 
 
 def cut(head: str, written: str, language: str) -> str:

@@ -56,7 +56,7 @@ class Perplexity:
         loss, num_tokens, num_bytes = found
         if not num_tokens:
             return
-        for measures in (result.measures, result.by_language.setdefault(file.language or "unknown", _measures())):
+        for measures in result.tables(_measures, language=file.language, repo=file.repo):
             measures["perplexity"].add(file.row_id, loss, num_tokens)
             measures["bits_per_byte"].add(file.row_id, loss / math.log(2), num_bytes)
         result.samples.append(
