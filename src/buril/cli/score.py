@@ -43,12 +43,13 @@ if TYPE_CHECKING:
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), default=512, show_default=True, help=N_("Most tokens of a completion.")
 )
+@click.option("--sandbox", default="namespaces", show_default=True, metavar="YAML", help=N_("What runs programs."))
 @click.option("--seed", default=0, help=N_("Chooses tasks, samples and resamplings."))
 @click.option("--out", type=click.Path(path_type=Path), help=N_("Folder for `results.json` and `samples/*.jsonl`."))
 @json_option
 def command(
     file: str | None, other: str | None, suites: tuple[str, ...], generators: tuple[str, ...], max_items: int,
-    max_tokens: int, seed: int, out: Path | None, as_json: bool,
+    max_tokens: int, sandbox: str, seed: int, out: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """FILE has JSON lines with `task_id` and `completion`; OTHER is compared with it."""
     from buril.evaluate.score import Bounds, score
@@ -58,7 +59,8 @@ def command(
     if not 1 <= len(makers) <= 2:
         raise BurilError("W002", problem=_("name one or two files or generators"), command="buril score")
     chosen = [_parsed("suite", _read(text)) for text in suites]
-    scored = score(chosen, makers, Bounds(max_items, max_tokens, seed))
+    jail = _parsed("sandbox", _read(sandbox))
+    scored = score(chosen, makers, Bounds(max_items, max_tokens, seed), sandbox=jail)
     told = scored.to_json()
     if out:
         _write(out, told, scored)

@@ -705,7 +705,8 @@ MESSAGES: dict[str, Message] = {
         N_("code that a model wrote can't be isolated on this machine: {problem}"),
         N_(
             "`buril doctor` says what is missing (usually user namespaces: not root in a plain container, or "
-            "`sysctl kernel.unprivileged_userns_clone=1`); leave out the suites that run code until then"
+            "`sysctl kernel.unprivileged_userns_clone=1`); `sandbox: docker` needs a daemon and its image instead; "
+            "leave out the suites that run code until then"
         ),
         EXIT_PREREQUISITE,
     ),

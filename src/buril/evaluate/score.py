@@ -13,6 +13,7 @@ from buril.core.artifact import Artifact, Manifest
 from buril.core.errors import BurilError
 from buril.core.plugins import Ref, plugin, settings_of
 from buril.evaluate.suite import SuiteContext, SuiteResult
+from buril.sandboxes._sandbox import Sandbox
 from buril.sandboxes.namespaces import Namespaces
 
 ONE, TWO = ("score",), ("base", "tuned")
@@ -62,13 +63,16 @@ class Scored:
         return table
 
 
-def score(suites: Sequence[Ref], generators: Sequence[Ref], bounds: Bounds = Bounds()) -> Scored:
+def score(
+    suites: Sequence[Ref], generators: Sequence[Ref], bounds: Bounds = Bounds(), *, sandbox: Ref | None = None
+) -> Scored:
     """Examine one or two generators.
 
     Args:
         suites: the suites; where a file has several completions of every task, those that can also tell pass@k.
         generators: what writes; see `Generator`.
         bounds: of the examination.
+        sandbox: what runs programs, `namespaces` where none is named.
 
     Raises:
         BurilError: E024 for a generator that needs a model of a chain, and what suites and generators raise.
@@ -82,13 +86,13 @@ def score(suites: Sequence[Ref], generators: Sequence[Ref], bounds: Bounds = Bou
     with ExitStack() as stack:
         empty = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="buril-score-")))
         split = Artifact(empty, Manifest("split", 1, "0" * 64, "0" * 64, {}, {}, ()))  # for suites that ask for one
-        sandbox = _once(stack)
+        jail = _once(stack, sandbox or Ref(kind="sandbox", name="namespaces", settings=Namespaces.Settings()))
         for given in suites:
             ref = _with_samples(given, samples)
             suite = ref.make()
             for name, generator in named.items():
                 context = SuiteContext(
-                    generator.make(), split, sandbox, bounds.seed, bounds.max_items, bounds.max_tokens
+                    generator.make(), split, jail, bounds.seed, bounds.max_items, bounds.max_tokens
                 )  # fmt: skip
                 if ref.name not in found:
                     suite.check(context)
@@ -96,13 +100,14 @@ def score(suites: Sequence[Ref], generators: Sequence[Ref], bounds: Bounds = Bou
     return Scored(named, found, bounds.seed)
 
 
-def _once(stack: ExitStack) -> Callable[[], Namespaces]:
+def _once(stack: ExitStack, ref: Ref) -> Callable[[], Sandbox]:
     """Makes the sandbox when it is first asked for."""
-    made: list[Namespaces] = []
+    made: list[Sandbox] = []
 
-    def get() -> Namespaces:
+    def get() -> Sandbox:
         if not made:
-            made.append(stack.enter_context(Namespaces(Namespaces.Settings())))
+            made.append(ref.make())
+            stack.callback(made[0].close)
         return made[0]
 
     return get

@@ -20,56 +20,9 @@ from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.text import _
+from buril.sandboxes._probe import PROBE, TRAP
 from buril.sandboxes._sandbox import Call, Job, Limits, Outcome, Program, Protection, Verdict
 from buril.sandboxes._worker import Worker
-
-_PROBE = """
-import errno, os, socket
-
-def refused(action):
-    try:
-        action()
-    except OSError as problem:
-        return errno.errorcode[problem.errno]
-    return "allowed"
-
-def probe(what):
-    if what == "processes":
-        return os.getpid() <= 3 and refused(lambda: os.kill(1, 9)) == "allowed" and os.getppid() == 1
-    if what == "files":
-        return refused(lambda: os.stat("/etc/passwd")) == "ENOENT" and refused(lambda: open("/x", "w")) == "EROFS"
-    if what == "network":
-        return refused(lambda: socket.socket()) == "EPERM" and refused(lambda: os.stat("/sys/class/net")) == "ENOENT"
-    if what == "rights":
-        import ctypes
-        held = (ctypes.c_uint32 * 6)()
-        ctypes.CDLL(None).capget((ctypes.c_uint32 * 2)(0x20080522, 0), held)
-        return not any(held) and refused(lambda: os.setuid(0)) != "allowed"
-    if what == "fork":
-        children = []
-        try:
-            for _ in range(40):
-                pid = os.fork()
-                if pid == 0:
-                    import time
-                    time.sleep(5)
-                    os._exit(0)
-                children.append(pid)
-        except OSError:
-            return True
-        finally:
-            for pid in children:
-                os.kill(pid, 9)
-        return False
-    if what == "memory":
-        try:
-            bytearray(3 << 30)
-        except MemoryError:
-            return True
-        return False
-    if what == "environment":
-        return sorted(os.environ) == [] and os.listdir("/tmp") == []
-"""
 
 
 class _Crew:
@@ -173,8 +126,8 @@ class Namespaces:
             "environment": _("an empty environment"),
         }
         try:
-            verdict = self.run(Job(_PROBE, "probe", tuple(Call((name,), True) for name in names)))
-            trap = self.run(Job("import ctypes\ndef f():\n    ctypes.CDLL(None).ptrace(0, 0, 0, 0)\n", "f", (Call(),)))
+            verdict = self.run(Job(PROBE, "probe", tuple(Call((name,), True) for name in names)))
+            trap = self.run(Job(TRAP, "f", (Call(),)))
         except BurilError as problem:
             return (Protection("isolation", available=False, detail=problem.cause),)
         found = [
