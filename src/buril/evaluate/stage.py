@@ -158,7 +158,9 @@ class Evaluate(Stage):
             **{key: ref.identity()[key] for key in ("version", "settings")},
             "metrics": table(base.measures, tuned.measures, self.settings.seed),
             "by_language": {
-                language: table(base.by_language.get(language, {}), tuned.by_language.get(language, {}), self.settings.seed)
+                language: table(
+                    base.by_language.get(language, {}), tuned.by_language.get(language, {}), self.settings.seed
+                )
                 for language in languages
             },
         }

@@ -96,8 +96,16 @@ class LmEval:
         Raises:
             BurilError: E011, E013, T017 when the model has no chat template.
         """
-        from buril.evaluate.harness._lm import BurilLM
         from buril.evaluate.harness._results import measures_of
+
+        found, finished = self.ask(context)
+        measures, _left = measures_of(found, found["samples"])
+        samples = [_row(name, row, finished) for name, rows in sorted(found["samples"].items()) for row in rows]
+        return SuiteResult(measures, samples=samples)
+
+    def ask(self, context: SuiteContext) -> tuple[dict[str, Any], dict[tuple[str, int], str]]:
+        """What the harness finds, in its own form, and why the answer to each document ended."""
+        from buril.evaluate.harness._lm import BurilLM
         from buril.evaluate.harness._tasks import greedy_of, run
 
         loaded = self._tasks()
@@ -107,10 +115,9 @@ class LmEval:
         )  # fmt: skip
         taken = {name: self._taken(name, task, context) for name, task in loaded["tasks"].items()}
         found = run(loaded, lm, taken, chat=self.settings.apply_chat_template)
-        samples = {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in found["samples"].items()}
-        measures, _left = measures_of(found, samples)
-        rows = [_row(name, row, lm.finished) for name, rows in sorted(samples.items()) for row in rows]
-        return SuiteResult(measures, samples=rows)
+        for rows in found["samples"].values():
+            rows.sort(key=lambda row: row["doc_id"])
+        return found, lm.finished
 
     def texts(self, context: SuiteContext) -> dict[str, list[str]]:
         """What of each document must not have been learnt: its question, and the answer where that is a text."""
