@@ -245,7 +245,7 @@ def _carried(ref: Ref, folder: Path) -> dict[str, Any]:
 
 
 def _copied_languages(ref: Ref, settings: MultiplE.Settings | Any, folder: Path) -> str:
-    name = f"{ref.name}.tasks"
+    name = f"{ref.name}_tasks"
     (folder / name).mkdir(exist_ok=True)
     for path in settings.asked().values():
         if not path.is_file():
