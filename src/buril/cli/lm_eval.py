@@ -62,18 +62,10 @@ def export_command(
 
 def _evaluate(config_path: Path, changes: tuple[str, ...]) -> Evaluate.Settings:
     """The settings of `evaluate`: the YAML's, or the defaults where there is none."""
-    import yaml
-
     from buril.chain import Chain
 
-    if config_path.is_file():
-        chain = common.load_chain(config_path, changes)
-    else:
-        chain = Chain.from_values({})
-        for change in changes:
-            name, _equals, value = change.partition("=")
-            chain = chain.set(name.strip(), yaml.safe_load(value))
-    found: Any = chain.settings("evaluate")
+    chain = Chain.from_yaml(config_path) if config_path.is_file() else Chain.from_values({})
+    found: Any = common.changed(chain, changes).settings("evaluate")
     settings: Evaluate.Settings = found
     return settings
 
@@ -180,9 +172,7 @@ def run_command(
 @command.command("import")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--base", type=click.Path(path_type=Path), help=N_("Results of the base model, to compare with."))
-@click.option(
-    "--to", type=click.Path(path_type=Path, dir_okay=False), help=N_("Write a `results.json` as buril does.")
-)
+@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help=N_("Write a `results.json` as buril does."))
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help=N_("Seed of the intervals."))
 @common.json_option
 def import_command(results: Path, base: Path | None, to: Path | None, seed: int, as_json: bool) -> None:
