@@ -81,7 +81,10 @@ def test_without_a_configuration_the_defaults_are_exported(call: Call, tmp_path:
     (("export", "out", "--suite", "completion"), "E013"),
     (("export", "out", "--suite", "perplexity"), "S010"),
     (("import", "nowhere"), "E012"),
+    (("export", "file/out", "--suite", "basics"), "W203"),
+    (("run", "--tasks", "arc_easy", "--to", "file/out"), "W203"),
 ])  # fmt: skip
-def test_mistakes_have_codes(call: Call, words: tuple[str, ...], code: str) -> None:
+def test_mistakes_have_codes(call: Call, tmp_path: Path, words: tuple[str, ...], code: str) -> None:
+    (tmp_path / "file").write_text("")
     answer = call("lm-eval", *words)
     assert answer.code != 0 and f"error[{code}]" in answer.err and "hint: " in answer.err

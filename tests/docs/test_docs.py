@@ -149,7 +149,9 @@ def parse(command: click.Command, words: list[str], above: click.Context | None,
         value = given.get(option.name or "")
         if isinstance(option.type, click.Choice) and isinstance(value, str):
             option.type.convert(value, option, context)
-        there = isinstance(value, str | tuple | list) and bool(value)  # click has a word of its own for what is not given
+        there = isinstance(value, str | tuple | list) and bool(
+            value
+        )  # click has a word of its own for what is not given
         if whole and option.required and not there and not isinstance(command, click.Group):
             raise click.MissingParameter(ctx=context, param=option)
     if not isinstance(command, click.Group):

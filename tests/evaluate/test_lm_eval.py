@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import socket
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -16,9 +17,9 @@ from buril.core import plugins
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.evaluate.gates import parse_gates
+from buril.evaluate.harness import _tasks
 from buril.evaluate.harness._files import imported, read, write
 from buril.evaluate.harness._results import measures_of
-from buril.evaluate.harness._tasks import _suggestion
 from buril.evaluate.stage import Evaluate
 from buril.evaluate.suite import SuiteContext
 from buril.generators._generator import Request
@@ -190,11 +191,25 @@ def test_few_shots_and_chats_reach_the_prompt(tmp_path: Path) -> None:
     ))  # fmt: skip
     writer = Writer({"word": "w3"}, template=True)
     writer.encode = lambda text: list(text.encode())  # type: ignore[attr-defined]
-    found = suite(tmp_path, "words", num_fewshot=2, apply_chat_template=True).run(asked(writer))
+    made = suite(tmp_path, "words", num_fewshot=2, apply_chat_template=True)
+    found = made.run(asked(writer))
     measure = found.measures["words exact_match"]
     assert measure.numerators == [float(unit == "words/3") for unit in measure.units] and measure.kind == "share"
     assert all(request.prompt.startswith("word ") and request.max_tokens == 7 for request in writer.requests)
     assert all(row["finish"] == "stop" and row["prompt"].count("[assistant]") == 2 for row in found.samples)
+    assert made.run(asked(writer)).samples == found.samples, "a second model is shown the same examples"
+
+
+def test_chance_is_seeded_as_the_harness_seeds_it() -> None:
+    from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
+
+    assert (_tasks.RANDOM_SEED, _tasks.OTHER_SEED) == (DEFAULT_RANDOM_SEED, DEFAULT_OTHER_SEED)
+    random.seed(5)
+    wanted = random.random()
+    random.seed(5)
+    with _tasks._seeded():
+        assert random.random() == random.Random(DEFAULT_RANDOM_SEED).random()
+    assert random.random() == wanted, "and as it was afterwards"
 
 
 def test_values_become_the_measure_that_gives_the_harness_s_score() -> None:
@@ -239,17 +254,21 @@ def code_of(act: Callable[[], Any]) -> tuple[str, str]:
 def test_an_unknown_task_is_answered_with_the_nearest() -> None:
     code, said = code_of(lambda: suite(None, "arc_esy").check(asked(NOTHING)))
     assert code == "E011" and "did you mean `arc_easy`?" in said
-    assert "lm-eval ls tasks" in _suggestion("zzzzqqqq", ["arc_easy"])
+    assert "lm-eval ls tasks" in _tasks._suggestion("zzzzqqqq", ["arc_easy"])
 
 
 def test_data_that_are_not_here_are_not_fetched_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(*_told: Any) -> None:
-        raise AssertionError("the network was asked")
+    tried: list[Any] = []
+
+    def connect(*told: Any, **_more: Any) -> None:
+        tried.append(told)
+        raise OSError("no network")
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(socket, "getaddrinfo", connect)
     code, said = code_of(lambda: suite(None, "arc_easy").check(asked(NOTHING)))
     assert code == "E013" and "`arc_easy`" in said and "download: true" in said
+    assert not tried
     import datasets
     import huggingface_hub.constants
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buril.cli import common
+from buril.core.errors import BurilError
 from buril.core.text import N_, _
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def export_command(
     from buril.evaluate.harness._export import export
 
     told = _evaluate(config_path, changes)
+    _made(folder)
     known: dict[str, Ref] = {ref.name: ref for ref in told.suites}
     refs = [known.get(normal(name)) or _ref(name) for name in suites]
     with told.sandbox.make() as sandbox:
@@ -68,6 +70,18 @@ def _evaluate(config_path: Path, changes: tuple[str, ...]) -> Evaluate.Settings:
     found: Any = common.changed(chain, changes).settings("evaluate")
     settings: Evaluate.Settings = found
     return settings
+
+
+def _made(folder: Path) -> None:
+    """Make a folder before there is anything to write.
+
+    Raises:
+        BurilError: W203 when that can't be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise BurilError("W203", path=folder, problem=problem.strerror or str(problem)) from problem
 
 
 def _ref(name: str) -> Ref:
@@ -153,6 +167,8 @@ def run_command(
         num_fewshot=num_fewshot, apply_chat_template=apply_chat_template, download=download,
     )  # fmt: skip
     suite = found(told)
+    if to:
+        _made(to)
     nothing: Any = None  # no task that runs code is asked, and none reads the split
     context = SuiteContext(nothing, nothing, nothing, max_items=limit, max_tokens=max_tokens)
     suite.check(context)
@@ -184,7 +200,7 @@ def import_command(results: Path, base: Path | None, to: Path | None, seed: int,
     found = imported(read(results), read(base) if base else None, seed)
     if to:
         text = json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True)
-        to.parent.mkdir(parents=True, exist_ok=True)
+        _made(to.parent)
         to.write_text(f"{text}\n", encoding="utf-8")
     if as_json:
         common.put(found)

@@ -115,7 +115,7 @@ def export(ref: Ref, context: SuiteContext, folder: Path, sentinels: Sentinels |
     elif isinstance(suite, Coding):
         names = _export_coding(ref, suite, context, folder, sentinels)
     else:
-        raise _refused(ref.name, _("its answers are compared with held-out text"))
+        raise _refused(ref.name, _("it is no suite of programming tasks"))
     (folder / f"{MODULE}.py").write_text(PYTHON, encoding="utf-8")
     return names
 

@@ -65,11 +65,7 @@ def load(asked: Asked) -> dict[str, Any]:
 
 
 def run(loaded: Mapping[str, Any], lm: BurilLM, drawn: Mapping[str, Sequence[int]], *, chat: bool) -> dict[str, Any]:
-    """What the harness finds of a model over the documents that were drawn of each task, with its samples.
-
-    Raises:
-        BurilError: E013 when a task fails on what the model gave.
-    """
+    """What the harness finds of a model over the documents that were drawn of each task, with its samples."""
     from lm_eval.evaluator import evaluate
 
     for task in loaded["tasks"].values():
