@@ -142,6 +142,7 @@ MAY_CONNECT = {
     "train/bases/hub.py": "a hub id asks for it",
     "engines/ray.py": "the cluster that `engine: ray` names",
     "data/sources/_hub.py": "the source `huggingface` names a data set of the hub",
+    "evaluate/harness/_tasks.py": "the data of a task, where `download` is set; else it switches the hub off",
     "generators/openai.py": "the user names the URL of a teacher",
     "sandboxes/_worker.py": "a pair of local sockets to the jail, no address",
     "sandboxes/_launcher.py": "the jail's end of that pair",

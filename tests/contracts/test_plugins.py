@@ -170,6 +170,22 @@ TASKS: dict[str, dict[str, Any]] = {
     "mbpp": {"task_id": 1, "prompt": "Add one.", "code": "def inc(n):\n    return n + 1", "test_list": ["assert inc(1) == 2"]},
 }  # fmt: skip
 """A task for each suite that reads a file."""
+WORDS = """task: words
+custom_dataset: !function words.documents
+output_type: multiple_choice
+test_split: test
+doc_to_text: "{{word}} is a"
+doc_to_target: 0
+doc_to_choice: [noun, verb]
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
+WORDS_DATA = """from datasets import Dataset
+
+
+def documents(**_told):
+    return {"test": Dataset.from_list([{"word": "house"}, {"word": "run"}])}
+"""
+"""A task of lm-evaluation-harness that brings its data."""
 OWN = '''def label(name):
     """The label of a name.
 
@@ -191,6 +207,11 @@ def test_suite(name: str, tmp_path: Path) -> None:
         path = tmp_path / ("humaneval-sh.jsonl" if name == "multipl_e" else "tasks.jsonl")
         path.write_text(json.dumps(TASKS[name]), encoding="utf-8")
         found = found(found.Settings(path=path, prompt="auto" if name == "humaneval_infilling" else "plain"))
+    if name == "lm_eval":
+        pytest.importorskip("lm_eval", reason="lm_eval is not installed")
+        (tmp_path / "words.yaml").write_text(WORDS)
+        (tmp_path / "words.py").write_text(WORDS_DATA)
+        found = found(found.Settings(tasks=("words",), include_path=tmp_path))
     files = [CodeFile("acme/vault", "d.py", OWN, language="python")] if name == "own_repo" else None
     testing.check_suite(found, files)
     known = json.loads(SUITES.read_text()).get(name, {})

@@ -66,17 +66,26 @@ def open_store(config_path: Path, store_path: Path | None, *, make: bool = False
 
 def load_chain(config_path: Path, changes: tuple[str, ...] = (), *, small: bool = False) -> Chain:
     """The chain of the YAML with `--set` and `--small` applied."""
-    import yaml
-
     from buril.chain import Chain
 
-    chain = Chain.from_yaml(config_path)
+    chain = changed(Chain.from_yaml(config_path), changes)
+    return chain.small() if small else chain
+
+
+def changed(chain: Chain, changes: tuple[str, ...]) -> Chain:
+    """A chain with `--set` applied.
+
+    Raises:
+        BurilError: C011 for what is no KEY=VALUE.
+    """
+    import yaml
+
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or not name:
             raise BurilError("C011", text=change)
         chain = chain.set(name.strip(), yaml.safe_load(value))
-    return chain.small() if small else chain
+    return chain
 
 
 def put(value: Any) -> None:

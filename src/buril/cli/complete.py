@@ -20,7 +20,7 @@ from buril.core.text import N_, _
 
 if TYPE_CHECKING:
     from buril.core.store import Store
-    from buril.generators._generator import Completion
+    from buril.generators._generator import Completion, Generator
 
 ID_CHARS = 12
 SAMPLING_TEMPERATURE = 0.8
@@ -204,9 +204,9 @@ def model_in_use(store: Store, ref: str | None) -> InUse:
         BurilError: S007 when nothing was trained yet, S001 when the store does not hold what the reference needs.
     """
     if ref == "base":
-        base, tokenizer = (_latest(store, stage) for stage in ("base", "tokenizer"))
+        base, tokenizer = (latest(store, stage) for stage in ("base", "tokenizer"))
         return InUse(base, tokenizer, None)
-    train = _latest(store, "train") if ref is None else _trained(store, ref)
+    train = latest(store, "train") if ref is None else _trained(store, ref)
     found = {name: store.linked(link) for name, link in train.manifest.inputs.items() if name in STORED}
     base_or_none, tokenizer_or_none = found.get("base"), found.get("tokenizer")
     if base_or_none is None or tokenizer_or_none is None:  # removed from the store since
@@ -214,7 +214,7 @@ def model_in_use(store: Store, ref: str | None) -> InUse:
     return InUse(base_or_none, tokenizer_or_none, train)
 
 
-def _latest(store: Store, stage: str) -> Artifact:
+def latest(store: Store, stage: str) -> Artifact:
     """The artifact of a stage in the latest run that has one."""
     for links in store.refs().values():
         artifact = store.linked(links[stage]) if stage in links else None
@@ -249,21 +249,32 @@ def knows_fim(model: InUse, store: Store) -> bool:
     return bool(pack and pack.manifest.settings.get("fim_rate"))
 
 
+def open_model(model: InUse) -> Generator:
+    """Load a model.
+
+    Raises:
+        BurilError: P002 when the packages for it are missing, T0xx when it can't be loaded.
+    """
+    from buril.core.plugins import plugin
+
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stderr is for what concerns the user
+    found = plugin("generator", "transformers")
+    generator: Generator = found(found.Settings())
+    folders = {name: model.train.path(name) for name in ("adapter", "model")} if model.train else {}
+    there = {f"{name}_dir": path for name, path in folders.items() if path.is_dir()}
+    generator.open(model.base.folder, model.tokenizer.folder, **there)
+    return generator
+
+
 def complete(model: InUse, hole: Hole, told: Parameters) -> list[Completion]:
     """Load the model and write.
 
     Raises:
         BurilError: P002 when the packages for it are missing, T0xx when it can't be loaded.
     """
-    from buril.core.plugins import plugin
     from buril.generators._generator import Request
 
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stderr is for what concerns the user
-    found = plugin("generator", "transformers")
-    generator = found(found.Settings())
-    folders = {name: model.train.path(name) for name in ("adapter", "model")} if model.train else {}
-    there = {f"{name}_dir": path for name, path in folders.items() if path.is_dir()}
-    generator.open(model.base.folder, model.tokenizer.folder, **there)
+    generator = open_model(model)
     request = Request(
         hole.prefix,
         hole.suffix if told.fim else None,

@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "trace": N_("what a file went into, or what a model or completion was made from"),
     "data": N_("look at the data by language, licence and reason, or export it"),
     "report": N_("write the report of the latest run"),
+    "lm-eval": N_("exchange tasks and results with lm-evaluation-harness"),
     "complete": N_("complete code with the trained model"),
     "score": N_("score completions of a file or a server by suites, and compare two of them"),
     "config": N_("check, explain or describe the configuration"),
@@ -44,11 +45,11 @@ GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
-    (N_("Use"), ("complete", "score", "config", "plugins", "gc")),
+    (N_("Use"), ("complete", "score", "lm-eval", "config", "plugins", "gc")),
 )
 
 
-HEAVY = frozenset({"run", "join", "plan", "complete", "score"})
+HEAVY = frozenset({"run", "join", "plan", "complete", "lm-eval"})
 """Verbs that may load a model."""
 
 
@@ -63,7 +64,7 @@ class LazyGroup(click.Group):
         """The command of a verb, imported now."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"buril.cli.{cmd_name}")
+        module = importlib.import_module(f"buril.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         command.help = _(VERBS[cmd_name])[:1].upper() + _(VERBS[cmd_name])[1:] + "."
         return command

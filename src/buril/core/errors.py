@@ -751,6 +751,15 @@ MESSAGES: dict[str, Message] = {
         N_("install {package}, or leave the language out; `buril doctor --languages` shows all"),
         EXIT_PREREQUISITE,
     ),
+    "E011": Message(N_("lm-evaluation-harness has no task `{task}`"), N_("{suggestion}")),
+    "E012": Message(
+        N_("`{path}` is no result of lm-evaluation-harness: {problem}"),
+        N_(
+            "give a `results_*.json` that `lm_eval --output_path` wrote, or its folder; with `--log_samples` there are "
+            "documents beside it, and so intervals"
+        ),
+    ),
+    "E013": Message(N_("`{name}` can't be asked through lm-evaluation-harness: {problem}"), N_("{remedy}")),
     "E017": Message(
         N_("the suite `memorisation` asks about training rows, and the split has none"),
         N_("leave it out of `suites`, or see `buril show split` for where the rows went"),

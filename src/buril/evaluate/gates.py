@@ -97,7 +97,7 @@ def parse_gates(given: Mapping[str, str], metrics: Mapping[str, Sequence[str]]) 
 
     Args:
         given: name → condition, `<= 10` or `>= base - 0.02`.
-        metrics: suite → names of its metrics.
+        metrics: suite → names of its metrics; one that ends with `*` stands for all that begin so.
 
     Raises:
         BurilError: E003 for a name that fits no metric or several, E004 for a condition that can't be read.
@@ -112,6 +112,7 @@ def _parse(name: str, wanted: str, metrics: Mapping[str, Sequence[str]]) -> Gate
     suite, dot, metric = place.partition(".")
     names = (place, f"{normal(suite)}{dot}{metric}")  # a suite may be spelt with dashes, as in the list of suites
     fits = [pair for pair in known if pair[1] == place or ".".join(pair) in names]
+    fits = fits or [found for pair in known for found in _begun(pair, names)]
     if not fits and place in metrics and place in metrics[place]:
         fits = [(place, place)]
     if len(fits) != 1:
@@ -121,6 +122,15 @@ def _parse(name: str, wanted: str, metrics: Mapping[str, Sequence[str]]) -> Gate
         raise BurilError("E004", name=name, wanted=wanted)
     number = float((read[3] or "0").replace(" ", ""))
     return Gate(name, wanted.strip(), *fits[0], model, read[1], bool(read[2]), number)
+
+
+def _begun(pair: tuple[str, str], names: Sequence[str]) -> list[tuple[str, str]]:
+    """The suite and the metric that a name means where the suite says only how its metrics begin."""
+    suite, begin = pair[0], pair[1].removesuffix("*")
+    if begin == pair[1]:
+        return []
+    found = {name.removeprefix(f"{suite}.") for name in names}
+    return [(suite, metric) for metric in sorted(found) if metric.startswith(begin) and metric != begin]
 
 
 def check(results: Mapping[str, Any]) -> None:

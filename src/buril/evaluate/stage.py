@@ -21,6 +21,7 @@ from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.evaluate._kept import Kept
 from buril.evaluate._seen import seen
+from buril.evaluate._table import table
 from buril.evaluate.gates import Gate, judge_target, parse_gates, parse_targets
 from buril.evaluate.suite import Measure, Suite, SuiteContext, SuiteResult
 from buril.sandboxes._sandbox import Sandbox
@@ -90,9 +91,11 @@ class Evaluate(Stage):
         if len(set(names)) < len(names):
             raise BurilError("E005", name=next(name for name in names if names.count(name) > 1))
         self._suites: dict[str, Suite] = {item.name: item.make() for item in settings.suites}
+        self._gates, self._targets = self._read_gates()
+
+    def _read_gates(self) -> tuple[list[Gate], list[Gate]]:
         metrics = {name: suite.metrics() for name, suite in self._suites.items()}
-        self._gates: list[Gate] = parse_gates(settings.gate, metrics)
-        self._targets: list[Gate] = parse_targets(settings.targets, metrics)
+        return parse_gates(self.settings.gate, metrics), parse_targets(self.settings.targets, metrics)
 
     def needs(self) -> tuple[str, ...]:
         """The two models' parts, and the held-out data."""
@@ -143,6 +146,7 @@ class Evaluate(Stage):
         left = [name for name in self._suites if not _part(out, name, model).exists()]
         for name in left:
             self._suites[name].check(context)
+        self._gates, self._targets = self._read_gates()  # a suite may know only now what its measures are called
         if left and not getattr(plugin("generator", ref.name), "remote", False):
             generator.open(**_folders(inputs, model))
         for name in left:
@@ -177,6 +181,9 @@ class Evaluate(Stage):
                if groups else {}),
         }  # fmt: skip
 
+    def _table(self, base: dict[str, Measure], tuned: dict[str, Measure]) -> dict[str, Any]:
+        return table(base, tuned, self.settings.seed)
+
     def _split(self, base: Split, tuned: Split) -> dict[str, Any]:
         """A table for each language, repository or other group that one of the models has measures of."""
         return {name: self._table(base.get(name, {}), tuned.get(name, {})) for name in sorted({*base, *tuned})}
@@ -209,24 +216,8 @@ class Evaluate(Stage):
                 model: {metric: measure.without(bare) for metric, measure in found[model][name].measures.items()}
                 for model in MODELS
             }
-            told["metrics_without"] = self._table(kept["base"], kept["tuned"])
+            told["metrics_without"] = table(kept["base"], kept["tuned"], self.settings.seed)
         return told
-
-    def _table(self, base: dict[str, Measure], tuned: dict[str, Measure]) -> dict[str, Any]:
-        seed = self.settings.seed
-        table: dict[str, Any] = {}
-        for metric in sorted({*base, *tuned}):
-            pair = {"base": base.get(metric), "tuned": tuned.get(metric)}
-            row: dict[str, Any] = {}
-            for model, measure in pair.items():
-                interval = measure.interval(seed) if measure else None
-                row[model] = _rounded(interval._asdict()) if interval else None
-            first, second = pair["base"], pair["tuned"]
-            difference = first.difference(second, seed) if first and second else None
-            row["difference"] = _rounded(difference._asdict()) if difference else None
-            row["better"] = next(measure.better for measure in pair.values() if measure)
-            table[metric] = row
-        return table
 
 
 def _once(ref: Ref, stack: contextlib.ExitStack) -> Callable[[], Sandbox]:
@@ -282,11 +273,6 @@ def _write(out: Output, suite: str, model: str, result: SuiteResult, engine: str
 
 def _read(path: Path) -> SuiteResult:
     return SuiteResult.from_json(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    """Six significant digits, which is far more than any interval allows and hides the last bits of floating point."""
-    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _metrics(results: dict[str, Any]) -> Metrics:

@@ -169,7 +169,10 @@ class Suite(Protocol):
     version: ClassVar[int]
 
     def metrics(self) -> tuple[str, ...]:
-        """The names of the measures it gives; gates refer to them."""
+        """The names of the measures it gives; gates refer to them.
+
+        Before `check` a name may end with `*`, for all that begin so.
+        """
         ...
 
     def check(self, context: SuiteContext) -> None:

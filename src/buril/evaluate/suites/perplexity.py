@@ -40,11 +40,7 @@ class Perplexity:
 
     def run(self, context: SuiteContext) -> SuiteResult:
         """Score the test files, at most `max_items`, each up to `max_file_tokens`."""
-        files = sorted(
-            (file for file in context.test_files() if file.content.strip()),
-            key=lambda file: drawn(file.row_id, context.seed),
-        )
-        files = files[: context.max_items]
+        files = files_of(context)
         result = SuiteResult(_measures())
         for start in range(0, len(files), BATCH):
             for file, loss, num_tokens, num_bytes in self._score(files[start : start + BATCH], context):
@@ -82,9 +78,9 @@ class Perplexity:
             tuple[int, list[tuple[int, int]]]
         ] = []  # bytes, and for each window: its place, the tokens already scored
         for file in files:
-            text, ids = _head(file.content, context)
+            text, ids = head_of(file.content, context)
             places = []
-            for start, done in self._windows(len(ids)):
+            for start, done in windows_of(len(ids), self.settings.context):
                 places.append((len(windows), done))
                 windows.append(ids[start : start + self.settings.context])
             plan.append((len(text.encode("utf-8", "replace")), places))
@@ -94,21 +90,31 @@ class Perplexity:
             loss = -sum(float(part.sum(dtype="float64")) for part in parts)
             yield file, loss, sum(len(part) for part in parts), num_bytes
 
-    def _windows(self, length: int) -> Iterator[tuple[int, int]]:
-        """Start of each window, and how many of its scores an earlier window gave."""
-        size, step = self.settings.context, self.settings.context // 2
-        yield 0, 0
-        start = 0
-        while start + size < length:
-            start += step
-            yield start, size - step - 1
+
+def files_of(context: SuiteContext) -> list[CodeFile]:
+    """The files that are scored: at most `max_items` of the test part, chosen by a hash of their names."""
+    files = sorted(
+        (file for file in context.test_files() if file.content.strip()),
+        key=lambda file: drawn(file.row_id, context.seed),
+    )
+    return files[: context.max_items]
+
+
+def windows_of(length: int, size: int) -> Iterator[tuple[int, int]]:
+    """Start of each window over so many tokens, and how many of its scores an earlier window gave."""
+    step = size // 2
+    yield 0, 0
+    start = 0
+    while start + size < length:
+        start += step
+        yield start, size - step - 1
 
 
 def _measures() -> dict[str, Measure]:
     return {"perplexity": Measure("exp", "lower"), "bits_per_byte": Measure("ratio", "lower")}
 
 
-def _head(content: str, context: SuiteContext) -> tuple[str, list[int]]:
+def head_of(content: str, context: SuiteContext) -> tuple[str, list[int]]:
     """The beginning of a file that is scored, cut at a line so that its bytes and tokens are of the same text."""
     limit = context.max_file_tokens
     text = content[: limit * 8]
