@@ -750,6 +750,14 @@ MESSAGES: dict[str, Message] = {
         N_("install {package}, or leave the language out; `buril doctor --languages` shows all"),
         EXIT_PREREQUISITE,
     ),
+    "E014": Message(
+        N_(
+            "the task `{task}` does not hold on this machine: its {solution} solution does not come out as such "
+            "({status}: {detail})"
+        ),
+        N_("`buril doctor` tries the sandbox; on a very slow machine raise `cpu_s` of the sandbox"),
+        EXIT_PREREQUISITE,
+    ),
     # --- command line and pages (W0xx)
     "W001": Message(N_("there is no command `{verb}`"), N_("{suggestion}")),
     "W002": Message(N_("{problem}"), N_("see `{command} --help`")),

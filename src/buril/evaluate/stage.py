@@ -150,15 +150,13 @@ class Evaluate(Stage):
     def _summary(self, name: str, found: dict[str, dict[str, SuiteResult]]) -> dict[str, Any]:
         base, tuned = (found[model][name] for model in MODELS)
         ref = next(item for item in self.settings.suites if item.name == name)
-        languages = sorted({*base.by_language, *tuned.by_language})
-        return {
+        told = {
             **{key: ref.identity()[key] for key in ("version", "settings")},
             "metrics": self._table(base.measures, tuned.measures),
-            "by_language": {
-                language: self._table(base.by_language.get(language, {}), tuned.by_language.get(language, {}))
-                for language in languages
-            },
+            "by_language": self._split(base.by_language, tuned.by_language),
         }
+        categories = self._split(base.by_category, tuned.by_category)
+        return {**told, "by_category": categories} if categories else told
 
     def _seen(
         self,
@@ -190,6 +188,10 @@ class Evaluate(Stage):
             }
             told["metrics_without"] = self._table(kept["base"], kept["tuned"])
         return told
+
+    def _split(self, base: dict[str, dict[str, Measure]], tuned: dict[str, dict[str, Measure]]) -> dict[str, Any]:
+        """A table for each language or category that either model has."""
+        return {part: self._table(base.get(part, {}), tuned.get(part, {})) for part in sorted({*base, *tuned})}
 
     def _table(self, base: dict[str, Measure], tuned: dict[str, Measure]) -> dict[str, Any]:
         seed = self.settings.seed

@@ -77,32 +77,43 @@ class Measure:
 
 @dataclass
 class SuiteResult:
-    """What a suite found for one model. `by_language` holds the same measures split; `samples` are plain JSON rows."""
+    """What a suite found for one model. `samples` are plain JSON rows.
+
+    `by_language` and `by_category` hold the same measures split; a category is what a suite says it is, such as a CWE.
+    """
 
     measures: dict[str, Measure]
     by_language: dict[str, dict[str, Measure]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    by_category: dict[str, dict[str, Measure]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """All but the samples, as plain JSON."""
-        return {
+        told = {
             "measures": {name: asdict(item) for name, item in self.measures.items()},
-            "by_language": {
-                language: {name: asdict(item) for name, item in found.items()}
-                for language, found in sorted(self.by_language.items())
-            },
+            "by_language": _plain(self.by_language),
         }
+        return {**told, "by_category": _plain(self.by_category)} if self.by_category else told
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> SuiteResult:
         """What `to_json` gave."""
         return cls(
-            {name: Measure(**item) for name, item in raw["measures"].items()},
-            {
-                language: {name: Measure(**item) for name, item in found.items()}
-                for language, found in raw["by_language"].items()
-            },
+            _measures(raw["measures"]),
+            {name: _measures(found) for name, found in raw["by_language"].items()},
+            by_category={name: _measures(found) for name, found in raw.get("by_category", {}).items()},
         )
+
+
+def _plain(split: dict[str, dict[str, Measure]]) -> dict[str, Any]:
+    return {
+        part: {name: asdict(item) for name, item in found.items()}
+        for part, found in sorted(split.items())
+    }
+
+
+def _measures(raw: dict[str, Any]) -> dict[str, Measure]:
+    return {name: Measure(**item) for name, item in raw.items()}
 
 
 @dataclass

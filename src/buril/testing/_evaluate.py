@@ -170,6 +170,8 @@ def check_suite(suite: Any, files: Sequence[CodeFile] | None = None) -> None:
     expect(not missing, f"metrics() names what run() does not give: {missing}")
     for language, measures in first.by_language.items():
         expect(set(measures) <= set(first.measures), f"by_language[{language!r}] has measures of its own")
+    for category, measures in first.by_category.items():
+        expect(set(measures) <= set(first.measures), f"by_category[{category!r}] has measures of its own")
     for name, measure in first.measures.items():
         sizes = {len(measure.units), len(measure.numerators), len(measure.denominators)}
         expect(len(sizes) == 1, f"{name}: units, numerators and denominators differ in number")
