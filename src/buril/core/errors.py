@@ -758,6 +758,16 @@ MESSAGES: dict[str, Message] = {
         N_("`buril doctor` tries the sandbox; on a very slow machine raise `cpu_s` of the sandbox"),
         EXIT_PREREQUISITE,
     ),
+    "E015": Message(
+        N_("the scanner `{name}` does not see what is planted for it ({missed}), so its silence would prove nothing"),
+        N_("install another version of the program behind it, or take it out of `scanners`"),
+        EXIT_PREREQUISITE,
+    ),
+    "E016": Message(
+        N_("none of the chosen scanners reads Python ({scanners}), so every completion would be inconclusive"),
+        N_('`pip install "buril[scan]"` brings bandit and ruff; or leave the tasks out: `{{tasks: false}}`'),
+        EXIT_PREREQUISITE,
+    ),
     # --- command line and pages (W0xx)
     "W001": Message(N_("there is no command `{verb}`"), N_("{suggestion}")),
     "W002": Message(N_("{problem}"), N_("see `{command} --help`")),

@@ -10,14 +10,16 @@ from __future__ import annotations
 import ast
 import builtins
 
-_MODULES = frozenset(
-    "argparse ast base64 binascii bisect calendar codecs collections contextlib copy csv ctypes dataclasses datetime "
-    "decimal email enum fnmatch fractions ftplib functools getpass glob gzip hashlib heapq hmac html http imaplib io "
-    "ipaddress itertools json linecache logging lzma marshal math mimetypes operator os pathlib pickle pickletools "
-    "platform posixpath pprint queue random re secrets select shelve shlex shutil signal smtplib socket sqlite3 ssl "
-    "stat statistics string struct subprocess sys tarfile tempfile textwrap threading time traceback types typing "
-    "unicodedata urllib uuid warnings weakref xml zipfile zlib bz2 telnetlib xmlrpc".split()
-)
+_MODULES = frozenset((
+    "argparse", "ast", "base64", "binascii", "bisect", "bz2", "calendar", "codecs", "collections", "contextlib",
+    "copy", "csv", "ctypes", "dataclasses", "datetime", "decimal", "email", "enum", "fnmatch", "fractions", "ftplib",
+    "functools", "getpass", "glob", "gzip", "hashlib", "heapq", "hmac", "html", "http", "imaplib", "io", "ipaddress",
+    "itertools", "json", "linecache", "logging", "lzma", "marshal", "math", "mimetypes", "operator", "os", "pathlib",
+    "pickle", "pickletools", "platform", "posixpath", "pprint", "queue", "random", "re", "secrets", "select",
+    "shelve", "shlex", "shutil", "signal", "smtplib", "socket", "sqlite3", "ssl", "stat", "statistics", "string",
+    "struct", "subprocess", "sys", "tarfile", "telnetlib", "tempfile", "textwrap", "threading", "time", "traceback",
+    "types", "typing", "unicodedata", "urllib", "uuid", "warnings", "weakref", "xml", "xmlrpc", "zipfile", "zlib",
+))  # fmt: skip
 _WHOLE = {
     "urllib": "import urllib.error, urllib.parse, urllib.request",
     "xml": "import xml.dom.minidom, xml.etree.ElementTree, xml.sax, xml.sax.handler",
@@ -61,7 +63,7 @@ def imports_for(program: str) -> str:
     Only modules of the standard library and names that stand for one thing there are known.
 
     Example:
-        `imports_for("def f():\\n    return secrets.token_hex()\\n")` → "import secrets\\n"
+        `imports_for("f = secrets.token_hex")` → "import secrets" and a line break
     """
     try:
         tree = ast.parse(program)

@@ -106,10 +106,7 @@ class SuiteResult:
 
 
 def _plain(split: dict[str, dict[str, Measure]]) -> dict[str, Any]:
-    return {
-        part: {name: asdict(item) for name, item in found.items()}
-        for part, found in sorted(split.items())
-    }
+    return {part: {name: asdict(item) for name, item in found.items()} for part, found in sorted(split.items())}
 
 
 def _measures(raw: dict[str, Any]) -> dict[str, Measure]:

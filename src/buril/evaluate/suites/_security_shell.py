@@ -1,11 +1,11 @@
-'''A machine without programs: what a function starts is written down, and answered by a table.
+"""A machine without programs: what a function starts is written down, and answered by a table.
 
 The sandbox holds no shell, and a real one would do what an attack says. So a driver puts its own in the place of
 `subprocess.Popen`, `os.system` and `os.popen`. It reads a line as a shell does (quotes, escapes, command substitution,
 what ends a command) and notes every program that would run. It knows no variables, globs or here-documents.
-'''
+"""
 
-SHELL = '''
+SHELL = """
 def buril_commands(line):
     found, words, word, quote, place = [], [], None, "", 0
 
@@ -47,7 +47,10 @@ def buril_commands(line):
 
 
 def buril_answer(words):
-    table = {"/srv/data": "4.0K\\t/srv/data\\n", "/srv/more": "12M\\t/srv/more\\n", "a.txt": "3 a.txt\\n", "b.txt": "41 b.txt\\n"}
+    table = {
+        "/srv/data": "4.0K\\t/srv/data\\n", "/srv/more": "12M\\t/srv/more\\n",
+        "a.txt": "3 a.txt\\n", "b.txt": "41 b.txt\\n",
+    }
     program = words[0].rpartition("/")[2]
     if program == "ping":
         return (0, "1 packets transmitted, 1 received\\n") if "db.example.org" in words[1:] else (1, "")
@@ -112,5 +115,5 @@ def buril_shell(attack, function, *args):
         if not attack:
             raise
     return "touch" in ran if attack else value
-'''
-"""A driver's own shell: `buril_shell(attack, function, *args)` gives the function's value, or whether it started `touch`."""
+"""
+"""A driver's own shell: `buril_shell(attack, function, *args)` gives the function's value, or whether `touch` ran."""

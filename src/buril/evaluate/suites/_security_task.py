@@ -73,14 +73,13 @@ class Pair:
     insecure: str
 
 
-def task(  # noqa: PLR0913  a table's row has as many columns
-    cwe: int, prompt: str, hint: str, pair: Pair, calls: list[Any], attacks: list[Any], **more: Any
-) -> Task:
-    """A task from its table row.
+def task(*row: Any, **more: Any) -> Task:
+    """A task from its table row: the number of its weakness, prompt, hint, `Pair`, calls, attacks.
 
     A call is (arguments, value), an attack (arguments, `Harmed`); one bare argument needs no tuple. `driver`,
     `watched` and `exhausts` are those of `Task`.
     """
+    cwe, prompt, hint, pair, calls, attacks = row
     name = prompt.split("(", 1)[0].rsplit(maxsplit=1)[-1]
     entry = "probe" if more.get("driver") else name
     driver = more.pop("driver", "")
@@ -122,3 +121,8 @@ def above(number: float) -> Harmed:
 def other_than(value: Any) -> Harmed:
     """The value is another one."""
     return lambda data: bool(data != value)
+
+
+def several(data: Any) -> bool:
+    """The value is a list of more than one."""
+    return isinstance(data, list) and len(data) > 1
