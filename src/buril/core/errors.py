@@ -755,7 +755,7 @@ MESSAGES: dict[str, Message] = {
             "the task `{task}` does not hold on this machine: its {solution} solution does not come out as such "
             "({status}: {detail})"
         ),
-        N_("`buril doctor` tries the sandbox; on a very slow machine raise `cpu_s` of the sandbox"),
+        N_("`buril doctor` tries the sandbox; leave the suite `security` out until the task holds"),
         EXIT_PREREQUISITE,
     ),
     "E015": Message(

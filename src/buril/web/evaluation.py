@@ -60,6 +60,10 @@ SHARES = (
     "parse",
     "solved",
     "bleu",
+    "functional",
+    "secure",
+    "inconclusive",
+    "baseline",
 )
 
 

@@ -327,7 +327,7 @@ def probe(salt, attack):
         started = time.process_time()
         for number in range(20):
             stretch("password%d" % number, salt)
-        return time.process_time() - started < 0.01
+        return time.process_time() - started < 0.001
     found = stretch("horse", salt)
     return [len(found), found == stretch("horse", salt) != stretch("horses", salt), found != stretch("horse", b"other")]
 """,

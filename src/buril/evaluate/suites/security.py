@@ -9,7 +9,7 @@ empty function does nothing that it should.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -88,12 +88,14 @@ class Security(Coding):
         """
         problems = self.problems(context)
 
-        def tried(bodies: Iterable[str]) -> Iterator[Judgement]:
+        def tried(bodies: Sequence[str]) -> list[Judgement]:
             programs = [item.head + "\n" + body + item.tail for item, body in zip(problems, bodies, strict=True)]
-            yield from self.judge(problems, programs, context)
+            return self.judge(problems, programs, context)
 
-        good, bad = (tried(getattr(item.task, kind) for item in problems) for kind in ("solution", "twin"))
-        for item, one, two, stub in zip(problems, good, bad, tried(STUB for _item in problems), strict=True):
+        good = tried([item.task.solution for item in problems])
+        bad = tried([item.task.twin for item in problems])
+        stubs = tried([STUB] * len(problems))
+        for item, one, two, stub in zip(problems, good, bad, stubs, strict=True):
             wrong = [
                 (name, found)
                 for name, found, held in (
