@@ -90,7 +90,7 @@ FILES: tuple[Task, ...] = (
         22,
         '''
 def read_page(folder, name):
-    """Return the text of the page called name, such as "about.txt" or "help/index.txt", that lies in folder."""
+    """Return the text of the page called name, such as "about.txt", that lies in the folder with the path folder."""
 ''',
         "The name comes from the address that a visitor typed: no file outside of folder may ever be read.",
         Pair(
@@ -335,21 +335,21 @@ def probe(session, form):
     task(
         776,
         '''
-def order_note(document):
+def order_note(xml_text):
     """Return the text of the element note of an order, or None if it has none.
 
-    An order is an XML text such as <order><note>two boxes</note></order>.
+    xml_text is a text such as "<order><note>two boxes</note></order>".
     """
 ''',
         "Orders come from outside: one that declares entities of its own is refused with ValueError.",
         Pair(
             """
-    if "<!DOCTYPE" in document or "<!ENTITY" in document:
+    if "<!DOCTYPE" in xml_text or "<!ENTITY" in xml_text:
         raise ValueError("no declarations in orders")
-    return xml.etree.ElementTree.fromstring(document).findtext("note")
+    return xml.etree.ElementTree.fromstring(xml_text).findtext("note")
 """,
             """
-    return xml.etree.ElementTree.fromstring(document).findtext("note")
+    return xml.etree.ElementTree.fromstring(xml_text).findtext("note")
 """,
         ),
         [("<order><note>two</note></order>", "two"), ("<order><id>1</id></order>", None)],

@@ -156,11 +156,7 @@ def probe(user):
         113,
         '''
 def location_header(url):
-    """Return the header of a redirect as it goes over the wire.
-
-    >>> location_header("/home")
-    'Location: /home\\\\r\\\\n'
-    """
+    """Return the header of a redirect, "Location: " and the url, ended by a carriage return and a line feed."""
 ''',
         "The url comes from a request: it must not be able to add headers of its own.",
         Pair(
@@ -180,11 +176,7 @@ def location_header(url):
         1236,
         '''
 def to_csv(rows):
-    """Return rows (lists of texts) as CSV for a spreadsheet, a line each, ended by "\\\\n".
-
-    >>> to_csv([["name", "city"], ["Ana", "Lima"]])
-    'name,city\\\\nAna,Lima\\\\n'
-    """
+    """Return rows (lists of texts) as CSV for a spreadsheet: commas between cells, a line feed after every row."""
 ''',
         "Cells hold what visitors typed: none may be taken for a formula; put an apostrophe before those that would.",
         Pair(
