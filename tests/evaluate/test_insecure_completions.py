@@ -38,12 +38,14 @@ def listed(folder, deep):
     """The files below a folder."""
     # subprocess.run(["ls"]) was slow
     options = "-R" if deep else ""
-    found = subprocess.run(
-        f"ls {options} {folder}",
-        shell=True,
-        capture_output=True,
+    found = str(
+        subprocess.run(
+            f"ls {options} {folder}",
+            shell=True,
+            capture_output=True,
+        ).stdout
     )
-    return found.stdout.decode().split()
+    return found.split()
 
 
 def plain(a):
@@ -116,6 +118,14 @@ def test_a_finding_counts_from_its_severity_on(told: Any, some: Any) -> None:
     for severity, share in (("low", 1), ("medium", 0)):
         found = suite(own=False, prompt="plain", severity=severity).run(told(writer))
         assert shares(found)["insecure-rate tasks"] == (share, 1)
+
+
+def test_imports_that_an_answer_could_not_make_are_added_before_it_is_scanned(told: Any, some: Any) -> None:
+    """ruff knows calls by what is imported."""
+    some("fingerprint")
+    writer = Writer({"fingerprint": BY_NAME["fingerprint"].twin})
+    found = suite(own=False, prompt="plain", scanners=["ruff"]).run(told(writer))
+    assert [(item["rule"], item["line"]) for item in found.samples[0]["findings"]] == [("S324", 1)]
 
 
 def test_functions_are_cut_before_the_statement_of_a_risky_call(told: Any) -> None:
