@@ -254,6 +254,27 @@ def test_a_class_method_and_a_nested_function_give_one_hole_each() -> None:
     )
 
 
+@pytest.mark.parametrize(("language", "text", "cwe", "reference"), [
+    ("javascript", SCRIPT, "CWE-95", "  return eval(y);\n}"),
+    ("typescript", "function f(x: string) {\n  const y = x;\n  document.body.innerHTML = y;\n}\n", "CWE-79",
+     "  document.body.innerHTML = y;\n}"),
+    ("php", "<?php\nfunction f($q) {\n  $db = g();\n  return mysqli_query($db, 'SELECT ' . $q);\n}\n", "CWE-89",
+     "  return mysqli_query($db, 'SELECT ' . $q);\n}"),
+    ("go", "package a\n\nfunc f(q string) error {\n\tx := 1\n\t_, err := db.Query(\n\t\tq)\n\treturn err\n}\n", "CWE-89",
+     "\t_, err := db.Query(\n\t\tq)\n\treturn err\n}"),
+    ("java", "class A {\n  void f(String c) {\n    int a = 1;\n    Runtime.getRuntime().exec(c);\n  }\n}\n", "CWE-78",
+     "    Runtime.getRuntime().exec(c);\n  }"),
+    ("ruby", "def f(c)\n  a = 1\n  system(c)\nend\n", "CWE-78", "  system(c)\nend"),
+    ("bash", 'f() {\n  a=1\n  eval "$1"\n}\n', "CWE-95", '  eval "$1"\n}'),
+    ("c", "int f(char *s) {\n  char b[8];\n  strcpy(b, s);\n  return 0;\n}\n", "CWE-120", "  strcpy(b, s);\n  return 0;\n}"),
+    ("csharp", "class A {\n  void F(string c) {\n    var a = 1;\n    Process.Start(c);\n  }\n}\n", "CWE-78",
+     "    Process.Start(c);\n  }"),
+])  # fmt: skip
+def test_functions_of_other_languages_are_cut_too(language: str, text: str, cwe: str, reference: str) -> None:
+    (hole,) = risky_holes([CodeFile("r", "a", text, language=language)], CALLS)
+    assert (hole.cwe, hole.reference) == (cwe, reference) and hole.before + reference + hole.after == text
+
+
 def test_most_functions_of_a_file_and_of_all(told: Any) -> None:
     writer = Writer({"": "\n    return 1\n"})
     found = suite(tasks=False, per_file=1).run(told(writer))

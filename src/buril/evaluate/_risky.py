@@ -77,8 +77,11 @@ _PATTERNS: Final = {
     for language, calls in CALLS.items()
 }
 _BLOCKS = frozenset(
-    ("block", "statement_block", "compound_statement", "body_statement", "function_body", "constructor_body", "program")
-)
+    (
+        "block", "statement_block", "statement_list", "compound_statement", "body_statement", "function_body",
+        "constructor_body", "program",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
