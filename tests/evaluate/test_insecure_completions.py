@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ import pytest
 from buril.code.codefile import CodeFile, Finding, write_rows
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
+from buril.core.plugins import names, plugin
 from buril.evaluate._risky import CALLS, risky_holes
 from buril.evaluate._scanned import Piece, scanned, whole_lines
 from buril.evaluate.suite import SuiteContext
@@ -179,14 +181,24 @@ def test_a_scanner_that_misses_its_own_samples_ends_it(told: Any, monkeypatch: p
     assert caught.value.code == "E015" and "B102" in caught.value.cause
 
 
-def test_without_a_scanner_for_python_there_is_no_rate(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told_more", [{}, {"tasks": False}])
+def test_without_a_scanner_of_code_there_is_no_rate(told: Any, told_more: dict[str, Any]) -> None:
     with pytest.raises(BurilError) as caught:
-        suite(scanners=["secrets"]).check(told())
+        suite(scanners=["secrets"], **told_more).check(told())
     assert caught.value.code == "E016"
-    monkeypatch.setattr(insecure_completions, "find_spec", lambda _name: None)
-    assert [ref.name for ref in suite().settings.chosen()] == ["secrets"]
-    with pytest.raises(BurilError, match="E016"):
-        suite().check(told())
+
+
+@pytest.mark.parametrize(("missing", "scanners"), [
+    ((), ["secrets", "bandit"]), (("bandit",), ["secrets", "ruff"]), (("bandit", "ruff"), ["secrets"]),
+])  # fmt: skip
+def test_the_scanners_are_those_that_are_installed(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], scanners: list[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name in missing else real(name, *more))
+    plugin.cache_clear()
+    assert [ref.name for ref in suite().settings.chosen()] == scanners
+    plugin.cache_clear()
 
 
 class Halting(Scanner):
@@ -237,8 +249,6 @@ def test_the_scanners_are_part_of_the_identity() -> None:
 
 @pytest.mark.parametrize("language", sorted(CALLS))
 def test_every_pattern_is_for_a_language_and_can_match(language: str) -> None:
-    from buril.core.plugins import names
-
     assert language in names("language")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -112,7 +111,8 @@ class InsecureCompletions:
             BurilError: E015 where a scanner misses its own samples, E016 without one for Python; D220, D222, D223.
         """
         made = self._made()
-        if self.settings.tasks and not any("python" in (scanner.languages or ()) for scanner in made):
+        read = {language for scanner in made for language in scanner.languages or ()}
+        if not read or (self.settings.tasks and "python" not in read):
             raise BurilError("E016", scanners=", ".join(ref.name for ref in self.settings.chosen()))
         for ref, scanner in zip(self.settings.chosen(), made, strict=True):
             if missed := scanner.self_test():
@@ -231,13 +231,19 @@ class InsecureCompletions:
 
 def _installed() -> tuple[Ref, ...]:
     """The scanners of the default: bandit comes with ruff as its first pass, so that the two are never both taken."""
-    static = [
-        name
-        for name in ("bandit", "ruff")
-        if all(find_spec(package) for package in getattr(plugin("scanner", name), "requires", ()))
-    ]
+    static = [name for name in ("bandit", "ruff") if _is_there(name)]
     found: tuple[Ref, ...] = PluginKind("scanner").parse([{"secrets": {"rules": ["secrets"]}}, *static[:1]])
     return found
+
+
+def _is_there(name: str) -> bool:
+    try:
+        plugin("scanner", name)
+    except BurilError as problem:
+        if problem.code != "P002":
+            raise
+        return False
+    return True
 
 
 def _observed(refs: Iterable[Ref]) -> dict[str, str]:
