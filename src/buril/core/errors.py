@@ -765,7 +765,10 @@ MESSAGES: dict[str, Message] = {
     ),
     "E016": Message(
         N_("none of the chosen scanners reads Python ({scanners}), so every completion would be inconclusive"),
-        N_('`pip install "buril[scan]"` brings bandit and ruff; semgrep reads more languages: `{{scanners: [semgrep]}}`'),
+        N_(
+            '`pip install "buril[scan]"` brings bandit and ruff; semgrep reads more languages: '
+            "`{{scanners: [semgrep]}}`"
+        ),
         EXIT_PREREQUISITE,
     ),
     # --- command line and pages (W0xx)
