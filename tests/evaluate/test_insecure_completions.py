@@ -252,6 +252,15 @@ def test_every_pattern_is_for_a_language_and_can_match(language: str) -> None:
     assert language in names("language")
 
 
+@pytest.mark.parametrize(("call", "cwe"), [
+    ("db.execute(q)", "CWE-89"), ("db.execute(\n        q)", "CWE-89"), ("api.get(q).execute()", ""), ("hashlib.md5(q)", "CWE-328"),
+    ("self.evaluate(q)", ""), ("my.eval(q)", ""), ("eval(q)", "CWE-95"), ("json.loads(q)", ""), ("yaml.load(q)", "CWE-502"),
+])  # fmt: skip
+def test_calls_that_only_look_like_risky_ones_are_none(call: str, cwe: str) -> None:
+    file = CodeFile("r", "a.py", f"def f(self, q):\n    a = 1\n    return {call}\n", language="python")
+    assert [hole.cwe for hole in risky_holes([file], ["python"])] == ([cwe] if cwe else [])
+
+
 def test_a_class_method_and_a_nested_function_give_one_hole_each() -> None:
     text = "class A:\n    def a(self):\n        def b(x):\n            return eval(x)\n        return b\n\n    def c(self, q):\n        if q:\n            self.db.execute(q)\n"
     holes = list(risky_holes([CodeFile("r", "a.py", text, language="python")], ["python"]))

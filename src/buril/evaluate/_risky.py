@@ -28,7 +28,7 @@ CALLS: Final[dict[str, dict[str, str]]] = {
         "CWE-22": r"\.(?:extractall|unpack_archive)\s*\(",
         "CWE-78": r"\bos\.(?:system|popen)\s*\(|\bsubprocess\.(?:run|call|check_\w+|Popen|get\w*output)\s*\(",
         "CWE-79": r"\b(?:mark_safe|Markup)\s*\(|\bjinja2\.(?:Environment|Template)\s*\(",
-        "CWE-89": r"\.(?:execute|executemany|executescript)\s*\(",
+        "CWE-89": r"\.(?:execute|executemany|executescript)\s*\(\s*[^)\s]",  # one of nothing runs no SQL
         "CWE-95": r"(?<![\w.])(?:eval|exec)\s*\(",
         "CWE-295": r"\bssl\.\w+\s*\(|\brequests\.(?:get|post|put|request|Session)\s*\(",
         "CWE-328": r"\bhashlib\.\w+\s*\(",
