@@ -760,6 +760,27 @@ MESSAGES: dict[str, Message] = {
         ),
     ),
     "E013": Message(N_("`{name}` can't be asked through lm-evaluation-harness: {problem}"), N_("{remedy}")),
+    "E014": Message(
+        N_(
+            "the task `{task}` does not hold on this machine: its {solution} solution does not come out as such "
+            "({status}: {detail})"
+        ),
+        N_("`buril doctor` tries the sandbox; leave the suite `security` out until the task holds"),
+        EXIT_PREREQUISITE,
+    ),
+    "E015": Message(
+        N_("the scanner `{name}` does not see what is planted for it ({missed}), so its silence would prove nothing"),
+        N_("install another version of the program behind it, or take it out of `scanners`"),
+        EXIT_PREREQUISITE,
+    ),
+    "E016": Message(
+        N_("none of the chosen scanners reads Python ({scanners}), so every completion would be inconclusive"),
+        N_(
+            '`pip install "buril[scan]"` brings bandit and ruff; semgrep reads more languages: '
+            "`{{scanners: [semgrep]}}`"
+        ),
+        EXIT_PREREQUISITE,
+    ),
     "E017": Message(
         N_("the suite `memorisation` asks about training rows, and the split has none"),
         N_("leave it out of `suites`, or see `buril show split` for where the rows went"),

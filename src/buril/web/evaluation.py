@@ -58,6 +58,10 @@ SHARES = (
     "extractable",
     "verbatim",
     "leak",
+    "functional",
+    "secure",
+    "inconclusive",
+    "baseline",
 )
 
 
