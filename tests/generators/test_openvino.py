@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -13,13 +16,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-pytest.importorskip("openvino")
+if find_spec("openvino") is None:  # importing it is left to the one place that keeps it from telling others
+    pytest.skip("openvino is not installed", allow_module_level=True)
 
 from buril.core.artifact import Artifact  # noqa: E402
 from buril.core.errors import BurilError  # noqa: E402
 from buril.generators import _paged  # noqa: E402
 from buril.generators._generator import Completion, Request  # noqa: E402
 from buril.generators._load import Loaded, load  # noqa: E402
+from buril.generators._openvino import openvino  # noqa: E402
 from buril.generators._paged import Blocks  # noqa: E402
 from buril.generators._paged_graph import quantised  # noqa: E402
 from buril.generators.openvino import Openvino  # noqa: E402
@@ -337,12 +342,38 @@ def test_weights_that_have_no_place_are_refused(tok: Path) -> None:
 
 
 def test_a_graph_that_does_not_compile_says_so(pair: tuple[Transformers, Openvino]) -> None:
-    from openvino import Model, Type, opset15
-
-    ids = opset15.parameter([-1], Type.i64)
+    package = openvino()
+    op = package.opset15
+    ids = op.parameter([-1], package.Type.i64)
     with pytest.raises(BurilError) as caught:
-        _paged.Paged(Model([opset15.result(ids)], [ids]), precision="fp32", threads=-7, cache_mb=8)
+        _paged.Paged(package.Model([op.result(ids)], [ids], "none"), precision="fp32", threads=-7, cache_mb=8)
     assert caught.value.code == "T022"
+
+
+# --- what OpenVINO tells others
+
+
+OURS = "from buril.generators._openvino import openvino as found\nfound()"
+FAKE = """
+import os, pathlib
+class Telemetry:
+    def __init__(self, **told): self.backend = self; self.app_name = ""
+    def init(self, **told): pass
+    def send_event(self, *told, **more): pathlib.Path(os.environ["SENT"]).write_text(repr(told))
+"""
+
+
+@pytest.mark.parametrize(("way", "sent"), [(OURS, False), ("import openvino", True)])
+def test_openvino_tells_nobody_that_it_is_used(way: str, sent: bool, tmp_path: Path) -> None:
+    """In place of its telemetry stands one that writes to a file. The day plain imports are silent, ours may be one."""
+    (tmp_path / "openvino_telemetry/backend").mkdir(parents=True)
+    (tmp_path / "openvino_telemetry/__init__.py").write_text(FAKE)
+    (tmp_path / "openvino_telemetry/backend/__init__.py").touch()
+    (tmp_path / "openvino_telemetry/backend/backend_ga4.py").touch()
+    code = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{way}\nimport openvino\nopenvino.Core()\n"
+    environment = {**os.environ, "HOME": str(tmp_path), "SENT": str(tmp_path / "sent")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert (tmp_path / "sent").exists() is sent
 
 
 # --- the real one

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from buril.core.errors import BurilError
+from buril.generators._openvino import openvino
 from buril.generators._writer import Row, Writer, logprobs
 
 HEAD_TOKENS = 512
@@ -115,9 +116,8 @@ class Paged:
     """
 
     def __init__(self, graph: Any, *, precision: str, threads: int, cache_mb: int) -> None:
-        import openvino
-
-        self._tensor, self.cache_mb = openvino.Tensor, cache_mb
+        package = openvino()
+        self._tensor, self.cache_mb = package.Tensor, cache_mb
         self._calls = 0
         kind = {"bf16": "bf16", "fp32": "f32"}[precision]
         told = {
@@ -128,18 +128,18 @@ class Paged:
             "ENABLE_CPU_PINNING": False,  # two of them on a machine would be pinned to the same cores
         }
         try:
-            compiled = openvino.Core().compile_model(graph, "CPU", told)
+            compiled = package.Core().compile_model(graph, "CPU", told)
         except RuntimeError as problem:
             said = [line for line in str(problem).splitlines() if line.strip()]
-            raise BurilError("T022", version=openvino.__version__, problem=said[-1] if said else "?") from problem
+            raise BurilError("T022", version=package.__version__, problem=said[-1] if said else "?") from problem
         self._request = compiled.create_infer_request()
         caches = {port.get_any_name(): port for port in compiled.inputs if "_cache." in port.get_any_name()}
         shapes = {name: [size.get_length() for size in list(port.partial_shape)[1:]] for name, port in caches.items()}
         sizes = [int(np.prod(shapes[name])) * port.element_type.size for name, port in caches.items()]
         self.blocks = Blocks(max(1, cache_mb * 2**20 // sum(sizes)), int(next(iter(shapes.values()))[1]))
         for name, port in caches.items():
-            shape = openvino.Shape([self.blocks.number, *shapes[name]])
-            self._request.set_tensor(name, openvino.Tensor(port.element_type, shape))
+            shape = package.Shape([self.blocks.number, *shapes[name]])
+            self._request.set_tensor(name, package.Tensor(port.element_type, shape))
 
     def write(self, rows: Iterable[Row], writer: Writer, *, most: int, step_tokens: int) -> Iterator[Row]:
         """Write rows to their ends, at most `most` at a time, `step_tokens` tokens a step; each comes when it ends.

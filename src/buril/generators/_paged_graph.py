@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from buril.core.errors import BurilError
 from buril.core.text import _
+from buril.generators._openvino import openvino
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,6 +66,7 @@ def build(model: PreTrainedModel, weights: Weights) -> Any:
     Raises:
         BurilError: T020 for a model of another kind.
     """
+    openvino()
     from openvino._offline_transformations import paged_attention_transformation
 
     check(model)
@@ -75,9 +77,7 @@ def build(model: PreTrainedModel, weights: Weights) -> Any:
 
 class _Graph:
     def __init__(self, model: PreTrainedModel, weights: Weights) -> None:
-        from openvino import opset15
-
-        self.op: Any = opset15
+        self.op: Any = openvino().opset15
         self.config, self.weights = model.config, weights
         self.left = dict(model.state_dict())
         """Weights that are not yet in the graph."""
@@ -92,8 +92,6 @@ class _Graph:
 
     def graph(self) -> Any:
         """The model with a state for each cache."""
-        import openvino
-
         op = self.op
         inputs = [
             self._input(name, rank, kind)
@@ -114,7 +112,7 @@ class _Graph:
         result = op.result(logits)
         result.output(0).get_tensor().set_names({"logits"})
         self._check_all_used()
-        return openvino.Model([result], self.states, inputs, "paged")
+        return openvino().Model([result], self.states, inputs, "paged")
 
     def _check_all_used(self) -> None:
         if self.left:
@@ -169,12 +167,11 @@ class _Graph:
 
     def _remembered(self, new: Any, name: str) -> Any:
         """What a cache holds, with what is new."""
-        from openvino import PartialShape, Type
         from openvino.op.util import Variable, VariableInfo
 
         op, info = self.op, VariableInfo()
-        info.data_shape = PartialShape([-1, self.kv_heads, -1, self.width])
-        info.data_type, info.variable_id = Type.f32, name
+        info.data_shape = openvino().PartialShape([-1, self.kv_heads, -1, self.width])
+        info.data_type, info.variable_id = openvino().Type.f32, name
         variable = Variable(info)
         shape = op.concat([self.batch, self._ints(self.kv_heads, 0, self.width)], 0)
         past = op.read_value(op.broadcast(op.constant(np.float32(0)), shape), variable)
@@ -230,9 +227,7 @@ class _Graph:
         return found
 
     def _input(self, name: str, rank: int, kind: str) -> Any:
-        from openvino import Type
-
-        found = self.op.parameter([-1] * rank, getattr(Type, kind))
+        found = self.op.parameter([-1] * rank, getattr(openvino().Type, kind))
         found.set_friendly_name(name)  # the pass looks for this one
         found.output(0).get_tensor().set_names({name})
         return found

@@ -288,7 +288,8 @@ def agreement(reference: Any, other: Any, requests: Sequence[Request]) -> float:
         for ones, twos in zip(reference.complete(requests), other.complete(requests), strict=True)
         for one, two in zip(ones, twos, strict=True)
     ]
-    return sum(one == two for one, two in pairs) / len(pairs)
+    same_texts = sum(int(one == two) for one, two in pairs)
+    return same_texts / len(pairs)
 
 
 def _check_remote(generator: Any) -> None:
