@@ -504,11 +504,11 @@ MESSAGES: dict[str, Message] = {
         N_("use `tokenizer: {{reuse: base}}`, or a base such as SmolLM2 or Qwen"),
     ),
     "T020": Message(
-        N_("OpenVINO is given no model of this kind (`{architecture}`): {problem}"),
+        N_("the generator `openvino` does not run this model (`{architecture}`): {problem}"),
         N_("set `generator: transformers`, which runs any causal model"),
     ),
     "T021": Message(
-        N_("a text of {tokens} tokens, what is written of it included, does not fit: {cache_mb} MB hold {fits}"),
+        N_("a sequence may come to {tokens} tokens, and the cache has room for {fits} ({cache_mb} MB)"),
         N_("raise `cache_mb` of the generator, or ask for fewer tokens (`evaluate.max_tokens`)"),
     ),
     "T022": Message(

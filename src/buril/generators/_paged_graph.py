@@ -40,9 +40,7 @@ def check(model: PreTrainedModel) -> None:
     config = model.config
     kind, window = config.model_type, getattr(config, "sliding_window", None)
     if kind not in ARCHITECTURES:
-        raise _unreadable(
-            kind, _("its architecture is none of {known}").format(name=kind, known=", ".join(ARCHITECTURES))
-        )
+        raise _unreadable(kind, _("its architecture is none of {known}").format(known=", ".join(ARCHITECTURES)))
     rotation = model.get_decoder().rotary_emb.rope_type
     if rotation not in ROTATIONS:
         raise _unreadable(kind, _("its rotary embedding is scaled by `{name}`").format(name=rotation))
