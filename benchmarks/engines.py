@@ -4,6 +4,7 @@
 
 Each task is completed greedily from its signature and docstring, prompts included in the time; in alternating rounds,
 the same model, as many threads on each side, 32 sequences at a time. What is written is judged as the suite does.
+`cpu_ratio` is the same ratio by CPU seconds, which other work on the machine moves less.
 `agreement` is the share of tasks to which both give the same text; `passed` how many are solved, the peer's beside it.
 BASE is what `train.base` may be: `smollm2-135m`, a model folder, a .gguf file.
 """
@@ -47,6 +48,7 @@ class Side:
     name: str
     generator: Any
     speeds: list[float]
+    cpu_speeds: list[float]
     texts: list[str]
     passed: int = 0
 
@@ -54,15 +56,17 @@ class Side:
 def measure(side: Side, problems: list[Problem], context: SuiteContext) -> None:
     """Write once; every round writes the same."""
     asked = [request(item.plain, item, context) for item in problems]
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     made = [completion for (completion,) in side.generator.complete(asked)]
-    seconds = time.perf_counter() - began
+    seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     suite = Humaneval(Humaneval.Settings())
     texts = [suite.text_of(completion, item) for completion, item in zip(made, problems, strict=True)]
     assert side.texts in ([], texts), f"{side.name} does not write the same twice"
     side.texts = texts
-    side.speeds.append(sum(len(completion.tokens) for completion in made) / seconds)
-    print(f"{side.name}: {side.speeds[-1]:.1f} tokens/s, {seconds:.1f} s", flush=True)
+    written = sum(len(completion.tokens) for completion in made)
+    side.speeds.append(written / seconds)
+    side.cpu_speeds.append(written / cpu_s)
+    print(f"{side.name}: {side.speeds[-1]:.1f} tokens/s, {side.cpu_speeds[-1]:.1f} a CPU second", flush=True)
 
 
 def opened(folder: Path, model: str) -> list[Side]:
@@ -71,8 +75,8 @@ def opened(folder: Path, model: str) -> list[Side]:
     made = {"split": as_artifact(folder / "split", "split")}
     for stage in (Base(Base.Settings(base=model)), Tokenizer(Tokenizer.Settings())):
         made[stage.name] = run(stage, made, folder)
-    sides = [Side("transformers", Transformers(Transformers.Settings(device="cpu")), [], [])]
-    sides += [Side(f"openvino {kind}", Openvino(Openvino.Settings(weights=kind)), [], []) for kind in FORMATS]  # type: ignore[arg-type]  # both are formats
+    sides = [Side("transformers", Transformers(Transformers.Settings(device="cpu")), [], [], [])]
+    sides += [Side(f"openvino {kind}", Openvino(Openvino.Settings(weights=kind)), [], [], []) for kind in FORMATS]  # type: ignore[arg-type]  # both are formats
     for side in sides:
         began = time.perf_counter()
         side.generator.open(made["base"].folder, made["tokenizer"].folder)
@@ -97,6 +101,7 @@ def row(side: Side, peer: Side) -> dict[str, Any]:
     return {
         "name": f"engines: {side.name}", "ours": round(ours, 1), "peer": round(theirs, 1), "peer_name": peer.name,
         "unit": "written tokens/s", "ratio": round(ours / theirs, 2), "target": TARGET, "met": ours / theirs >= TARGET,
+        "cpu_ratio": round(statistics.median(side.cpu_speeds) / statistics.median(peer.cpu_speeds), 2),
         "agreement": round(same, 3), "passed": side.passed, "peer_passed": peer.passed, "tasks": len(peer.texts),
         "threads": torch.get_num_threads(), "machine": machine(),
     }  # fmt: skip
