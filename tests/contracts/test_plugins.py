@@ -357,7 +357,7 @@ def test_generator(model: Path, name: str) -> None:
         with Api() as api:
             testing.check_generator(found(found.Settings(url=api.url, model="canned")))
         return
-    made = found(found.Settings(device="cpu"))
+    made = found(found.Settings(**({"device": "cpu"} if "device" in found.Settings.model_fields else {})))
     made.open(model / "base", model / "tokenizer")
     testing.check_generator(made)
 

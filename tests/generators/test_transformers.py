@@ -20,10 +20,11 @@ from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
 from buril.core.artifact import Artifact  # noqa: E402
 from buril.core.errors import BurilError  # noqa: E402
 from buril.core.plugins import names, plugin  # noqa: E402
-from buril.generators._decode import Head, draw  # noqa: E402
+from buril.generators._decode import Head  # noqa: E402
 from buril.generators._generator import Request  # noqa: E402
 from buril.generators._load import choose_dtype, load  # noqa: E402
 from buril.generators._prompt import prompt_ids  # noqa: E402
+from buril.generators._writer import draw  # noqa: E402
 from buril.generators.transformers import Transformers  # noqa: E402
 from buril.tokens import bpe  # noqa: E402
 

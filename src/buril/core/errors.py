@@ -503,6 +503,18 @@ MESSAGES: dict[str, Message] = {
         N_("the vocabulary of the base `{name}` can't be extended: it is no byte-level BPE"),
         N_("use `tokenizer: {{reuse: base}}`, or a base such as SmolLM2 or Qwen"),
     ),
+    "T020": Message(
+        N_("the generator `openvino` does not run this model (`{architecture}`): {problem}"),
+        N_("set `generator: transformers`, which runs any causal model"),
+    ),
+    "T021": Message(
+        N_("a sequence may come to {tokens} tokens, and the cache has room for {fits} ({cache_mb} MB)"),
+        N_("raise `cache_mb` of the generator, or ask for fewer tokens (`evaluate.max_tokens`)"),
+    ),
+    "T022": Message(
+        N_("OpenVINO {version} can't compile the model: {problem}"),
+        N_('`pip install -U "buril[openvino]"`, or set `generator: transformers`'),
+    ),
     # --- packing and training (T1xx)
     "T101": Message(
         N_("the tokenizer has no control tokens for filling in the middle (missing: {missing})"),

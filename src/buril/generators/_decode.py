@@ -1,58 +1,23 @@
-"""The decoding loop: many prompts at once, left-padded, rows dropped as they end.
+"""The decoding loop of transformers: many prompts at once, left-padded, rows dropped as they end.
 
 Shapes: B rows in flight, T positions, V vocabulary, D width.
-
-Sampling is by inverse transform from a stream of uniform numbers that belongs to the row (its request's seed and its
-sample's number), so what a row draws does not depend on its neighbours. In bf16 the logits themselves do, in the last
-bit, since the hardware sums in another order for another batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from buril.generators._generator import Completion, Request
+from buril.generators._writer import Row, Writer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from buril.generators._encoder import Encoder
-    from buril.generators._heal import Healer
-
-NUCLEUS = 1024
-"""How many of the likeliest tokens are looked at for `top_p` before the whole vocabulary is sorted."""
 COMPACT_BELOW = 0.75
 """Ended rows are taken out of the batch when fewer than this share of its rows go on: taking out copies the cache."""
-
-
-@dataclass
-class Row:
-    """One sample on its way. `position` says which request and which of its samples it is.
-
-    `rest` is text which must be written first: the prompt's last characters, as far as they are not yet written.
-    """
-
-    position: tuple[int, int]
-    request: Request
-    prompt: tuple[int, ...]
-    rest: bytes = b""
-    ids: list[int] = field(default_factory=list)
-    logprob: float = 0.0
-    ended: Literal["eos", "stop", "length"] | None = None
-    text: str | None = None
-
-    def __post_init__(self) -> None:
-        self.random = np.random.default_rng([self.request.seed, self.position[1]])
-        self.again = self.rest.decode()
-        """What of the written text stands in the prompt already."""
-        self.rewriting = 0
-        """Tokens that wrote nothing but what stands in the prompt already; they are not the answer's."""
 
 
 class Decoder:
@@ -60,25 +25,11 @@ class Decoder:
 
     Args:
         model: any causal language model of transformers, adapters included.
-        encoder: turns ids into text, to find stop strings.
-        end_ids: tokens that end a text.
-        num_tokens: ids from here on are never drawn: rows of the embedding that no token stands for.
-        healer: says which tokens agree with the text that a row must write first.
+        writer: draws the tokens and ends the rows.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        encoder: Encoder,
-        *,
-        end_ids: frozenset[int],
-        num_tokens: int,
-        healer: Healer | None = None,
-    ) -> None:
-        self.encoder = encoder
-        self.healer = healer
-        self.end_ids = end_ids
-        self.num_tokens = num_tokens
+    def __init__(self, model: PreTrainedModel, writer: Writer) -> None:
+        self.writer = writer
         self.head = Head(model)
 
     @torch.inference_mode()
@@ -87,14 +38,12 @@ class Decoder:
         from transformers import DynamicCache
 
         cache = DynamicCache()
-        active = [row for row in rows if row.request.max_tokens > 0]
-        for row in rows:
-            row.ended = None if row.request.max_tokens > 0 else "length"
+        active = [row for row in rows if row.ended is None]
         if not active:
             return
         hidden_BD, mask_BT = self._prefill(active, cache)
         while True:
-            picked_B = self._step(active, self.head.logits(hidden_BD))
+            picked_B = self.writer.step(active, self.head.logits(hidden_BD))
             going = [place for place, row in enumerate(active) if row.ended is None]
             if not going:
                 return
@@ -121,61 +70,6 @@ class Decoder:
         if len(prompts) != len(active) or rows_B.tolist() != list(range(len(prompts))):
             cache.batch_select_indices(rows_B)
         return hidden_BD[rows_B], mask_BT[rows_B]
-
-    def _step(self, active: list[Row], logits_BV: torch.Tensor) -> torch.Tensor:
-        """Draw one token for each row, and end the rows that end with it."""
-        logits_BV[:, self.num_tokens :] = -torch.inf
-        for place, row in enumerate(active):
-            if row.rest and row.ended is None:
-                assert self.healer is not None
-                allowed_N = torch.from_numpy(self.healer.allowed(row.rest)).to(logits_BV.device)
-                kept_N = logits_BV[place, allowed_N]
-                logits_BV[place] = -torch.inf
-                logits_BV[place, allowed_N] = kept_N
-        picked_B = pick(logits_BV, active)
-        logprob_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - logits_BV.logsumexp(dim=1)
-        for row, token, logprob in zip(active, picked_B.tolist(), logprob_B.tolist(), strict=True):
-            if row.ended is None:
-                self._take(row, token, logprob)
-        return picked_B
-
-    def _take(self, row: Row, token: int, logprob: float) -> None:
-        row.logprob += logprob
-        if token in self.end_ids:
-            row.ended = "eos"
-            return
-        row.ids.append(token)
-        if row.rest:
-            assert self.healer is not None
-            row.rest, new = self.healer.after(row.rest, token)
-            row.rewriting += not new
-        if row.rest:
-            return
-        if row.request.stop and self._stopped(row):
-            row.ended = "stop"
-        elif len(row.ids) - row.rewriting >= row.request.max_tokens:
-            row.ended = "length"
-
-    def _stopped(self, row: Row) -> bool:
-        """Whether a stop string is in the text; it is looked for in a tail that must hold a fresh one."""
-        tail = 4 * max(map(len, row.request.stop)) + 4
-        recent = self.encoder.decode(row.ids[-tail:])
-        if not any(stop in recent for stop in row.request.stop):
-            return False
-        text = self._written(row)
-        places = [text.find(stop) for stop in row.request.stop if stop in text]
-        row.text = text[: min(places)] if places else None
-        return bool(places)
-
-    def completion(self, row: Row) -> Completion:
-        """The result of an ended row."""
-        assert row.ended is not None
-        text = row.text if row.text is not None else self._written(row)
-        return Completion(text, tuple(row.ids[row.rewriting :]), row.ended, row.logprob)
-
-    def _written(self, row: Row) -> str:
-        """What a row adds to its prompt's text."""
-        return self.encoder.continuation(row.prompt[-1], row.ids)[len(row.again) :]
 
 
 class Head:
@@ -211,35 +105,3 @@ class Head:
         if self.scale != 1.0:
             logits_BV = logits_BV * self.scale
         return self.softcap * torch.tanh(logits_BV / self.softcap) if self.softcap else logits_BV
-
-
-def pick(logits_BV: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-    """One token for each row: the likeliest at temperature 0, else one drawn with the row's own random numbers."""
-    picked_B = logits_BV.argmax(dim=1)
-    drawing = [place for place, row in enumerate(rows) if row.request.temperature > 0 and row.ended is None]
-    if not drawing:
-        return picked_B
-    device = logits_BV.device
-    heat_B = torch.tensor([rows[place].request.temperature for place in drawing], device=device)
-    uniform_B = torch.tensor([rows[place].random.random() for place in drawing], dtype=torch.float64, device=device)
-    probs_BV = torch.softmax(logits_BV[drawing] / heat_B[:, None], dim=1)
-    for place, row in enumerate(drawing):
-        picked_B[row] = draw(probs_BV[place], uniform_B[place], rows[row].request.top_p)
-    return picked_B
-
-
-def draw(probs_V: torch.Tensor, uniform: torch.Tensor, top_p: float) -> torch.Tensor:
-    """A token by inverse transform, from the smallest set of likeliest tokens that holds `top_p` of the probability.
-
-    Source: Holtzman et al. 2020, The Curious Case of Neural Text Degeneration (nucleus sampling).
-    """
-    if top_p >= 1.0:
-        mass_V = probs_V.cumsum(dim=0, dtype=torch.float64)
-        return torch.searchsorted(mass_V, uniform * mass_V[-1], right=True).clamp_max(len(probs_V) - 1)
-    best_K, ids_K = probs_V.topk(min(NUCLEUS, len(probs_V)))
-    if float(best_K.sum()) < top_p:
-        best_K, ids_K = probs_V.sort(descending=True)
-    mass_K = best_K.cumsum(dim=0, dtype=torch.float64)
-    size = int((mass_K - best_K < top_p).sum())
-    place = torch.searchsorted(mass_K[:size], uniform * mass_K[size - 1], right=True).clamp_max(size - 1)
-    return ids_K[place]

@@ -231,6 +231,18 @@ def _adapted(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         raise BurilError("T016", path=folder, problem=_first_line(problem)) from problem
 
 
+def merged(model: Any) -> Any:
+    """The model with its adapter in its weights, where it has one. It is added in float32, layer by layer."""
+    if not hasattr(model, "merge_and_unload"):
+        return model
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.get_base_layer().float()
+    return model.merge_and_unload()
+
+
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 

@@ -5,22 +5,23 @@ Shapes: B sequences, T positions, N tokens, V vocabulary, D width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.generators._generator import Completion, Request
-from buril.generators._load import Loaded, load
-from buril.generators._sentinels import STRUCTURE
+from buril.generators._load import load
+from buril.generators._local import Local
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from buril.generators._decode import Decoder, Head, Row
+    from buril.generators._decode import Decoder, Head
+    from buril.generators._writer import Row
 
 WINDOW = 4
 """Requests are sorted by length within this many batches, so that results still come in their order and soon."""
@@ -28,7 +29,7 @@ HEAD_TOKENS = 512
 """Tokens whose logits exist at one time while scoring: 512 rows of a 150,000-token vocabulary are 300 MB in float32."""
 
 
-class Transformers:
+class Transformers(Local):
     """Writes and scores with stock transformers."""
 
     version: ClassVar[int] = 2
@@ -50,8 +51,8 @@ class Transformers:
         """Bound on padded prompt tokens in one batch; it bounds the memory of the prompt's own pass."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self.settings = settings
-        self._loaded: Loaded | None = None
 
     def open(
         self, base_dir: Path, tokenizer_dir: Path, *, adapter_dir: Path | None = None, model_dir: Path | None = None
@@ -73,27 +74,15 @@ class Transformers:
             )
         )
 
-    def use(self, loaded: Loaded) -> None:
-        """Take a model that is loaded already."""
-        self._loaded = loaded
-
-    @property
-    def loaded(self) -> Loaded:
-        """The model in use."""
-        assert self._loaded is not None, "open() or use() comes first"
-        return self._loaded
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text, control tokens spelt in it being plain text."""
-        return self.loaded.encoder.encode(text)
-
     def complete(self, requests: Sequence[Request]) -> Iterator[list[Completion]]:
         """The completions of each request, in the order of the requests.
 
         Raises:
             BurilError: T015 when a request has a suffix and the model has no sentinels to say so.
         """
-        decoder = self._decoder()
+        from buril.generators._decode import Decoder
+
+        decoder = Decoder(self.loaded.model, self.writer(heal=self.settings.heal))
         size, start = WINDOW * self.settings.batch_size, 0
         while start < len(requests):
             end, rows = start, 0
@@ -132,43 +121,13 @@ class Transformers:
                     found[place] = _logprobs(head, hidden_TD[: size - 1], ids_T[1:size]).cpu().numpy()
         return found
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
-        """The prompt of a chat by the model's own template.
-
-        A control token spelt in a message can't open or end a turn: the template is rendered around placeholders,
-        and such messages are encoded as plain text between its parts.
-
-        Raises:
-            BurilError: T017 when the model has no chat template.
-        """
-        from buril.generators._chat import render
-
-        return tuple(render(self.loaded, messages))
-
-    def _decoder(self) -> Decoder:
-        from buril.generators._decode import Decoder
-
-        loaded = self.loaded
-        healer = loaded.healer if self.settings.heal else None
-        return Decoder(
-            loaded.model, loaded.encoder, end_ids=end_ids(loaded), num_tokens=_num_tokens(loaded), healer=healer
-        )
-
     def _window(self, requests: Sequence[Request], decoder: Decoder) -> Iterator[list[Completion]]:
-        from buril.generators._decode import Row
-        from buril.generators._prompt import prompt_ids
-
-        rows = []
-        for index, request in enumerate(requests):
-            prompt, rest = prompt_ids(
-                request, self.loaded, max_positions=decoder.head.max_positions, healer=decoder.healer
-            )
-            rows += [Row((index, sample), request, prompt, rest) for sample in range(request.num_samples)]
+        rows = list(self.rows(requests, decoder.writer, max_positions=decoder.head.max_positions))
         rows.sort(key=lambda row: (-len(row.prompt), row.position))
         done: dict[tuple[int, int], Completion] = {}
         for batch in self._batches(rows):
             decoder.run(batch)
-            done.update({row.position: decoder.completion(row) for row in batch})
+            done.update({row.position: decoder.writer.completion(row) for row in batch})
         for index, request in enumerate(requests):
             yield [done[index, sample] for sample in range(request.num_samples)]
 
@@ -198,34 +157,10 @@ class Transformers:
 def _logprobs(head: Head, hidden_ND: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
     import torch
 
+    from buril.generators._writer import logprobs
+
     parts = []
     for start in range(0, len(ids_N), HEAD_TOKENS):
-        logits_NV = head.logits(hidden_ND[start : start + HEAD_TOKENS])
-        wanted_N1 = ids_N[start : start + HEAD_TOKENS, None]
-        parts.append(logits_NV.gather(1, wanted_N1)[:, 0] - logits_NV.logsumexp(dim=1))
+        part = slice(start, start + HEAD_TOKENS)
+        parts.append(logprobs(head.logits(hidden_ND[part]), ids_N[part]))
     return torch.cat(parts)
-
-
-def end_ids(loaded: Loaded) -> frozenset[int]:
-    """Tokens that end a text.
-
-    Those that the model's generation settings name, the end of a document, and whatever opens another file or hole.
-    """
-    named = loaded.model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    vocabulary = loaded.encoder.vocabulary
-    fim = loaded.fim
-    also = (
-        fim["eos"],
-        fim["prefix"],
-        fim["suffix"],
-        fim["middle"],
-        fim["pad"],
-        *(vocabulary.get(token) for token in STRUCTURE),
-    )
-    return frozenset(int(token) for token in (*listed, *also) if token is not None)
-
-
-def _num_tokens(loaded: Loaded) -> int:
-    """One more than the highest id that is a token: embeddings are often padded beyond it."""
-    return max(loaded.encoder.vocabulary.values()) + 1

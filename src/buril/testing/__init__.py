@@ -15,12 +15,13 @@ from buril.testing._augment import check_augment
 from buril.testing._common import check_imports, check_plugin
 from buril.testing._data import check_language, check_scanner, check_source, check_step
 from buril.testing._engine import check_engine
-from buril.testing._evaluate import check_generator, check_metric, check_suite, suite_data
+from buril.testing._evaluate import agreement, check_generator, check_metric, check_suite, suite_data
 from buril.testing._programs import check_runtime, check_sandbox
 from buril.testing._tracker import check_tracker
 from buril.testing._train import check_base, check_method, check_objective, tiny_model
 
 __all__ = [
+    "agreement",
     "check_augment",
     "check_base",
     "check_engine",

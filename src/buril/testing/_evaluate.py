@@ -297,6 +297,23 @@ def check_generator(generator: Any) -> None:
     _check_scores(generator, ids)
 
 
+def agreement(reference: Any, other: Any, requests: Sequence[Request]) -> float:
+    """The share of completions that two open generators give the same text of: how far one may stand in for the other.
+
+    Args:
+        reference: usually `transformers`.
+        other: a generator with the same model.
+        requests: what both are asked; at temperature 0, unless both draw with the same random numbers.
+    """
+    pairs = [
+        (one.text, two.text)
+        for ones, twos in zip(reference.complete(requests), other.complete(requests), strict=True)
+        for one, two in zip(ones, twos, strict=True)
+    ]
+    same_texts = sum(int(one == two) for one, two in pairs)
+    return same_texts / len(pairs)
+
+
 def _check_remote(generator: Any) -> None:
     """What holds for a generator without token ids of its own."""
     requests = [

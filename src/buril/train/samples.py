@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from buril.code.similarity import bleu, same_text
-from buril.generators._decode import Decoder, Row
+from buril.generators._decode import Decoder
 from buril.generators._generator import Request
 from buril.generators._load import Loaded
-from buril.generators.transformers import end_ids
+from buril.generators._writer import Row, Writer, end_ids, num_tokens
 from buril.train.batch import Packed
 from buril.train.methods._trainable import Trainable
 
@@ -69,8 +69,7 @@ class Sampler:
         self._trainable = trainable
         self._encoder = loaded.encoder
         self._cuts = given
-        self._ends = end_ids(loaded)
-        self._num_tokens = max(loaded.encoder.vocabulary.values()) + 1
+        self._writer = Writer(loaded.encoder, end_ids=end_ids(loaded), num_tokens=num_tokens(loaded))
 
     def __call__(self) -> dict[str, float]:
         """`valid_bleu` is the mean BLEU-4; `valid_exact_match` the share whose first line is right."""
@@ -87,7 +86,7 @@ class Sampler:
         attention = model.config._attn_implementation
         model.set_attn_implementation("sdpa")
         try:
-            decoder = Decoder(model, self._encoder, end_ids=self._ends, num_tokens=self._num_tokens)
+            decoder = Decoder(model, self._writer)
             rows = [
                 Row((index, 0), Request(cut.prompt, max_tokens=len(cut.reference)), cut.prompt)
                 for index, cut in enumerate(self._cuts)

@@ -1,0 +1,72 @@
+"""What generators share that run a model of the chain on this machine: its tokens, its chats, what they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from buril.generators._generator import Request
+from buril.generators._load import Loaded
+
+if TYPE_CHECKING:
+    from buril.generators._writer import Row, Writer
+
+
+class Local:
+    """A generator whose model is loaded here."""
+
+    def __init__(self) -> None:
+        self._loaded: Loaded | None = None
+
+    def use(self, loaded: Loaded) -> None:
+        """Take a model that is loaded already."""
+        self._loaded = loaded
+
+    @property
+    def loaded(self) -> Loaded:
+        """The model in use."""
+        assert self._loaded is not None, "open() or use() comes first"
+        return self._loaded
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, control tokens spelt in it being plain text."""
+        return self.loaded.encoder.encode(text)
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        """The prompt of a chat by the model's own template.
+
+        A control token spelt in a message can't open or end a turn: the template is rendered around placeholders,
+        and such messages are encoded as plain text between its parts.
+
+        Raises:
+            BurilError: T017 when the model has no chat template.
+        """
+        from buril.generators._chat import render
+
+        return tuple(render(self.loaded, messages))
+
+    def writer(self, *, heal: bool) -> Writer:
+        """What draws the tokens of this model and ends its texts."""
+        from buril.generators._writer import Writer, end_ids, num_tokens
+
+        loaded = self.loaded
+        return Writer(
+            loaded.encoder,
+            end_ids=end_ids(loaded),
+            num_tokens=num_tokens(loaded),
+            healer=loaded.healer if heal else None,
+        )
+
+    def rows(self, requests: Sequence[Request], writer: Writer, *, max_positions: int) -> Iterator[Row]:
+        """The samples that are asked for, request after request.
+
+        Raises:
+            BurilError: T015 when a request has a suffix and the model has no sentinels to say so.
+        """
+        from buril.generators._prompt import prompt_ids
+        from buril.generators._writer import Row
+
+        for index, request in enumerate(requests):
+            prompt, rest = prompt_ids(request, self.loaded, max_positions=max_positions, healer=writer.healer)
+            for sample in range(request.num_samples):
+                yield Row((index, sample), request, prompt, rest)

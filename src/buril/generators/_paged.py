@@ -1,0 +1,270 @@
+"""Continuous batching on a graph with paged attention.
+
+Rows join as others end, whatever their lengths, and prompts that begin alike share what the cache keeps of that.
+
+Shapes: N tokens of one call, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from buril.core.errors import BurilError
+from buril.generators._openvino import openvino
+from buril.generators._writer import Row, Writer, logprobs
+
+HEAD_TOKENS = 512
+"""Tokens whose logits exist at one time while scoring: 512 rows of a 150,000-token vocabulary are 300 MB in float32."""
+
+
+@dataclass(eq=False)
+class Lane:
+    """A sequence on its way: its tokens so far, its blocks of the cache, and how many of its tokens those hold."""
+
+    tokens: list[int]
+    blocks: list[int]
+    filled: int
+
+    @property
+    def due(self) -> int:
+        """Tokens that have not run yet."""
+        return len(self.tokens) - self.filled
+
+
+@dataclass(eq=False)
+class Writing(Lane):
+    """One to which the model adds."""
+
+    row: Row
+
+
+AnyLane = TypeVar("AnyLane", bound=Lane)
+
+
+class Blocks:
+    """Which blocks of a cache are whose.
+
+    Args:
+        number: of blocks.
+        size: tokens that a block holds.
+    """
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number, self.size = number, size
+        self._free = list(range(number - 1, -1, -1))
+        self._users = [0] * number
+        self._places: dict[tuple[int | None, tuple[int, ...]], int] = {}
+        """Blocks that are full of a prompt's tokens, by these and the block before, or the call (below 0)."""
+        self._keys: dict[int, tuple[int | None, tuple[int, ...]]] = {}
+
+    def needed(self, tokens: int) -> int:
+        """Blocks that hold so many tokens."""
+        return -(-tokens // self.size)
+
+    def take(self, tokens: Sequence[int], room: int, *, among: int | None = None) -> tuple[list[int], int] | None:
+        """Blocks for a sequence that begins with `tokens` and may grow to `room`; None where too few are free.
+
+        With `among`, the number of a call, sequences of that call that begin alike share blocks. The second of what
+        returns is how many tokens a sequence before has seen to, which must run first; the last is always left, as its
+        logits are wanted.
+        """
+        full = (len(tokens) - 1) // self.size if among is not None else 0
+        parts = [tuple(tokens[place * self.size : (place + 1) * self.size]) for place in range(full)]
+        shared: list[int] = []
+        for part in parts:
+            found = self._places.get((shared[-1] if shared else among, part))
+            if found is None:
+                break
+            shared.append(found)
+        if self.needed(room) - len(shared) > len(self._free):
+            return None
+        blocks = shared + [self._free.pop() for _new in range(self.needed(room) - len(shared))]
+        for block in blocks:
+            self._users[block] += 1
+        for place in range(len(shared), full):
+            key = (blocks[place - 1] if place else among, parts[place])
+            self._places[key], self._keys[blocks[place]] = blocks[place], key
+        return blocks, len(shared) * self.size
+
+    def give(self, blocks: Iterable[int]) -> None:
+        """Take blocks back; those that nobody has any more are free."""
+        for block in blocks:
+            self._users[block] -= 1
+            if not self._users[block]:
+                self._free.append(block)
+                if block in self._keys:
+                    del self._places[self._keys.pop(block)]
+
+
+class Paged:
+    """Writes and scores with a compiled graph.
+
+    Args:
+        graph: what `_paged_graph.build` gives.
+        precision: `bf16` or `fp32`, of the multiplications and of the cache.
+        threads: that multiply.
+        cache_mb: memory for keys and values. It is taken up only as far as it is used.
+
+    Raises:
+        BurilError: T022 when OpenVINO can't compile the graph.
+    """
+
+    def __init__(self, graph: Any, *, precision: str, threads: int, cache_mb: int) -> None:
+        package = openvino()
+        self._tensor, self.cache_mb = package.Tensor, cache_mb
+        self._calls = 0
+        kind = {"bf16": "bf16", "fp32": "f32"}[precision]
+        told = {
+            "INFERENCE_PRECISION_HINT": kind,
+            "KV_CACHE_PRECISION": kind,  # its own default is 8 bits, which moves every score
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # two of them on a machine would be pinned to the same cores
+        }
+        try:
+            compiled = package.Core().compile_model(graph, "CPU", told)
+        except RuntimeError as problem:
+            said = [line for line in str(problem).splitlines() if line.strip()]
+            raise BurilError("T022", version=package.__version__, problem=said[-1] if said else "?") from problem
+        self._request = compiled.create_infer_request()
+        caches = {port.get_any_name(): port for port in compiled.inputs if "_cache." in port.get_any_name()}
+        shapes = {name: [size.get_length() for size in list(port.partial_shape)[1:]] for name, port in caches.items()}
+        sizes = [int(np.prod(shapes[name])) * port.element_type.size for name, port in caches.items()]
+        self.blocks = Blocks(max(1, cache_mb * 2**20 // sum(sizes)), int(next(iter(shapes.values()))[1]))
+        for name, port in caches.items():
+            shape = package.Shape([self.blocks.number, *shapes[name]])
+            self._request.set_tensor(name, package.Tensor(port.element_type, shape))
+
+    def write(self, rows: Iterable[Row], writer: Writer, *, most: int, step_tokens: int) -> Iterator[Row]:
+        """Write rows to their ends, at most `most` at a time, `step_tokens` tokens a step; each comes when it ends.
+
+        Raises:
+            BurilError: T021 when a row does not fit into the cache, even alone.
+        """
+        lanes: list[Writing] = []
+        self._calls += 1
+        waiting = iter(rows)
+        held = next(waiting, None)
+        try:
+            while lanes or held:
+                while held and len(lanes) < most:
+                    if held.ended is not None:
+                        yield held
+                    elif (lane := self._lane(held, alone=not lanes)) is not None:
+                        lanes.append(lane)
+                    else:
+                        break
+                    held = next(waiting, None)
+                if lanes:
+                    self._step(lanes, writer, step_tokens)
+                for lane in [lane for lane in lanes if lane.row.ended]:
+                    self.blocks.give(lane.blocks)
+                    lanes.remove(lane)
+                    yield lane.row
+        finally:  # whoever asked may not want the rest
+            for lane in lanes:
+                self.blocks.give(lane.blocks)
+
+    def _lane(self, row: Row, *, alone: bool) -> Writing | None:
+        room = len(row.prompt) + len(row.rest) + row.request.max_tokens  # a byte that is written again may be a token
+        found = self.blocks.take(row.prompt, room, among=-self._calls)
+        if found is None and (alone or self.blocks.needed(room) > self.blocks.number):
+            raise self._too_long(room)
+        return found and Writing(list(row.prompt), *found, row)
+
+    def _too_long(self, tokens: int) -> BurilError:
+        fits = self.blocks.number * self.blocks.size
+        return BurilError("T021", tokens=tokens, fits=fits, cache_mb=self.cache_mb)
+
+    def _step(self, lanes: Sequence[Writing], writer: Writer, step_tokens: int) -> None:
+        """Run what is due, and draw a token for each lane of which nothing is due any more."""
+        parts = planned(lanes, step_tokens)
+        ends = np.cumsum([size for _lane, size in parts])
+        ready = [place for place, (lane, size) in enumerate(parts) if lane.due == size]
+        logits_NV = self._logits(parts, [int(ends[place]) - 1 for place in ready])
+        if not ready:
+            return
+        drawn = writer.step([parts[place][0].row for place in ready], torch.from_numpy(logits_NV)).tolist()
+        for place, token in zip(ready, drawn, strict=True):
+            parts[place][0].tokens.append(token)
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Natural log-probability of every token of each sequence but its first, given those before it.
+
+        Raises:
+            BurilError: T021 when a sequence does not fit into the cache.
+        """
+        longest = max(map(len, sequences), default=0)
+        if self.blocks.needed(longest) > self.blocks.number:
+            raise self._too_long(longest)
+        found: list[list[NDArray[np.float32]]] = [[np.zeros(0, np.float32)] for _sequence in sequences]
+        lanes: dict[int, Lane] = {}
+        left = [place for place, sequence in enumerate(sequences) if len(sequence) > 1][::-1]
+        while left or lanes:
+            while left and sum(lane.due for lane in lanes.values()) < HEAD_TOKENS:
+                tokens = list(sequences[left[-1]])
+                taken = self.blocks.take(tokens, len(tokens))
+                if taken is None and not lanes:
+                    raise self._too_long(len(tokens))
+                if taken is None:
+                    break
+                lanes[left.pop()] = Lane(tokens, *taken)
+            self._score(lanes, found)
+        return [np.concatenate(parts) for parts in found]
+
+    def _score(self, lanes: dict[int, Lane], found: list[list[NDArray[np.float32]]]) -> None:
+        """Score the next tokens of some sequences; those that are done leave `lanes`."""
+        before = {place: lane.filled for place, lane in lanes.items()}
+        parts = planned(list(lanes.values()), HEAD_TOKENS)
+        logits_NV = torch.from_numpy(self._logits(parts, range(sum(size for _lane, size in parts))))
+        at = 0
+        for place, lane in list(lanes.items()):
+            after = torch.tensor(lane.tokens[before[place] + 1 : lane.filled + 1], dtype=torch.int64)
+            found[place].append(logprobs(logits_NV[at : at + len(after)], after).numpy())
+            at += lane.filled - before[place]
+            if not lane.due:
+                self.blocks.give(lanes.pop(place).blocks)
+
+    def _logits(self, parts: Sequence[tuple[Lane, int]], wanted: Sequence[int]) -> NDArray[np.float32]:
+        """Run the next tokens of some lanes; the logits (N, V) after those wanted, counted over all parts.
+
+        They lie in memory that the next call writes to.
+        """
+        ids = [lane.tokens[lane.filled : lane.filled + size] for lane, size in parts]
+        ends = [lane.filled + size for lane, size in parts]
+        blocks = [lane.blocks[: self.blocks.needed(end)] for (lane, _size), end in zip(parts, ends, strict=True)]
+        self._set("input_ids", np.concatenate(ids), np.int64)
+        places = [np.arange(end - len(own), end) for own, end in zip(ids, ends, strict=True)]
+        self._set("position_ids", np.concatenate(places), np.int64)
+        self._set("wanted", list(wanted) or [0], np.int64)
+        self._set("past_lens", [lane.filled for lane, _size in parts], np.int32)
+        self._set("subsequence_begins", np.cumsum([0, *map(len, ids)]), np.int32)
+        self._set("block_indices", np.concatenate(blocks), np.int32)
+        self._set("block_indices_begins", np.cumsum([0, *map(len, blocks)]), np.int32)
+        self._set("max_context_len", max(ends), np.int32)
+        self._request.infer()
+        for (lane, _size), end in zip(parts, ends, strict=True):
+            lane.filled = end
+        found: NDArray[np.float32] = self._request.get_tensor("logits").data
+        return found
+
+    def _set(self, name: str, values: Any, kind: type[np.generic]) -> None:
+        self._request.set_tensor(name, self._tensor(np.array(values, kind)))
+
+
+def planned(lanes: Sequence[AnyLane], most: int) -> list[tuple[AnyLane, int]]:
+    """What runs next: the tokens that are due, `most` in all, those of the lanes that came first before others."""
+    found = []
+    for lane in lanes:
+        size = min(lane.due, most)
+        if not size:
+            break
+        found.append((lane, size))
+        most -= size
+    return found

@@ -1,0 +1,133 @@
+"""OpenVINO: the fast generator for CPUs. Llama, Mistral, Qwen2 and Qwen3 in continuous batches.
+
+The model's graph is built here from its weights and run by OpenVINO's runtime; the tokens are drawn by the code that
+the reference generator draws them with. So requests mean the same to the last detail (token healing, stop strings,
+seeds, log-probabilities), and in fp32 so do the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from buril.core.settings import Settings as BaseSettings
+from buril.core.settings import runtime
+from buril.generators._generator import Completion, Request
+from buril.generators._load import Loaded, cpu_has_bf16, load, merged
+from buril.generators._local import Local
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from buril.generators._paged import Paged
+
+
+class Openvino(Local):
+    """Writes and scores with OpenVINO on a CPU."""
+
+    version: ClassVar[int] = 1
+    requires: ClassVar[tuple[str, ...]] = ("openvino", "torch", "transformers", "tokenizers")
+
+    class Settings(BaseSettings):
+        """What it can be told."""
+
+        weights: Literal["fp16", "int8"] = "fp16"
+        """Format of the weights in memory. `fp16` keeps what published models are; `int8` takes half of it and rounds
+        what is multiplied with the weights to 8 bits as well, so its scores are those of a slightly other model."""
+        precision: Literal["auto", "bf16", "fp32"] = "auto"
+        """What is multiplied in. `auto`: bf16 where the CPU has instructions for it, else fp32."""
+        heal: bool = True
+        """Whether a text may end within a token, as in the generator `transformers`."""
+        threads: int | None = runtime(None, ge=1)
+        """Threads that multiply; by default as many as torch would take (`OMP_NUM_THREADS`, else the cores)."""
+        batch_size: int = runtime(32, ge=1)
+        """Sequences written at one time; another begins as soon as one ends."""
+        batch_tokens: int = runtime(1024, ge=64)
+        """Tokens that run in one step at most; longer prompts take several."""
+        cache_mb: int = runtime(1024, ge=1)
+        """Memory in MB for the keys and values of the sequences on their way; fewer are written at a time where it is
+        short. It is taken up only as far as it is used."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self._engine: Paged | None = None
+
+    def open(
+        self, base_dir: Path, tokenizer_dir: Path, *, adapter_dir: Path | None = None, model_dir: Path | None = None
+    ) -> None:
+        """Load a model; see `load` for what the folders hold. An adapter is merged into the weights in float32.
+
+        Raises:
+            BurilError: P002, T012, T013, T016, T020 for an architecture that is not built here, T022.
+        """
+        self._loaded = self._engine = None  # let go of the model before, so that there are never two in memory
+        self.use(
+            load(
+                base_dir, tokenizer_dir, adapter_dir=adapter_dir, model_dir=model_dir, device="cpu", convert=_as_stored
+            )
+        )
+        self.loaded.model.to("meta")  # its weights stand in the graph now; what it says of itself stays
+
+    def use(self, loaded: Loaded) -> None:
+        """Take a model that is loaded already; an adapter that is on it is merged into it.
+
+        Raises:
+            BurilError: T020, T022.
+        """
+        import torch
+
+        from buril.generators._paged import Paged
+        from buril.generators._paged_graph import build
+
+        told = self.settings
+        loaded = replace(loaded, model=merged(loaded.model))
+        automatic = "bf16" if cpu_has_bf16() else "fp32"
+        self._engine = Paged(
+            build(loaded.model, told.weights),
+            precision=automatic if told.precision == "auto" else told.precision,
+            threads=told.threads or torch.get_num_threads(),
+            cache_mb=told.cache_mb,
+        )
+        super().use(loaded)
+
+    @property
+    def engine(self) -> Paged:
+        """What computes the logits."""
+        assert self._engine is not None, "open() or use() comes first"
+        return self._engine
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[list[Completion]]:
+        """The completions of each request, in the order of the requests, each as soon as it and those before are there.
+
+        Raises:
+            BurilError: T015 when a request has a suffix and the model has no sentinels to say so, T021 when one does
+                not fit into the cache.
+        """
+        told, writer = self.settings, self.writer(heal=self.settings.heal)
+        rows = self.rows(requests, writer, max_positions=int(self.loaded.model.config.max_position_embeddings))
+        written = self.engine.write(rows, writer, most=told.batch_size, step_tokens=told.batch_tokens)
+        done: dict[tuple[int, int], Completion] = {}
+        for index, request in enumerate(requests):
+            wanted = [(index, sample) for sample in range(request.num_samples)]
+            while not done.keys() >= set(wanted):
+                row = next(written)
+                done[row.position] = writer.completion(row)
+            yield [done.pop(position) for position in wanted]
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Natural log-probability of every token of each sequence but its first, given those before it.
+
+        A sequence longer than the model's context is the caller's to cut.
+
+        Raises:
+            BurilError: T021 when a sequence does not fit into the cache, before any is scored.
+        """
+        return self.engine.score(sequences)
+
+
+def _as_stored(model: Any, device: Any) -> None:
+    """Leave the weights in the format and the pages of their file: they are read once."""
