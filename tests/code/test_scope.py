@@ -50,6 +50,8 @@ def rotated(language: str, source: bytes) -> bytes:
         ("def _f(a):\n  return a\n_f(a=1)\n", set()),
         ("def _f(a):\n  return a\n_f(**x)\n", set()),
         ("def _f(a):\n  return a\nmap(_f, x)\n", set()),
+        ("def _f(a, *, b=1):\n  return a, b\n_f(1)\n", {"a"}),  # b can be passed by keyword alone
+        ("def _f(a, *b, c, **d):\n  return a, b, c, d\n_f(1)\n", {"a", "b", "d"}),
         ("@deco\ndef _f(a):\n  return a\n_f(1)\n", set()),
         ("class A:\n  def _f(self, a):\n    b = self.b\n    return b\n", {"b"}),
         ("def f():\n  def g(x):\n    return x\n  return g(1)\n", {"g", "x"}),

@@ -62,9 +62,8 @@ def test_real_python_keeps_its_syntax_tree() -> None:
         before = dumped(text)
         if before is None:
             continue
-        if number % 3 == 0:  # the same program as somebody with tabs and Windows would have it
-            text = with_tabs(text)
-            assert dumped(text) == before
+        if number % 3 == 0 and dumped(with_tabs(text)) == before:  # what is indented by two spaces is another program
+            text = with_tabs(text)  # the same program as somebody with tabs and Windows would have it
             tabbed += 1
         file = done(text, "newlines", "syntax", "comments", "indent", remove="all" if number % 2 else "noise")
         compared, changed = compared + 1, changed + (file.content != text)

@@ -106,7 +106,7 @@ def test_two_passes_see_what_bandit_sees_in_real_files() -> None:
                 continue  # a directory given to `tempfile`, which draws the name: ruff knows
             if item.rule not in ("B105", INCONCLUSIVE) and not any((item.rule, line) in lines for line in reach):
                 missed.append((item.rule, item.line))
-    assert total > 300
+    assert total > 150
     assert [rule for rule, _line in missed if rule != "B311"] == []
     assert len(missed) <= total / 100
 

@@ -238,16 +238,18 @@ class _Unit:
     def _parameters(self, node: Node, scope: _Scope | None, inner: _Scope, *, positional: bool) -> None:
         """Bind parameters; defaults and annotations are looked up outside. What may be passed by keyword stays."""
         before_slash = any(child.type == "positional_separator" for child in node.named_children)
+        after_star = False  # then it can be passed by keyword alone, from another file too
         for child in node.named_children:
             if child.type == "positional_separator":
                 before_slash = False
                 continue
             name, starred = _parameter(child)
+            by_keyword, after_star = after_star, after_star or _text(child).startswith("*")
             if name is None:
                 continue
             inner.bound.add(_text(name))
             self._identifier(name, inner)
-            by_position = positional and _text(name) not in self.facts.keywords
+            by_position = positional and not by_keyword and _text(name) not in self.facts.keywords
             annotated = child.child_by_field_name("type") is not None  # then `__annotations__` tells its name
             if annotated or not (starred or before_slash or by_position):
                 self.shut.add(_text(name))

@@ -36,7 +36,7 @@ class Rename(Augmenter):
     for the names of locals. Comments are not changed: one that speaks of a local may now speak of another.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     languages: ClassVar[tuple[str, ...]] = SCOPED
 
     class Settings(AugmenterSettings):
