@@ -11,6 +11,7 @@ Only the standard library is imported here.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -77,6 +78,7 @@ def main() -> None:
     """Build the jail and serve; the plan comes as JSON in the last argument, the control socket by number in it."""
     plan = json.loads(sys.argv[-1])
     control = socket.socket(fileno=plan["control"])
+    _enter(plan["cgroup"])
     try:
         world = _build_world(plan)
     except OSError as problem:
@@ -95,6 +97,13 @@ def main() -> None:
     except OSError:
         control.send(json.dumps({"failed": traceback.format_exc(limit=3)}).encode())
     os._exit(0)
+
+
+def _enter(groups: list[str]) -> None:
+    """Be in control groups, with all that is started from here; without, where that is not allowed."""
+    for name in groups:
+        with contextlib.suppress(OSError):
+            Path(name).write_text("0", encoding="ascii")
 
 
 def _build_world(plan: dict[str, Any]) -> int:

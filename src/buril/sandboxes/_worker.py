@@ -22,6 +22,7 @@ from typing import Any
 from buril.core.errors import BurilError
 from buril.core.text import _
 from buril.sandboxes import _codec as codec
+from buril.sandboxes._cgroup import Cgroup, make
 from buril.sandboxes._launcher import BROKEN
 from buril.sandboxes._plan import jail_plan
 from buril.sandboxes._sandbox import PROGRAM_PATH, Call, CallResult, Job, Limits, Outcome, Program, Status, Verdict
@@ -48,6 +49,7 @@ class Worker:
         self._programs = programs
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self.cgroup: Cgroup | None = None
 
     def start(self) -> None:
         """Build the jail, if it is not there yet.
@@ -60,7 +62,10 @@ class Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with tempfile.TemporaryDirectory(prefix="buril-jail-") as staging:
             Path(staging).chmod(0o755)
-            plan = {"control": theirs.fileno(), "staging": staging, **jail_plan(programs=self._programs)}
+            self.cgroup = make()
+            entrances = self.cgroup.entrances if self.cgroup else []
+            told = {"control": theirs.fileno(), "staging": staging, "cgroup": entrances}
+            plan = {**told, **jail_plan(programs=self._programs)}
             source = str(Path(__file__).resolve().parents[2])
             command = [os.path.realpath(sys.executable), "-S", "-s", "-B", "-c", _PROGRAM, source, json.dumps(plan)]
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and program
@@ -91,7 +96,9 @@ class Worker:
             self._process.wait()
         if self._control is not None:
             self._control.close()
-        self._process = self._control = None
+        if self.cgroup is not None:
+            self.cgroup.remove()
+        self._process = self._control = self.cgroup = None
 
     def run(self, job: Job, limits: Limits) -> Verdict:
         """One job, judged; a jail that breaks is built anew once before the verdict is `harness_error`."""
@@ -125,6 +132,8 @@ class Worker:
 
     def _exchange(self, payload: bytes, limits: Limits) -> Run:
         assert self._process is not None and self._control is not None
+        if self.cgroup:
+            self.cgroup.limit(limits.memory_mb + 2 * limits.disk_mb, limits.processes)  # what lies in a tmpfs counts
         memory = os.memfd_create("job", os.MFD_CLOEXEC)
         result, result_end = os.pipe2(os.O_CLOEXEC)
         out, out_end = os.pipe2(os.O_CLOEXEC)
@@ -142,6 +151,8 @@ class Worker:
             run = Run(pid=self._process.pid)
             _Reader(run, self._control, result, out, limits).read(started + limits.wall_s)
             run.wall_ms = round(1000 * (time.monotonic() - started))
+            if self.cgroup and self.cgroup.killed() and run.end in ("done", "broken"):
+                run.end = "memory"
             if run.end in ("wall", "output", "memory"):
                 self.stop()
             return run

@@ -13,7 +13,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 from buril.core.errors import BurilError
@@ -116,13 +116,17 @@ class Namespaces:
 
     def capabilities(self) -> tuple[Protection, ...]:
         """What protects on this machine, each tried inside a jail; one line that says why when there can be no jail."""
+        with self._functions.one() as worker:
+            with suppress(BurilError):
+                worker.start()
+            grouped = worker.cgroup is not None
         names = {
             "processes": _("sees and signals no process of the machine"),
             "files": _("sees no file of the machine, writes only to two small tmpfs"),
             "network": _("no sockets, and a network namespace with nothing in it"),
             "rights": _("no capabilities, no new privileges"),
             "fork": _("a bounded number of processes"),
-            "memory": _("bounded memory"),
+            "memory": _("bounded memory, by the kernel for all processes together") if grouped else _("bounded memory"),
             "environment": _("an empty environment"),
         }
         try:
