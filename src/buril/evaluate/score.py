@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 from buril.core.artifact import Artifact, Manifest
 from buril.core.errors import BurilError
 from buril.core.plugins import Ref, plugin, settings_of
+from buril.evaluate._once import once
 from buril.evaluate.suite import SuiteContext, SuiteResult
-from buril.sandboxes._sandbox import Sandbox
 from buril.sandboxes.namespaces import Namespaces
 
 ONE, TWO = ("score",), ("base", "tuned")
@@ -86,7 +86,8 @@ def score(
     with ExitStack() as stack:
         empty = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="buril-score-")))
         split = Artifact(empty, Manifest("split", 1, "0" * 64, "0" * 64, {}, {}, ()))  # for suites that ask for one
-        jail = _once(stack, sandbox or Ref(kind="sandbox", name="namespaces", settings=Namespaces.Settings()))
+        isolation = sandbox or Ref(kind="sandbox", name="namespaces", settings=Namespaces.Settings())
+        jail = once(isolation, stack)
         for given in suites:
             ref = _with_samples(given, samples)
             suite = ref.make()
@@ -98,19 +99,6 @@ def score(
                     suite.check(context)
                 found.setdefault(ref.name, {})[name] = suite.run(context)
     return Scored(named, found, bounds.seed)
-
-
-def _once(stack: ExitStack, ref: Ref) -> Callable[[], Sandbox]:
-    """Makes the sandbox when it is first asked for."""
-    made: list[Sandbox] = []
-
-    def get() -> Sandbox:
-        if not made:
-            made.append(ref.make())
-            stack.callback(made[0].close)
-        return made[0]
-
-    return get
 
 
 def _samples(ref: Ref) -> int:

@@ -20,6 +20,7 @@ from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.evaluate._kept import Kept
+from buril.evaluate._once import once
 from buril.evaluate._seen import seen
 from buril.evaluate._table import table
 from buril.evaluate.gates import Gate, judge_target, parse_gates, parse_targets
@@ -116,7 +117,7 @@ class Evaluate(Stage):
         """Run each suite on each model, then compare."""
         found: dict[str, dict[str, SuiteResult]] = {}
         with contextlib.ExitStack() as stack:
-            sandbox = _once(self.settings.sandbox, stack)
+            sandbox = once(self.settings.sandbox, stack)
             for model in MODELS:
                 found[model] = self._examine(model, inputs, out, sandbox)
             results: dict[str, Any] = {
@@ -218,19 +219,6 @@ class Evaluate(Stage):
             }
             told["metrics_without"] = table(kept["base"], kept["tuned"], self.settings.seed)
         return told
-
-
-def _once(ref: Ref, stack: contextlib.ExitStack) -> Callable[[], Sandbox]:
-    """Makes the sandbox when it is first asked for, and closes it at the end."""
-    made: list[Sandbox] = []
-
-    def get() -> Sandbox:
-        if not made:
-            made.append(ref.make())
-            stack.callback(made[0].close)
-        return made[0]
-
-    return get
 
 
 def _folders(inputs: Inputs, model: str) -> dict[str, Any]:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from buril.core.errors import BurilError
+from buril.core.text import _
+from buril.sandboxes._sandbox import Call, Job, Protection, Verdict
+
 PROBE = """
 import errno, os, socket
 
@@ -54,3 +60,26 @@ def probe(what):
 """
 TRAP = "import ctypes\ndef f():\n    ctypes.CDLL(None).ptrace(0, 0, 0, 0)\n"
 """Makes a system call that is forbidden."""
+
+
+def tried(run: Callable[[Job], Verdict], names: Mapping[str, str]) -> tuple[Protection, ...]:
+    """What of a sandbox's protections works, each tried in it; one line that says why when nothing can be run.
+
+    Args:
+        run: runs a job in the sandbox.
+        names: what is probed, and how it is told.
+    """
+    try:
+        verdict = run(Job(PROBE, "probe", tuple(Call((name,), True) for name in names)))
+        trap = run(Job(TRAP, "f", (Call(),)))
+    except BurilError as problem:
+        return (Protection("isolation", available=False, detail=problem.cause),)
+    found = [
+        Protection(name, available=result.status == "pass", detail=text)
+        for (name, text), result in zip(names.items(), verdict.calls, strict=True)
+    ]
+    filtered = trap.status == "sandbox_violation"
+    return (
+        *found,
+        Protection("system calls", available=filtered, detail=_("ptrace, mount, bpf and 60 more are refused")),
+    )

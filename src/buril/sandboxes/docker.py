@@ -19,14 +19,13 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.text import _
 from buril.sandboxes import _codec as codec
 from buril.sandboxes._container import Container
-from buril.sandboxes._probe import PROBE, TRAP
-from buril.sandboxes._sandbox import Call, Job, Limits, Outcome, Program, Protection, Verdict
+from buril.sandboxes._probe import tried
+from buril.sandboxes._sandbox import Job, Limits, Outcome, Program, Protection, Verdict
 from buril.sandboxes._worker import ENVIRONMENT, Run, judge, outcome_of
 
 _Kind = tuple[Limits, bool]
@@ -125,20 +124,7 @@ class Docker:
             "memory": _("bounded memory"),
             "environment": _("an empty environment"),
         }
-        try:
-            verdict = self.run(Job(PROBE, "probe", tuple(Call((name,), True) for name in names)))
-            trap = self.run(Job(TRAP, "f", (Call(),)))
-        except BurilError as problem:
-            return (Protection("isolation", available=False, detail=problem.cause),)
-        found = [
-            Protection(name, available=result.status == "pass", detail=text)
-            for (name, text), result in zip(names.items(), verdict.calls, strict=True)
-        ]
-        filtered = trap.status == "sandbox_violation"
-        return (
-            *found,
-            Protection("system calls", available=filtered, detail=_("ptrace, mount, bpf and 60 more are refused")),
-        )
+        return tried(self.run, names)
 
     def close(self) -> None:
         """Remove the containers that wait."""

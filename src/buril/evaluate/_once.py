@@ -1,0 +1,22 @@
+"""The sandbox of an examination: made when it is first asked for, closed when all is done."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from buril.core.plugins import Ref
+from buril.sandboxes._sandbox import Sandbox
+
+
+def once(ref: Ref, stack: contextlib.ExitStack) -> Callable[[], Sandbox]:
+    """Makes the sandbox when it is first asked for, and closes it at the end."""
+    made: list[Sandbox] = []
+
+    def get() -> Sandbox:
+        if not made:
+            made.append(ref.make())
+            stack.callback(made[0].close)
+        return made[0]
+
+    return get
