@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
@@ -29,6 +29,7 @@ from buril.sandboxes._sandbox import Job, Limits, Outcome, Program, Protection, 
 from buril.sandboxes._worker import ENVIRONMENT, Run, judge, outcome_of
 
 _Kind = tuple[Limits, bool]
+_Came = TypeVar("_Came", Verdict, Outcome)
 
 
 class Docker:
@@ -77,10 +78,7 @@ class Docker:
         limits = job.limits or self._limits
         calls = [codec.encode(list(call.args)) for call in job.calls]
         told = {"source": job.source, "entry": job.entry, "calls": calls}
-        verdict = judge(job, limits, *self._hand_over(told, limits, programs=False))
-        if verdict.status == "harness_error":
-            verdict = judge(job, limits, *self._hand_over(told, limits, programs=False))
-        return verdict
+        return _again(lambda: judge(job, limits, *self._hand_over(told, limits, programs=False)))
 
     def run_all(self, jobs: Sequence[Job]) -> Iterator[Verdict]:
         """Run jobs, `workers` at a time; verdicts come in the order of the jobs.
@@ -99,10 +97,7 @@ class Docker:
         """
         environment = {**ENVIRONMENT, **program.environment}
         told = {"files": dict(program.files), "commands": program.commands, "environment": environment}
-        outcome = outcome_of(program, *self._hand_over(told, program.limits, programs=True))
-        if outcome.status == "harness_error":
-            outcome = outcome_of(program, *self._hand_over(told, program.limits, programs=True))
-        return outcome
+        return _again(lambda: outcome_of(program, *self._hand_over(told, program.limits, programs=True)))
 
     def execute_all(self, programs: Sequence[Program]) -> Iterator[Outcome]:
         """Run programs, `workers` at a time; outcomes come in the order of the programs.
@@ -171,3 +166,9 @@ class Docker:
             waiting = [one for other in others for one in self._ahead.pop(other)]
         for container in waiting:
             container.stop()
+
+
+def _again(act: Callable[[], _Came]) -> _Came:
+    """What came of a job, which is tried once more where its container broke."""
+    came = act()
+    return act() if came.status == "harness_error" else came
