@@ -10,6 +10,8 @@ import pytest
 from buril.code.codefile import CodeFile, write_rows
 from buril.core import plugins
 from buril.core.artifact import Artifact
+from buril.evaluate.suite import SuiteContext
+from buril.sandboxes.namespaces import Namespaces
 from tests.conftest import as_artifact
 
 PYTHON = '''"""Module {n}."""
@@ -65,3 +67,17 @@ def inputs(tmp_path: Path) -> Callable[[], dict[str, Artifact]]:
         return {name: as_artifact(tmp_path / "in" / name, name) for name in ("base", "tokenizer", "train", "split")}
 
     return make
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Namespaces]:
+    """A sandbox that the tests of a file share."""
+    with Namespaces(Namespaces.Settings()) as made:
+        yield made
+
+
+@pytest.fixture
+def told(sandbox: Namespaces, inputs: Callable[[], dict[str, Artifact]]) -> Callable[..., SuiteContext]:
+    """Makes the context of a suite: of a generator, with other bounds."""
+    split = inputs()["split"]
+    return lambda writer=None, **more: SuiteContext(writer, split, lambda: sandbox, **more)

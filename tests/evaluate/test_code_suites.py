@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
-from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites.cruxeval import Cruxeval
 from buril.evaluate.suites.humaneval_fix import HumanevalFix
 from buril.evaluate.suites.humaneval_infilling import HumanevalInfilling
 from buril.generators._generator import Completion
-from buril.sandboxes.namespaces import Namespaces
 from tests.evaluate.writer import Writer
 
-MakeInputs = Callable[[], dict[str, Artifact]]
 DATA = Path(__file__).resolve().parents[3] / "shared/data/eval"
 FIX = {
     "task_id": "Python/0", "entry_point": "inc", "declaration": "import math\n\n\ndef inc(n):\n",
@@ -35,18 +30,6 @@ HOLES = {
     "canonical_solution": "    # one\n    more = 1\n\n    return n + more\n",
     "test": "def check(candidate):\n    assert candidate(1) == 2\n",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Namespaces]:
-    with Namespaces(Namespaces.Settings()) as made:
-        yield made
-
-
-@pytest.fixture
-def told(sandbox: Namespaces, inputs: MakeInputs) -> Callable[..., SuiteContext]:
-    split = inputs()["split"]
-    return lambda writer=None, **more: SuiteContext(writer, split, lambda: sandbox, **more)
 
 
 def written(tmp_path: Path, *lines: Any) -> Path:

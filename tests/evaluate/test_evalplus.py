@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.evaluate._plus import Plus, agrees, read
 from buril.evaluate._replay import Script, scripts
@@ -22,7 +21,6 @@ from buril.sandboxes._codec import decode, encode
 from buril.sandboxes.namespaces import Namespaces
 from tests.evaluate.writer import Writer
 
-MakeInputs = Callable[[], dict[str, Artifact]]
 HUMANEVAL = Path(__file__).resolve().parents[3] / "shared/data/eval/humaneval/HumanEval.jsonl.gz"
 INC = {
     "task_id": "HumanEval/900", "entry_point": "inc", "prompt": 'def inc(n):\n    """One more."""\n', "atol": 0,
@@ -49,18 +47,6 @@ HUB = {
     "test": "inputs = [[{1, 2}, set()], [{(1, 2)}, {3}]]\nresults = []\nfor i, (inp, exp) in enumerate(zip(inputs, results)):"
             "\n    assertion(both(*inp), exp, 0)\n",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Namespaces]:
-    with Namespaces(Namespaces.Settings()) as made:
-        yield made
-
-
-@pytest.fixture
-def told(sandbox: Namespaces, inputs: MakeInputs) -> Callable[..., SuiteContext]:
-    split = inputs()["split"]
-    return lambda writer=None, **more: SuiteContext(writer, split, lambda: sandbox, **more)
 
 
 def suite(tmp_path: Path, *lines: Any, **more: Any) -> Evalplus:

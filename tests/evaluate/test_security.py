@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,28 +15,15 @@ from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.evaluate._imports import imports_for
 from buril.evaluate.stage import Evaluate
-from buril.evaluate.suite import Measure, SuiteContext, SuiteResult
+from buril.evaluate.suite import Measure, SuiteResult
 from buril.evaluate.suites import security
 from buril.evaluate.suites._security_shell import SHELL
 from buril.evaluate.suites._security_tasks import TASKS
 from buril.evaluate.suites.security import Security, problem_of
-from buril.sandboxes.namespaces import Namespaces
 from tests.evaluate.writer import Writer
 
 MakeInputs = Callable[[], dict[str, Artifact]]
 BY_NAME = {task.name.partition("/")[2]: task for task in TASKS}
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Namespaces]:
-    with Namespaces(Namespaces.Settings()) as made:
-        yield made
-
-
-@pytest.fixture
-def told(sandbox: Namespaces, inputs: MakeInputs) -> Callable[..., SuiteContext]:
-    split = inputs()["split"]
-    return lambda writer=None, **more: SuiteContext(writer, split, lambda: sandbox, **more)
 
 
 @pytest.fixture
