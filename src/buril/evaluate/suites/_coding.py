@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.evaluate.metrics.pass_at_k import PassAtK
 from buril.evaluate.suite import Measure, SuiteContext, SuiteResult, asked, drawn
+from buril.evaluate.suites._judged import Judged, Repair
 from buril.generators._generator import Completion, Request
 from buril.sandboxes._sandbox import Verdict
 
@@ -57,26 +58,6 @@ class Problem:
     stops: tuple[str, ...]
     language: str = "python"
     tail: str = ""
-
-
-class Repair(NamedTuple):
-    """What is asked to put an answer right: the words of it, and the request that says them."""
-
-    ask: str
-    request: Request
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A task's samples, which of them passed, and the place of the one that each way of choosing takes.
-
-    `scores` are what further measures say of the first.
-    """
-
-    texts: list[str]
-    passed: list[bool]
-    chosen: dict[str, int]
-    scores: dict[str, float]
 
 
 class Coding(ABC):
@@ -234,9 +215,7 @@ class Coding(ABC):
 
         def complete(kind: str, **drawing: Any) -> list[Judged]:
             drawn = [replace(one, **drawing) for one in requests]
-            told = {item.name: asked(one, item.ask) for item, one in zip(problems, drawn, strict=True)}
-            made = context.generator.complete(drawn)
-            return self._verdicts(problems, made, context, partial(self._tell, result, (form, kind, told)))
+            return self._complete((form, kind), problems, drawn, context, result)
 
         for part in self.parts():  # a kind without tasks has a measure too, over none
             result.measures.setdefault(f"pass@1{part}{suffix}", Measure("share", "higher"))
@@ -275,14 +254,26 @@ class Coding(ABC):
             if repairs is None:
                 return
             places = [place for place, one in enumerate(repairs) if one is not None]
-            made = context.generator.complete([one.request for one in repairs if one is not None])
-            told = {problems[place].name: asked(one.request, one.ask) for place, one in enumerate(repairs) if one}
-            tell = partial(self._tell, result, (form, f"repair-{number}", told))
-            judged = self._verdicts([problems[place] for place in places], made, context, tell)
+            put = [replace(problems[place], ask=one.ask) for place, one in enumerate(repairs) if one is not None]
+            requests = [one.request for one in repairs if one is not None]
+            judged = self._complete((form, f"repair-{number}"), put, requests, context, result)
             for place, found in zip(places, judged, strict=True):
                 texts[place], passed[place] = found.texts[0], found.passed[0]
             for item, right in zip(problems, passed, strict=True):
                 self._add(result, f"repair@{number}{self.part(item)}{self.suffix(form)}", "share", item, float(right))
+
+    def _complete(
+        self,
+        of: tuple[str, str],
+        problems: Sequence[Problem],
+        requests: Sequence[Request],
+        context: SuiteContext,
+        result: SuiteResult,
+    ) -> list[Judged]:
+        """Ask for each problem's samples, judge them, and keep them as those of a form and a kind."""
+        told = {item.name: asked(one, item.ask) for item, one in zip(problems, requests, strict=True)}
+        made = context.generator.complete(requests)
+        return self._verdicts(problems, made, context, partial(self._tell, result, (*of, told)))
 
     def _tell(
         self,
@@ -347,7 +338,7 @@ class Coding(ABC):
         several = [pair for pair in read if len(pair[1]) > 1]
         chosen = iter(self.choose(several, context) if self.choices() and several else ())
         for (item, texts), (_item, completions) in zip(read, held, strict=True):
-            passed: list[bool] = []
+            its: list[Verdict] = []
             scores: dict[str, float] = {}
             for place, (text, completion) in enumerate(zip(texts, completions, strict=True)):
                 verdict = next(verdicts)
@@ -355,8 +346,8 @@ class Coding(ABC):
                     raise BurilError("E007", task=item.name, detail=verdict.detail)
                 tell((place, item, completion, text), verdict)
                 scores = scores or (self.scores(item, verdict) if place == 0 else {})
-                passed.append(verdict.passed)
-            found.append(Judged(texts, passed, next(chosen, {}) if len(texts) > 1 else {}, scores))
+                its.append(verdict)
+            found.append(Judged(texts, its, next(chosen, {}) if len(texts) > 1 else {}, scores))
         return found
 
 

@@ -16,9 +16,10 @@ from buril.core.errors import BurilError
 from buril.evaluate._examples import behaviours, by_examples, by_vote, examples_of, first_broken
 from buril.evaluate._replay import Script, judged, scripts
 from buril.evaluate.suite import SuiteContext
-from buril.evaluate.suites._coding import Coding, Problem, Repair, does_not_hold, request, taken
+from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, request, taken
 from buril.evaluate.suites._credit import CREDIT, credit
 from buril.evaluate.suites._files import FileSettings, tasks_of
+from buril.evaluate.suites._judged import Repair
 from buril.sandboxes._sandbox import Limits, Verdict
 
 AT_ONCE = 64

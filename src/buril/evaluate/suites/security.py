@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from buril.core.errors import BurilError
 from buril.evaluate._imports import imports_for
 from buril.evaluate.metrics.pass_at_k import PassAtK
-from buril.evaluate.suite import Better, Measure, SuiteContext, SuiteResult, asked
+from buril.evaluate.suite import Better, Measure, SuiteContext, SuiteResult
 from buril.evaluate.suites._coding import ADDRESS, Coding, Problem, name_of, taken
 from buril.evaluate.suites._python import STOPS, body_of
 from buril.evaluate.suites._security_task import LIMITS, Attack, Task
@@ -151,17 +151,11 @@ class Security(Coding):
         told, suffix = self.settings, self.suffix(form)
 
         def complete(kind: str, **drawing: Any) -> list[list[Judgement]]:
-            found: dict[str, list[Judgement]] = {}
             drawn = [replace(one, **drawing) for one in requests]
-            rows = {item.name: asked(one, item.ask) for item, one in zip(problems, drawn, strict=True)}
-
-            def tell(sample: tuple[int, Problem, Completion, str], verdict: Verdict) -> None:
-                assert isinstance(verdict, Judgement), "judge() gives nothing else"
-                found.setdefault(sample[1].name, []).append(verdict)
-                self._tell(result, (form, kind, rows), sample, verdict)
-
-            self._verdicts(problems, context.generator.complete(drawn), context, tell)
-            return [found[item.name] for item in problems]
+            judged = self._complete((form, kind), problems, drawn, context, result)
+            return [
+                [one for one in item.verdicts if isinstance(one, Judgement)] for item in judged
+            ]  # judge() gives these
 
         for item, (judgement,) in zip(problems, complete("greedy"), strict=True):
             self._count(result, suffix, item, judgement)
