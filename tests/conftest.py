@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
+import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,9 @@ import pytest
 from buril.core.artifact import Artifact, FileEntry, Link, Manifest, digest_of, sha256_file
 from buril.core.events import EventLog
 from buril.core.stage import Output, Stage
+
+GROWN = 64 << 20
+"""Bytes that a module of tests may add to a process before they are asked back."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it puts into the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,6 +34,7 @@ class AtOnce:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.killed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         terminal: Any = self.config.pluginmanager.getplugin("terminalreporter")
@@ -34,6 +42,35 @@ class AtOnce:
             last = "\n".join(report.longreprtext.splitlines()[-30:])
             terminal.ensure_newline()
             terminal.write_line(f"{report.nodeid} ({report.when}, {report.duration:.0f} s)\n{last}")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """A process that the machine killed says nothing of its test, which runs again in another; twice is a failure."""
+        if crashitem not in self.killed:
+            self.killed.add(crashitem)
+            report.outcome = "rerun"  # type: ignore[assignment]  # a word of its own in the summary
+            terminal: Any = self.config.pluginmanager.getplugin("terminalreporter")
+            memory = Path("/proc/meminfo").read_text().splitlines()[:3] if Path("/proc/meminfo").exists() else []
+            terminal.ensure_newline()
+            terminal.write_line(f"{report.longreprtext}: it runs again ({'; '.join(memory)})")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory() -> Iterator[None]:
+    """A module that loaded a model gives its memory back before the next one loads another."""
+    before = _resident()
+    yield
+    if _resident() - before > GROWN:
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def _resident() -> int:
+    """Bytes of this process in memory; 0 where that is not told."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 @pytest.fixture

@@ -286,7 +286,8 @@ def test_the_x32_table_is_no_way_around(sandbox: Namespaces) -> None:
 
 def test_a_busy_loop_ends_at_its_processor_time(sandbox: Namespaces) -> None:
     verdict = run(sandbox, "def f():\n    while True: pass\n", limits=Limits(cpu_s=1))
-    assert verdict.status == "timeout_cpu" and 900 <= verdict.cpu_ms < 2500
+    # The kernel's limit counts ticks, ours is measured: on a busy machine a job may be charged for its neighbour's.
+    assert verdict.status == "timeout_cpu" and 500 <= verdict.cpu_ms < 2500
 
 
 def test_a_sleeper_that_ignores_all_signals_ends_at_its_wall_time(sandbox: Namespaces) -> None:
