@@ -13,7 +13,7 @@ import pytest
 from buril.code.parse import comments, error_bytes, parse
 from tests.scanners.cases import FOLDER, Case, cases, read
 
-FEWEST = {"python": 80}
+FEWEST = {"javascript": 85, "python": 200, "typescript": 20}
 """Pairs that a language has at least."""
 TELLING = re.compile(
     r"\b(vulnerab\w*|(?:un|in)?safe(?:ly)?|(?:in)?secure(?:ly)?|bad|good|sanitiz\w*|sanitis\w*|taint\w*|attack\w*"
@@ -106,9 +106,7 @@ def test_texts_are_short_and_tidy() -> None:
 def test_no_comment_and_no_name_of_a_function_gives_the_label_away() -> None:
     for case in everything():
         source = case.text.encode()
-        said = " ".join(
-            source[start:end].decode() for start, end in comments(parse(case.language, source))
-        )
+        said = " ".join(source[start:end].decode() for start, end in comments(parse(case.language, source)))
         assert not TELLING.findall(said), (told(case), TELLING.findall(said))
 
 
