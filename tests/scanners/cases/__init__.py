@@ -8,8 +8,10 @@ They stand in `<language>/cwe_<number>.txt`, one after the other:
     ### good: short-name
     <its twin>
 
-A line is counted from 1 within the program. It is where the call of the sink begins, or the wrong setting, key or
-constant stands; several expectations may follow one another. Blank lines at the end belong to no program.
+A line is counted from 1 within the program. It is where the call of the sink begins, even when what is wrong with an
+argument stands before it; for a secret it is where the literal stands, and where nothing is called, the wrong setting.
+A program has only the weaknesses that it expects, as far as its authors know; a twin has none. Related numbers are
+kept apart as MITRE does (94 and 95, 328 and 916), which tools often do not. Blank lines at the end belong to no program.
 """
 
 from __future__ import annotations
