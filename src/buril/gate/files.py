@@ -84,8 +84,10 @@ def find(paths: Sequence[Path], root: Path, limits: Limits, only: git.Added | No
         paths: files and folders, which exist. A file is looked at even where git ignores it.
         root: what their names are told relative to.
         limits: how large, and whether generated ones.
-        only: leave out all other files, without a word: they are not part of the change.
+        only: leave out all other files, without a word: they are not part of the change. What is part of it is looked at
+            though it calls itself generated, because its author could write that.
     """
+    limits = limits._replace(generated=limits.generated or only is not None)
     found = Found()
     for path in sorted({file for given in paths for file in _files(given)}):
         name = _real(path).relative_to(root).as_posix()
@@ -108,7 +110,7 @@ def _files(given: Path) -> Iterator[Path]:
         yield given
         return
     names = git.listed(given)
-    if names is not None:
+    if names:  # git knows of none: whoever names a folder that it ignores means that folder
         yield from (given / name for name in names)
         return
     for folder, inside, files in os.walk(given):

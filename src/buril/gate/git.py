@@ -79,16 +79,27 @@ def added(root: Path, base: str) -> Added:
     Raises:
         BurilError: W232 when there is no such commit.
     """
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
-    if not commit:
-        raise BurilError("W232", problem=_("there is no commit `{base}`").format(base=base))
-    found = commit.decode().strip()
-    branched = _git(root, "merge-base", found, "HEAD")
-    said = _git(root, *_DIFF, branched.decode().split()[0] if branched else found, "--")
+    said = _git(root, *_DIFF, _start(root, base), "--")
     others = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
     if said is None or others is None:
         raise BurilError("W232", problem=_("git can't compare with `{base}`").format(base=base))
     return {**parsed(said), **{os.fsdecode(name): None for name in others.split(b"\0") if name}}
+
+
+def _start(root: Path, base: str) -> str:
+    """The commit that a change is measured against; before the first commit, the empty tree.
+
+    Raises:
+        BurilError: W232 when there is no such commit.
+    """
+    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    if not found and base == "HEAD":
+        found = _git(root, "hash-object", "-t", "tree", os.devnull)
+    if not found:
+        raise BurilError("W232", problem=_("there is no commit `{base}`").format(base=base))
+    commit = found.decode().strip()
+    branched = _git(root, "merge-base", commit, "HEAD")
+    return branched.decode().split()[0] if branched else commit
 
 
 def parsed(diff: bytes) -> Added:

@@ -124,6 +124,7 @@ def run(request: Request, told: Told = lambda done, total: None) -> Report:
     if request.known is not None:
         results = baseline.compared(results, baseline.read(request.known), request.root)
     tools += [tool for log in imported for tool in log.tools]
+    results = [_worded(item, tools) for item in results]
     tools += [Tool(name, rules) for name, rules in ((suppress.SCANNER, suppress.RULES), (NAME, {}))
               if any(item.finding.scanner == name for item in results)]  # fmt: skip
     return Report(
@@ -142,6 +143,14 @@ def _ready(ref: Ref) -> Tool:
     if missed := scanner.self_test():
         raise BurilError("W233", name=ref.name, missed=", ".join(missed[:5]))
     return Tool(ref.name, scanner.rules(), scanner.observe())
+
+
+def _worded(result: Result, tools: Sequence[Tool]) -> Result:
+    """A result with a message: one that has none says what its rule is about."""
+    if result.finding.message:
+        return result
+    about = next((tool.rules.get(result.finding.rule) for tool in tools if tool.name == result.finding.scanner), None)
+    return replace(result, finding=result.finding._replace(message=about.message)) if about else result
 
 
 # --- looking
