@@ -12,6 +12,7 @@ import pytest
 
 from buril.core.plugins import PluginKind, Ref
 from buril.gate.scan import Report, Request, run
+from tests.scanners.conftest import semgrep_program
 
 IDENTITY = ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]
 CLEAN = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent", "GIT_CONFIG_GLOBAL": os.devnull}
@@ -47,6 +48,15 @@ class Repository:
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     return Repository((tmp_path / "repository").resolve())
+
+
+@pytest.fixture(scope="session")
+def semgrep() -> str:
+    """The program; tests that need it are skipped without it."""
+    found = semgrep_program()
+    if found is None:
+        pytest.skip("semgrep is not installed: scripts/semgrep-venv")
+    return found
 
 
 def refs(*given: Any) -> tuple[Ref, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate.conftest import Repository, refs, seen
 
 from buril.code.codefile import Finding
 from buril.core.errors import BurilError
@@ -17,6 +16,7 @@ from buril.gate.files import Limits, Target
 from buril.gate.scan import Report, Request, run
 from buril.scanners import Scanner
 from buril.scanners.ruff import Ruff
+from tests.gate.conftest import Repository, refs, seen
 
 SHELL = "import subprocess\nsubprocess.run(x, shell=True)\n"
 EVAL = "eval(x)\n"

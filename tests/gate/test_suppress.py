@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.gate.conftest import Repository, seen
 
 from buril.code.codefile import Finding
 from buril.gate.result import Result
 from buril.gate.scan import Report
 from buril.gate.suppress import applied, marks
+from tests.gate.conftest import Repository, seen
 
 Look = Callable[..., Report]
 

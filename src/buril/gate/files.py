@@ -84,8 +84,8 @@ def find(paths: Sequence[Path], root: Path, limits: Limits, only: git.Added | No
         paths: files and folders, which exist. A file is looked at even where git ignores it.
         root: what their names are told relative to.
         limits: how large, and whether generated ones.
-        only: leave out all other files, without a word: they are not part of the change. What is part of it is looked at
-            though it calls itself generated, because its author could write that.
+        only: leave out all other files, without a word: they are not part of the change. What is part of it is looked
+            at though it calls itself generated, because its author could write that.
     """
     limits = limits._replace(generated=limits.generated or only is not None)
     found = Found()

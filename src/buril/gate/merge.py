@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -50,28 +49,39 @@ def family(cwe: str) -> str:
 def merged(results: Iterable[Result]) -> list[Result]:
     """The results that count, those of one weakness as one: its worst severity, the others in `also`.
 
-    Two of the same scanner are never one, because it tells them apart, and what has no CWE stays alone. Give the
-    results in the order of their importance: the first of several gives its name.
+    Two of the same scanner are never one, because it tells them apart, and what has no CWE stays alone. Each goes to
+    the nearest of another scanner, those on the same line first. Give the results in the order of their importance:
+    the first of several gives its name.
     """
-    groups: dict[tuple[str, str], list[list[Result]]] = defaultdict(list)
-    alone = []
+    alone: list[Result] = []
+    kinds: dict[tuple[str, str], dict[str, list[Result]]] = {}
     for result in results:
-        kind = family(result.finding.cwe)
-        if not kind:
-            alone.append(result)
-            continue
-        there = groups[result.path, kind]
-        near = [group for group in there if _fits(group, result)]
-        if near:
-            min(near, key=lambda group: abs(group[0].finding.line - result.finding.line)).append(result)
+        if kind := family(result.finding.cwe):
+            by_scanner = kinds.setdefault((result.path, kind), {})
+            by_scanner.setdefault(result.finding.scanner, []).append(result)
         else:
-            there.append([result])
-    return sorted([*alone, *(_one(group) for found in groups.values() for group in found)], key=lambda item: item.order)
+            alone.append(result)
+    groups = [group for by_scanner in kinds.values() for group in _grouped(by_scanner.values())]
+    return sorted([*alone, *map(_one, groups)], key=lambda item: item.order)
 
 
-def _fits(group: list[Result], result: Result) -> bool:
-    near = abs(group[0].finding.line - result.finding.line) <= NEAR_LINES
-    return near and all(item.finding.scanner != result.finding.scanner for item in group)
+def _grouped(scanners: Iterable[list[Result]]) -> list[list[Result]]:
+    """The results of one file and family in groups, scanner by scanner: at most one of each in a group."""
+    groups: list[list[Result]] = []
+    for found in scanners:
+        free, left = list(range(len(groups))), found
+        for distance in range(NEAR_LINES + 1):
+            late = []
+            for result in left:
+                near = [place for place in free if abs(groups[place][0].finding.line - result.finding.line) == distance]
+                if near:
+                    groups[near[0]].append(result)
+                    free.remove(near[0])
+                else:
+                    late.append(result)
+            left = late
+        groups += [[result] for result in left]
+    return groups
 
 
 def _one(group: list[Result]) -> Result:

@@ -123,13 +123,8 @@ def _result(item: Result, rules: Sequence[str], weaknesses: Sequence[int]) -> di
         told["taxa"] = [_taxon(number, weaknesses)]
     if item.known is not None:
         told["baselineState"] = "unchanged" if item.known else "new"
-    properties = {
-        key: value
-        for key, value in (("confidence", finding.confidence), ("owasp", finding.owasp), ("also", list(item.also)))
-        if value
-    }
-    if properties:
-        told["properties"] = properties
+    properties = {key: value for key, value in (("confidence", finding.confidence), ("owasp", finding.owasp)) if value}
+    told["properties"] = {**properties, "security-severity": _SCORES[finding.severity]}
     return told
 
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from buril.code.codefile import Finding
 from buril.core.errors import BurilError
-from buril.gate.result import Result, Suppression
+from buril.gate.result import SEVERITIES, Result, Suppression
 from buril.gate.sarif import FINGERPRINT, Tool
 from buril.scanners import INCONCLUSIVE, About, owasp
 
@@ -114,7 +114,7 @@ class _Run:
         cwe = self._cwe(told, rule)
         finding = Finding(
             self.name, rule_id, line, _severity(told, rule), _message(told, rule), cwe, owasp(cwe),
-            _confidence(rule), end if end > line else 0,
+            _confidence(told, rule), end if end > line else 0,
         )  # fmt: skip
         path = self._path(place.get("artifactLocation") or {})
         fingerprint = str((told.get("partialFingerprints") or {}).get(FINGERPRINT, ""))
@@ -222,9 +222,10 @@ def _severity(told: Json, rule: Json) -> str:
     return _LEVELS.get(str(told.get("level") or default), "medium")
 
 
-def _confidence(rule: Json) -> str:
-    told = str((rule.get("properties") or {}).get("precision", "")).lower()
-    return told if told in ("low", "medium", "high") else "high" if told == "very-high" else ""
+def _confidence(told: Json, rule: Json) -> str:
+    words = ((told.get("properties") or {}).get("confidence"), (rule.get("properties") or {}).get("precision"))
+    word = str(next((word for word in words if word), "")).lower().removeprefix("very-")
+    return word if word in SEVERITIES else ""
 
 
 def _suppression(told: Json) -> Suppression | None:

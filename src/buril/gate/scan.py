@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from buril.gate.merge import merged
 from buril.gate.result import SEVERITIES, Result, located
 from buril.gate.sarif import Tool
 from buril.gate.suppress import Mark
-from buril.scanners import Scanner, Span, Text, inconclusive, reads
+from buril.scanners import Scanner, Span, Text, inconclusive, owasp, reads
 
 SHARD_FILES = 400
 SMALL = 40
@@ -111,7 +111,7 @@ def run(request: Request, told: Told = lambda done, total: None) -> Report:
             broken, W231, W232, W234 for logs, commits and baselines that can't be read.
     """
     tools = [_ready(ref) for ref in request.scanners]
-    imported = [sarif_in.read(path, request.root) for path in request.imports]
+    imported = [_apart(sarif_in.read(path, request.root), tools) for path in request.imports]
     only = git.added(request.root, request.base) if request.base is not None else None
     if request.text is not None:
         found = Found([request.text])
@@ -143,6 +143,17 @@ def _ready(ref: Ref) -> Tool:
     if missed := scanner.self_test():
         raise BurilError("W233", name=ref.name, missed=", ".join(missed[:5]))
     return Tool(ref.name, scanner.rules(), scanner.observe())
+
+
+def _apart(log: sarif_in.Imported, mine: Sequence[Tool]) -> sarif_in.Imported:
+    """A log whose tools have other names than our scanners: ruff of elsewhere is not ours."""
+    names = {tool.name: f"{tool.name} (imported)" for tool in mine}
+    tools = [tool._replace(name=names.get(tool.name, tool.name)) for tool in log.tools]
+    results = [
+        replace(item, finding=item.finding._replace(scanner=names.get(item.finding.scanner, item.finding.scanner)))
+        for item in log.results
+    ]
+    return sarif_in.Imported(tools, results)
 
 
 def _worded(result: Result, tools: Sequence[Tool]) -> Result:
@@ -217,13 +228,23 @@ def _judged(seen: Sequence[Seen], foreign: Sequence[Result], tools: Sequence[Too
     for result in foreign:
         by_path[result.path].append(result)
     known = {rule for tool in tools for rule in tool.rules} | {item.finding.rule for item in foreign}
+    weaknesses = {result.finding.rule: result.finding.cwe for item in seen for result in item.results}
     results = []
     for item in seen:
-        there = [*_once(item.results), *_marked(by_path.pop(item.path, []), root)]
+        there = [*_once(item.results), *_like_ours(_marked(by_path.pop(item.path, []), root), weaknesses)]
         results += suppress.applied(item.path, there, item.marks, known)
     for path in sorted(by_path):
         results += _marked(by_path[path], root)
     return results
+
+
+def _like_ours(results: Iterable[Result], weaknesses: Mapping[str, str]) -> list[Result]:
+    """Another tool's results with the weakness that our scanner knows for the same rule, where theirs told none."""
+    return [
+        item if item.finding.cwe or not (cwe := weaknesses.get(item.finding.rule))
+        else replace(item, finding=item.finding._replace(cwe=cwe, owasp=owasp(cwe)))
+        for item in results
+    ]  # fmt: skip
 
 
 def _once(results: Iterable[Result]) -> list[Result]:
