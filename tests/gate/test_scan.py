@@ -62,6 +62,19 @@ def test_source_that_can_not_be_read_is_not_analysed_never_left_out(repository: 
     assert report.counted == [] and not report.worse("low")
 
 
+def test_python_in_an_encoding_that_hides_code_is_not_analysed(repository: Repository, look: Look) -> None:
+    """Python runs what such a file says after decoding; scanners see the bytes."""
+    repository.write("seven.py", b"# coding: utf-7\n+AGUAdgBhAGw-(x)\n")
+    repository.write("raw.py", b"#!/usr/bin/python\n# -*- coding: raw_unicode_escape -*-\n\\u0065val(x)\n")
+    repository.write("none.py", b"# vim: set fileencoding=nonsense :\nx = 1\n")
+    repository.write("latin.py", b"# -*- coding: latin-1 -*-\nx = '\xf1'\n" + EVAL.encode())
+    report = look()
+    assert {item.path: item.finding.message for item in report.unread} == {
+        "none.py": "encoded as nonsense", "raw.py": "encoded as raw_unicode_escape", "seven.py": "encoded as utf-7"
+    }  # fmt: skip
+    assert seen(report) == [("latin.py", 3, "S307")]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read_is_not_analysed(repository: Repository, look: Look) -> None:
     repository.write("closed.py", EVAL)
@@ -179,6 +192,15 @@ def test_a_text_that_looks_like_a_diff_is_a_text(repository: Repository, look: L
     base = repository.commit(a="x = 1\n")
     repository.commit(a='x = """\n++ b/other.py\n@@ -1 +900,9 @@\n"""\n' + EVAL)
     assert seen(look(base=base)) == [("a.py", 5, "S307")]
+
+
+def test_a_repository_within_is_named(repository: Repository, look: Look, tmp_path: Path) -> None:
+    inner = Repository(tmp_path / "inner")
+    inner.commit(b=EVAL)
+    base = repository.commit(a="x = 1\n")
+    repository.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", inner.root.as_uri(), "sub")
+    repository.commit()
+    assert look(base=base).skipped == look().skipped == {"repository": 1}
 
 
 def test_before_the_first_commit_all_is_new(repository: Repository, look: Look) -> None:

@@ -5,6 +5,7 @@ Source code that can't be looked at is no file left out: it is one that was not 
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections import Counter
@@ -32,6 +33,8 @@ _GENERATED = re.compile(
 )
 _GENERATED_CHARS = 2_000
 _MINIFIED_LINE = 1_000
+_CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_PLAIN = ("utf-8", "ascii", "iso8859", "cp125", "koi8", "mac-roman")
 
 
 class Target(NamedTuple):
@@ -138,8 +141,9 @@ def _sort(path: Path, name: str, limits: Limits, found: Found) -> None:
     language = detect(name, decoded(head))
     binary = b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
     reason = "binary" if binary else "huge" if size > limits.max_bytes else ""
-    if reason and language:
-        told = {"binary": "it holds zero bytes", "huge": f"larger than {limits.max_bytes} bytes"}[reason]
+    odd = _odd_encoding(head) if language == "python" else ""
+    if language and (reason or odd):
+        told = {"binary": "it holds zero bytes", "huge": f"larger than {limits.max_bytes} bytes"}.get(reason, odd)
         found.unread.append(Result(name, inconclusive(NAME, told)))
     elif reason:
         found.skipped[reason] += 1
@@ -147,6 +151,19 @@ def _sort(path: Path, name: str, limits: Limits, found: Found) -> None:
         found.skipped["generated"] += 1
     elif size:
         found.targets.append(Target(name, language, path))
+
+
+def _odd_encoding(head: bytes) -> str:
+    """Why Python would read other signs in a text than we do (PEP 263): an encoding in which ASCII is not ASCII."""
+    declared = next((found for line in head.split(b"\n")[:2] if (found := _CODING.match(line))), None)
+    if declared is None:
+        return ""
+    told = declared[1].decode("ascii")
+    try:
+        plain = codecs.lookup(told).name.startswith(_PLAIN)
+    except LookupError:
+        plain = False
+    return "" if plain else f"encoded as {told}"
 
 
 def _is_generated(head: str) -> bool:
