@@ -229,7 +229,7 @@ def test_the_baseline_is_that_of_the_base(runner: Runner) -> None:
     assert done.returncode not in (0, 3), "the base has no such file"
     runner.event = {}
     runner.step(1, baseline="known.json", scanners="ruff")
-    assert (runner.folder / "summary.md").read_text().count("4 known before") == 1
+    assert (runner.folder / "summary.md").read_text().count("known before: 4") == 1
 
 
 def test_a_change_can_not_lend_us_its_modules(runner: Runner) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 import jsonschema
 import pytest
 
+from buril.core.errors import BurilError
+from buril.core.plugins import names
 from buril.gate import baseline
 from buril.gate.sarif import document, uri
 from buril.gate.sarif_in import read
 from buril.gate.scan import Report
-from tests.gate.conftest import Repository
+from tests.gate.conftest import Repository, refs
 
 Look = Callable[..., Report]
 CODE = (
@@ -164,3 +166,20 @@ def test_uris() -> None:
     assert uri("a b/ñ:1.py") == "a%20b/%C3%B1%3A1.py"
     assert uri("a?b#c%20") == "a%3Fb%23c%2520"
     assert uri("bad\udcff.py") == "bad%FF.py"
+
+
+@pytest.mark.parametrize("name", sorted(names("scanner")))
+def test_what_a_scanner_tells_of_its_rules_is_a_sentence_and_a_page(name: str) -> None:
+    try:
+        scanner = refs(name)[0].make()
+    except BurilError as problem:
+        pytest.skip(problem.cause)
+    for rule, about in scanner.rules().items():
+        assert rule == rule.strip() != "" and about.message.strip(), rule
+        assert not about.help_uri or about.help_uri.startswith("https://"), rule
+
+
+def test_our_own_scanners_tell_of_their_rules() -> None:
+    told = {name: refs(name)[0].make().rules() for name in ("ruff", "bandit", "secrets", "semgrep")}
+    assert all(len(rules) > 50 for rules in told.values())
+    assert told["bandit"]["B602"].help_uri.startswith("https://bandit.readthedocs.io/")

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+import buril
 from buril.code.codefile import Finding
 from buril.core.errors import BurilError
 from buril.gate import baseline
 from buril.gate.files import Limits, Target
 from buril.gate.scan import Report, Request, run
-from buril.scanners import Scanner
 from buril.scanners.ruff import Ruff
 from tests.gate.conftest import Repository, refs, seen
 
@@ -134,9 +134,9 @@ def test_the_scanners_of_training_hear_no_suppression() -> None:
     """What is learnt from is judged without what its author says of it."""
     text = "eval(x)  # buril: ignore[S307] trusted\n"
     assert [item.rule for item in Ruff().scan(text, "python")] == ["S307"]
-    prepared = {path.name for path in Path("src/buril/data").rglob("*.py") if "buril.gate" in path.read_text()}
-    assert prepared == set()
-    assert issubclass(Ruff, Scanner)
+    source = Path(buril.__file__).parent
+    files = [path for folder in ("data", "evaluate", "scanners") for path in (source / folder).rglob("*.py")]
+    assert len(files) > 100 and not [path for path in files if "buril.gate" in path.read_text(encoding="utf-8")]
 
 
 # --- changes

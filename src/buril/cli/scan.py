@@ -296,16 +296,16 @@ def _printable(text: str) -> str:
 
 def _talk(report: Report) -> None:
     counts = Counter(item.finding.severity for item in report.counted)
-    told = _("{files} files: {high} high, {medium} medium, {low} low").format(
+    told = _("files: {files} · high: {high} · medium: {medium} · low: {low}").format(
         files=report.num_files, high=counts["high"], medium=counts["medium"], low=counts["low"]
     )
     suppressed = sum(item.suppression is not None for item in report.results)
     known = sum(bool(item.known) for item in report.results)
     partly = sum(item.partly for item in report.results)
     for number, text in (
-        (suppressed, _("{number} suppressed")), (known, _("{number} known before")),
-        (sum(item.unread for item in report.results), _("{number} not analysed")),
-        (partly, _("{number} analysed in part")),
+        (suppressed, _("suppressed: {number}")), (known, _("known before: {number}")),
+        (sum(item.unread for item in report.results), _("not analysed: {number}")),
+        (partly, _("analysed in part: {number}")),
     ):  # fmt: skip
         told += " · " + text.format(number=number) if number else ""
     say(told)
@@ -321,7 +321,7 @@ def _write_baseline(path: Path, report: Report) -> None:
     from buril.gate import baseline
 
     number = baseline.write(path, report.results)
-    say(_("written: {path}").format(path=path) + " · " + _("{number} known before").format(number=number))
+    say(_("written: {path}").format(path=path) + " · " + _("known before: {number}").format(number=number))
 
 
 def _judge(report: Report, fail_on: str, *, allow_inconclusive: bool) -> None:

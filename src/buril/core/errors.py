@@ -867,7 +867,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "W222": Message(N_("{problem}"), N_("see `buril complete --help`")),
     "W230": Message(
-        N_("the gate does not pass: {num} findings of severity {least} or worse, {unread} files not analysed"),
+        N_("the gate does not pass: findings of severity {least} or worse: {num}; files not analysed: {unread}"),
         N_("mend them, or give a reason beside the line: `buril: ignore[RULE] reason`"),
         EXIT_GATE,
     ),

@@ -56,8 +56,8 @@ def summary(report: Report, least: str) -> str:
     stops, unread = len(report.worse(least)), len(report.unread)
     head = _("passed") if not stops and not unread else _("failed")
     counts = Counter(item.finding.severity for item in report.counted)
-    numbers = ", ".join(f"{name} {counts[name]}" for name in reversed(SEVERITIES))
-    told = _("{files} files · {numbers} · {unread} not analysed").format(
+    numbers = " · ".join(f"{name}: {counts[name]}" for name in reversed(SEVERITIES))
+    told = _("files: {files} · {numbers} · not analysed: {unread}").format(
         files=report.num_files, numbers=numbers, unread=unread
     )
     rows = [f"### buril scan: {head}", "", told, ""]
@@ -66,11 +66,11 @@ def summary(report: Report, least: str) -> str:
         rows += [f"| {_('place')} | {_('rule')} | CWE | {_('severity')} | {_('message')} |", "|---|---|---|---|---|"]
         rows += [_row(item) for item in found[:SHOWN_ROWS]]
     if len(found) > SHOWN_ROWS:
-        rows += ["", _("{number} more are in the SARIF file").format(number=len(found) - SHOWN_ROWS)]
+        rows += ["", _("more of them in the SARIF file: {number}").format(number=len(found) - SHOWN_ROWS)]
     suppressed = sum(item.suppression is not None for item in report.results)
     known = sum(bool(item.known) for item in report.results)
     if suppressed or known:
-        rows += ["", _("{suppressed} suppressed with a reason, {known} known before").format(
+        rows += ["", _("suppressed with a reason: {suppressed} · known before: {known}").format(
             suppressed=suppressed, known=known)]  # fmt: skip
     return "\n".join(rows) + "\n"
 
