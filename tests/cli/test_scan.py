@@ -118,6 +118,7 @@ def test_secrets_are_among_what_is_looked_for_by_default(call: Callable[..., Any
     here.write("notes.txt", f"token = '{token}'\n")
     done = call("scan", "--no-config")
     assert done.code == 3 and token not in done.out + done.err and "notes.txt:1" in done.out
+    assert "a secret stands in the text" in done.out, "a finding without a message has its rule's"
 
 
 def test_names_and_messages_do_nothing_to_a_terminal(call: Callable[..., Any], here: Repository) -> None:

@@ -32,6 +32,10 @@ def test_far_lines_other_families_and_other_files_are_not() -> None:
 def test_two_of_one_scanner_are_two_and_each_finds_its_own() -> None:
     found = [result("ruff", 10), result("ruff", 12), result("bandit", 12), result("bandit", 10)]
     assert shape(found) == [("ruff", 10, 1), ("ruff", 12, 1)]
+    assert shape([result("ruff", 10), result("bandit", 10), result("bandit", 11)]) == [
+        ("ruff", 10, 1),
+        ("bandit", 11, 0),
+    ]
 
 
 def test_the_worst_severity_stays() -> None:

@@ -189,9 +189,11 @@ def test_names_of_every_kind_are_found(repository: Repository, look: Look, name:
 
 
 def test_a_text_that_looks_like_a_diff_is_a_text(repository: Repository, look: Look) -> None:
-    base = repository.commit(a="x = 1\n")
-    repository.commit(a='x = """\n++ b/other.py\n@@ -1 +900,9 @@\n"""\n' + EVAL)
-    assert seen(look(base=base)) == [("a.py", 5, "S307")]
+    """Else the lines of the next hunk would be counted as another file's."""
+    between = "y = 1\n" * 20
+    base = repository.commit(a=between)
+    repository.commit(a='x = """\n++ b/other.py\n@@ -1 +900,9 @@\n"""\n' + between + EVAL)
+    assert seen(look(base=base)) == [("a.py", 25, "S307")]
 
 
 def test_a_repository_within_is_named(repository: Repository, look: Look, tmp_path: Path) -> None:

@@ -235,8 +235,7 @@ def _out(report: Report, request: Request, gate: Gate) -> None:
         for line in github.commands(report, gate.fail_on):
             click.echo(line)
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(place).open("a", encoding="utf-8") as stream:
-                stream.write(github.summary(report, gate.fail_on))
+            baseline.append(Path(place), github.summary(report, gate.fail_on))
     if gate.as_json:
         put(_json(report, gate))
     elif not gate.github and gate.sarif != "-":

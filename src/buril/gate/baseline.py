@@ -81,6 +81,19 @@ def save(path: Path, text: str) -> None:
         raise BurilError("W236", path=path, problem=problem.strerror or str(problem)) from problem
 
 
+def append(path: Path, text: str) -> None:
+    """Write behind what a file holds.
+
+    Raises:
+        BurilError: W236 when it can't be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as problem:
+        raise BurilError("W236", path=path, problem=problem.strerror or str(problem)) from problem
+
+
 def compared(results: Iterable[Result], known: set[Entry], root: Path) -> list[Result]:
     """The results, each said to be known or new."""
     gone = [item for item in known if not (root / item.path).exists()]

@@ -67,6 +67,10 @@ def summary(report: Report, least: str) -> str:
         rows += [_row(item) for item in found[:SHOWN_ROWS]]
     if len(found) > SHOWN_ROWS:
         rows += ["", _("more of them in the SARIF file: {number}").format(number=len(found) - SHOWN_ROWS)]
+    if report.uncovered:
+        languages = ", ".join(f"{name} {number}" for name, number in report.uncovered.items())
+        rows += ["", _("no scanner is made for: {languages}; only what any text may hold was looked for").format(
+            languages=languages)]  # fmt: skip
     suppressed = sum(item.suppression is not None for item in report.results)
     known = sum(bool(item.known) for item in report.results)
     if suppressed or known:

@@ -124,21 +124,20 @@ def applied(path: str, results: Iterable[Result], found: Sequence[Mark], known: 
     judged = []
     for result in results:
         for mark in valid:
-            name = _hit(mark, result)
-            if name:
-                used.add((mark, name))
+            if names := _hits(mark, result):
+                used.update((mark, name) for name in names)
                 result = replace(result, suppression=result.suppression or Suppression(mark.reason, mark.line))  # noqa: PLW2901  the same result, judged
         judged.append(result)
     return judged + [Result(path, finding) for mark in found if mark.sure for finding in _useless(mark, used, known)]
 
 
-def _hit(mark: Mark, result: Result) -> str:
-    """The name in a mark that is about a result; "" when none is. What was not analysed can't be suppressed."""
+def _hits(mark: Mark, result: Result) -> list[str]:
+    """The names in a mark that are about a result. What was not analysed can't be suppressed."""
     finding = result.finding
     if result.unread or result.partly or mark.target not in (finding.line, result.last_line):
-        return ""
+        return []
     meant = {finding.rule.lower(), f"{finding.scanner}/{finding.rule}".lower(), finding.cwe.lower()} - {""}
-    return next((name for name in mark.names if name.lower() in meant), "")
+    return [name for name in mark.names if name.lower() in meant]
 
 
 def _useless(mark: Mark, used: Collection[tuple[Mark, str]], known: Collection[str]) -> Iterator[Finding]:
