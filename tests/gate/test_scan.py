@@ -42,6 +42,12 @@ def test_files_that_git_ignores_are_left_out_and_the_rest_is_counted(repository:
     assert ("made.py", 2, "S307") in seen(look(limits=Limits(generated=True)))
 
 
+def test_a_secret_in_one_long_line_is_found(repository: Repository, look: Look) -> None:
+    token = "".join(("ghp_", "a1B2c3D4e5", "kR7mQ2xW9vB4nT6yU8pL3sD5fG"))[:40]
+    repository.write("key.json", '{"filler": "' + "x " * 2000 + f'", "token": "{token}"}}')
+    assert [path for path, *_ in seen(look(scanners=("secrets",)))] == ["key.json"]
+
+
 def test_a_folder_or_file_that_is_named_is_scanned_though_git_ignores_it(repository: Repository, look: Look) -> None:
     repository.write(".gitignore", "ignored/\n")
     repository.commit(kept="x = 1\n")

@@ -97,6 +97,7 @@ def test_what_is_of_no_use_is_told() -> None:
     assert told("x()  # buril: ignore[S602]") == [("suppression-without-reason", 1)]
     assert told("x()  # buril: ignore because I say so") == [("suppression-without-rule", 1)]
     assert told("x()  # buril: ignore[S602, S307] a constant") == [("suppression-unused", 1)]
+    assert told("x()  # buril: ignore[S602, CWE-78] a constant") == []
     assert told("x()  # buril: ignore[S602] a constant") == []
     assert told("x()  # buril: ignore[S602, B602] B602 is of a scanner that did not run") == []
     assert told("x()\ny()  # buril: ignore[CWE-79] a constant") == [("suppression-unused", 2)]

@@ -33,6 +33,7 @@ _GENERATED = re.compile(
 )
 _GENERATED_CHARS = 2_000
 _MINIFIED_LINE = 1_000
+_MINIFIED = (".js", ".mjs", ".cjs", ".css", ".svg", ".map")
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _PLAIN = ("utf-8", "ascii", "iso8859", "cp125", "koi8", "mac-roman")
 
@@ -147,7 +148,7 @@ def _sort(path: Path, name: str, limits: Limits, found: Found) -> None:
         found.unread.append(Result(name, inconclusive(NAME, told)))
     elif reason:
         found.skipped[reason] += 1
-    elif not limits.generated and _is_generated(decoded(head)):
+    elif not limits.generated and _is_generated(name, decoded(head)):
         found.skipped["generated"] += 1
     elif size:
         found.targets.append(Target(name, language, path))
@@ -166,12 +167,12 @@ def _odd_encoding(head: bytes) -> str:
     return "" if plain else f"encoded as {told}"
 
 
-def _is_generated(head: str) -> bool:
-    """Whether a program wrote a text: it says so at its beginning, or has lines that nobody writes."""
+def _is_generated(name: str, head: str) -> bool:
+    """Whether a program wrote a text: it says so at its beginning, or is minified; a key in one line of JSON is not."""
     if _GENERATED.search(head[:_GENERATED_CHARS]):
         return True
     lines = head.count("\n") + 1
-    return len(head) / lines > _MINIFIED_LINE
+    return name.endswith(_MINIFIED) and len(head) / lines > _MINIFIED_LINE
 
 
 def decoded(content: bytes) -> str:
