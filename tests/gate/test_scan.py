@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,39 @@ def test_a_text_that_looks_like_a_diff_is_a_text(repository: Repository, look: L
     base = repository.commit(a=between)
     repository.commit(a='x = """\n++ b/other.py\n@@ -1 +900,9 @@\n"""\n' + between + EVAL)
     assert seen(look(base=base)) == [("a.py", 25, "S307")]
+
+
+@pytest.mark.parametrize("before", ["# a\r# b\r# c\r# d\n", "# x\r\r\r\r\n"])
+def test_signs_that_only_some_take_for_line_ends_hide_nothing(
+    repository: Repository, look: Look, tmp_path: Path, before: str
+) -> None:
+    """Python counts a lone carriage return as a line, git does not: a finding would lie behind the lines of the change."""
+    base = repository.commit(a="x = 1\n")
+    repository.commit(b=before + EVAL)
+    assert [path for path, *_ in seen(look(base=base))] == ["b.py"]
+    repository.write("b.py", before + "eval(x)  # buril: ignore[S307] a constant\n# buril: ignore[S307] a constant\n")
+    assert [path for path, *_ in seen(look(base=base))] == ["b.py"], "and no suppression can be placed"
+    repository.write("b.py", before + EVAL)
+    file = known(look, tmp_path / "known.json")
+    repository.write("b.py", before + "eval(other)\n")
+    assert len(seen(look(known=file))) == 1
+
+
+def test_a_conflict_and_a_file_that_is_only_announced_are_part_of_a_change(repository: Repository, look: Look) -> None:
+    base = repository.commit(a="x = 1\n")
+    repository.write("announced.py", EVAL)
+    repository.git("add", "-N", "announced.py")
+    assert seen(look(base="HEAD")) == [("announced.py", 1, "S307")]
+    repository.git("rm", "-q", "--cached", "announced.py")
+    (repository.root / "announced.py").unlink()
+    repository.git("checkout", "-q", "-b", "other")
+    repository.commit(a="x = 2\n" + EVAL)
+    repository.git("checkout", "-q", "main")
+    repository.commit(a="x = 3\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        repository.git("merge", "-q", "other")
+    (repository.root / "a.py").write_text("x = 3\n" + EVAL)
+    assert seen(look(base=base)) == [("a.py", 2, "S307")]
 
 
 def test_a_repository_within_is_named(repository: Repository, look: Look, tmp_path: Path) -> None:

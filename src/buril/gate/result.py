@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from buril.scanners import INCONCLUSIVE, PARTIAL, PERSONAL, Span
 SEVERITIES: Final = ("low", "medium", "high")
 """From the least to the worst."""
 FINGERPRINT_HEX = 16
+_ODD_LINE_END = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 
 
 class Suppression(NamedTuple):
@@ -66,6 +68,15 @@ class Result:
         return self.path, self.finding.line, self.columns, self.finding
 
 
+def odd_lines(text: str) -> bool:
+    r"""Whether a text has signs that some programs take for the end of a line and git does not, so that numbers differ.
+
+    Example:
+        `odd_lines("a\rb\n")` → True
+    """
+    return _ODD_LINE_END.search(text) is not None
+
+
 def worst(severities: Iterable[str]) -> str:
     """The worst of some severities; "low" for none.
 
@@ -84,7 +95,8 @@ def located(path: str, text: str, findings: Sequence[Finding], spans: Sequence[S
     """
     source = text.encode("utf-8", "surrogatepass")
     paired = len(spans) == len(findings) and all(a.rule == b.rule for a, b in zip(spans, findings, strict=True))
-    lines = _without(source, [span for span in spans if span.group == PERSONAL]).split(b"\n")
+    shown = _without(source, [span for span in spans if span.group == PERSONAL])
+    lines = shown.splitlines() if odd_lines(text) else shown.split(b"\n")
     seen: Counter[tuple[str, str, bytes]] = Counter()
     results = []
     for place, finding in sorted(enumerate(findings), key=lambda item: (item[1].line, item[0])):

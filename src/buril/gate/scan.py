@@ -21,7 +21,7 @@ from buril.core.workers import each
 from buril.gate import baseline, git, sarif_in, suppress
 from buril.gate.files import NAME, Found, Limits, Target, decoded, find
 from buril.gate.merge import merged
-from buril.gate.result import SEVERITIES, Result, located
+from buril.gate.result import SEVERITIES, Result, located, odd_lines
 from buril.gate.sarif import Tool
 from buril.gate.suppress import Mark
 from buril.scanners import Scanner, Span, Text, inconclusive, owasp, reads
@@ -91,12 +91,13 @@ class Job(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a worker saw in one file."""
+    """What a worker saw in one file. `odd`: its scanners may count other lines than git."""
 
     path: str
     language: str
     results: list[Result]
     marks: list[Mark]
+    odd: bool
 
 
 def run(request: Request, told: Told = lambda done, total: None) -> Report:
@@ -120,6 +121,7 @@ def run(request: Request, told: Told = lambda done, total: None) -> Report:
     seen = _scanned(request, found.targets, told)
     results = [*found.unread, *_judged(seen, [item for log in imported for item in log.results], tools, request.root)]
     if only is not None:
+        only |= {item.path: None for item in seen if item.odd}
         results = [item for item in results if _touched(item, only, request.root)]
     if request.known is not None:
         results = baseline.compared(results, baseline.read(request.known), request.root)
@@ -193,7 +195,8 @@ def work(job: Job) -> list[Seen]:
         except OSError as problem:
             texts.append("")
             lost.append(Result(target.path, inconclusive(NAME, problem.strerror or type(problem).__name__)))
-        seen.append(Seen(target.path, target.language, lost, suppress.marks(texts[-1], target.language)))
+        marks = suppress.marks(texts[-1], target.language)
+        seen.append(Seen(target.path, target.language, lost, marks, odd_lines(texts[-1])))
     readable = [place for place, item in enumerate(seen) if not item.results]
     for ref in job.scanners:
         scanner: Scanner = ref.make()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from buril.code.codefile import Finding
 from buril.code.parse import HardParse, comments, parse
-from buril.gate.result import Result, Suppression
+from buril.gate.result import Result, Suppression, odd_lines
 from buril.scanners import About
 
 SCANNER = "suppressions"
@@ -45,8 +45,8 @@ class Mark:
 
 
 def marks(text: str, language: str) -> list[Mark]:
-    """All suppressions in a text, in the order of the lines."""
-    if "buril:" not in text:
+    """All suppressions in a text, in the order of the lines; none where nobody can say which line is meant."""
+    if "buril:" not in text or odd_lines(text):
         return []
     if not language:
         return list(_loose(text))
