@@ -160,6 +160,20 @@ def test_only_added_lines_count(repository: Repository, look: Look) -> None:
     assert len(seen(look())) == 5
 
 
+def test_a_line_that_makes_another_one_weak_is_to_blame(repository: Repository, look: Look) -> None:
+    """ruff names the line of the call, and the change adds an argument on a line of its own, in a file that it moves."""
+    old = (
+        "import subprocess\nsubprocess.run(y, shell=True)\nsubprocess.run(\n    x,\n    check=True,\n)\n"
+        + "z = 1\n" * 9
+    )
+    base = repository.commit(a=old)
+    repository.git("mv", "a.py", "b.py")
+    repository.commit(b=old.replace("    check", "    shell=True,\n    check"))
+    assert seen(look(base=base)) == [("b.py", 3, "S602")]
+    repository.commit(b="# more\n" + old.replace("x,", "w,"))
+    assert seen(look(base=base)) == [], "what was there before is not"
+
+
 def test_a_change_is_measured_from_where_it_branched_off(repository: Repository, look: Look) -> None:
     repository.commit(a="x = 1\n")
     repository.git("checkout", "-q", "-b", "change")

@@ -9,7 +9,7 @@ import codecs
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -81,7 +81,7 @@ def root_of(paths: Sequence[Path]) -> Path:
     return common if common.is_dir() else common.parent
 
 
-def find(paths: Sequence[Path], root: Path, limits: Limits, only: git.Added | None = None) -> Found:
+def find(paths: Sequence[Path], root: Path, limits: Limits, only: Collection[str] | None = None) -> Found:
     """The files that `paths` name; of folders those that git would track, else all.
 
     Args:

@@ -12,6 +12,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from buril.core.errors import BurilError
 from buril.core.text import _
@@ -29,8 +30,27 @@ _DIFF = (
 )  # fmt: skip
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 
-Added = dict[str, "list[range] | None"]
-"""Path from the top of the repository → the lines that were added to it; None for all of them."""
+
+class File(NamedTuple):
+    """What became of a file: the lines that were added to it (None for all), and its path before, "" for a new one."""
+
+    lines: list[range] | None
+    before: str = ""
+
+    def touches(self, first: int, last: int) -> bool:
+        """Whether any line from `first` to `last` was added.
+
+        Example:
+            `File([range(3, 5)]).touches(4, 9)` → True
+        """
+        return self.lines is None or any(lines.start <= last and first < lines.stop for lines in self.lines)
+
+
+class Change(NamedTuple):
+    """What differs from a commit: `start`, and the files by their paths from the top of the repository."""
+
+    start: str
+    files: dict[str, File]
 
 
 def _git(folder: Path, *arguments: str) -> bytes | None:
@@ -71,7 +91,7 @@ def listed(folder: Path) -> list[str] | None:
     return sorted({os.fsdecode(name) for name in said.split(b"\0") if name}) if said is not None else None
 
 
-def added(root: Path, base: str) -> Added:
+def change(root: Path, base: str) -> Change:
     """The lines that stand in the files now and not in `base`, files that git does not track yet included.
 
     What the change is measured against is the commit where it branched off; where the history is too short to know it,
@@ -80,11 +100,18 @@ def added(root: Path, base: str) -> Added:
     Raises:
         BurilError: W232 when there is no such commit.
     """
-    said = _git(root, *_DIFF, _start(root, base), "--")
+    start = _start(root, base)
+    said = _git(root, *_DIFF, start, "--")
     others = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
     if said is None or others is None:
         raise BurilError("W232", problem=_("git can't compare with `{base}`").format(base=base))
-    return {**parsed(said), **{os.fsdecode(name): None for name in others.split(b"\0") if name}}
+    new = {os.fsdecode(name): File(None) for name in others.split(b"\0") if name}
+    return Change(start, {**parsed(said), **new})
+
+
+def content(root: Path, commit: str, path: str) -> bytes:
+    """What a file held in a commit; empty where it was not there."""
+    return _git(root, "cat-file", "blob", f"{commit}:{path}") or b""
 
 
 def _start(root: Path, base: str) -> str:
@@ -103,21 +130,24 @@ def _start(root: Path, base: str) -> str:
     return branched.decode().split()[0] if branched else commit
 
 
-def parsed(diff: bytes) -> Added:
-    """The added lines of a diff without context.
+def parsed(diff: bytes) -> dict[str, File]:
+    """The files of a diff without context.
 
     Lines of a hunk are counted off, never recognised: a text that looks like a header of a file is a text.
     """
-    found: Added = {}
+    found: dict[str, File] = {}
     ranges: list[range] = []
+    before = ""
     lines, at = diff.split(b"\n"), 0
     while at < len(lines):
         line = lines[at]
         at += 1
-        if line.startswith(b"+++ "):
+        if line.startswith(b"--- "):
+            before = _path(line[4:])
+        elif line.startswith(b"+++ "):
             ranges = []
-            if (path := _path(line[4:])) is not None:
-                found[path] = ranges
+            if path := _path(line[4:]):
+                found[path] = File(ranges, before)
         elif hunk := _HUNK.match(line):
             gone, start, new = (int(part) if part is not None else 1 for part in hunk.groups())
             if new:
@@ -134,18 +164,9 @@ def _after(lines: Sequence[bytes], at: int, count: int) -> int:
     return at
 
 
-def _path(told: bytes) -> str | None:
-    """The path of a header: quoted as in C where it holds odd signs, and then, too, `b/` stands before it."""
+def _path(told: bytes) -> str:
+    """The path of a header, "" for none: quoted as in C where it holds odd signs; `a/` or `b/` stands before it."""
     told = told.removesuffix(b"\t")
     if told.startswith(b'"'):
         told = codecs.escape_decode(told[1:-1])[0]
-    return os.fsdecode(told[2:]) if told.startswith(b"b/") else None
-
-
-def touches(added_to: list[range] | None, first: int, last: int) -> bool:
-    """Whether any line from `first` to `last` was added.
-
-    Example:
-        `touches([range(3, 5)], 4, 9)` → True
-    """
-    return added_to is None or any(lines.start <= last and first < lines.stop for lines in added_to)
+    return os.fsdecode(told[2:]) if told.startswith((b"a/", b"b/")) else ""

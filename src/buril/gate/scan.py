@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from buril.code.language import detect
 from buril.core.errors import BurilError
 from buril.core.machine import cpus
 from buril.core.plugins import Ref
@@ -30,6 +31,11 @@ SHARD_FILES = 400
 SMALL = 40
 """So few files are one shard: a process more costs more than it saves."""
 Told = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Tells nobody."""
+    del done, total
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Seen(NamedTuple):
     odd: bool
 
 
-def run(request: Request, told: Told = lambda done, total: None) -> Report:
+def run(request: Request, told: Told = _silent) -> Report:
     """Scan and judge.
 
     Args:
@@ -113,16 +119,16 @@ def run(request: Request, told: Told = lambda done, total: None) -> Report:
     """
     tools = [_ready(ref) for ref in request.scanners]
     imported = [_apart(sarif_in.read(path, request.root), tools) for path in request.imports]
-    only = git.added(request.root, request.base) if request.base is not None else None
+    change = git.change(request.root, request.base) if request.base is not None else None
     if request.text is not None:
         found = Found([request.text])
     else:
-        found = find(request.paths, request.root, request.limits, only)
+        found = find(request.paths, request.root, request.limits, change.files if change else None)
     seen = _scanned(request, found.targets, told)
     results = [*found.unread, *_judged(seen, [item for log in imported for item in log.results], tools, request.root)]
-    if only is not None:
-        only |= {item.path: None for item in seen if item.odd}
-        results = [item for item in results if _touched(item, only, request.root)]
+    if change:
+        change.files.update((item.path, git.File(None)) for item in seen if item.odd)
+        results = _changed(request, change, results)
     if request.known is not None:
         results = baseline.compared(results, baseline.read(request.known), request.root)
     tools += [tool for log in imported for tool in log.tools]
@@ -131,7 +137,7 @@ def run(request: Request, told: Told = lambda done, total: None) -> Report:
               if any(item.finding.scanner == name for item in results)]  # fmt: skip
     return Report(
         tools, sorted(results, key=lambda item: item.order), len(found.targets), dict(sorted(found.skipped.items())),
-        _uncovered(request.scanners, seen), strict=only is not None,
+        _uncovered(request.scanners, seen), strict=change is not None,
     )  # fmt: skip
 
 
@@ -169,7 +175,7 @@ def _worded(result: Result, tools: Sequence[Tool]) -> Result:
 # --- looking
 
 
-def _scanned(request: Request, targets: Sequence[Target], told: Told) -> list[Seen]:
+def _scanned(request: Request, targets: Sequence[Target], told: Told = _silent) -> list[Seen]:
     """What the scanners see, by path; shards go to processes."""
     count = 1 if len(targets) <= SMALL else max(request.workers or cpus(), math.ceil(len(targets) / SHARD_FILES))
     jobs = [
@@ -278,14 +284,35 @@ def _marked(results: Sequence[Result], root: Path) -> list[Result]:
     return marked
 
 
-def _touched(result: Result, only: git.Added, root: Path) -> bool:
+def _changed(request: Request, change: git.Change, results: Iterable[Result]) -> list[Result]:
+    """The results that a change is to blame for: those on added lines, and those that were not there before.
+
+    A line may make another one weak: an argument on a line of its own, a check that is gone. So where our scanners see
+    something on lines that were not added, they look at what the file was, and what they do not see there is new.
+    """
+    mine = {ref.name for ref in request.scanners}
+    kept, others = [], []
+    for item in results:
+        if _touched(item, change, request.root):
+            kept.append(item)
+        elif item.path in change.files and item.finding.scanner in mine and not item.partly:
+            others.append(item)
+    targets = []
+    for path in sorted({item.path for item in others}):
+        text = decoded(git.content(request.root, change.start, change.files[path].before))
+        targets.append(Target(path, detect(path, text), None, text))
+    before = {baseline.entry(item) for seen in _scanned(request, targets) for item in seen.results}
+    return kept + [item for item in others if baseline.entry(item) not in before]
+
+
+def _touched(result: Result, change: git.Change, root: Path) -> bool:
     """Whether a result is about a line that was added; a file that was not analysed is, if it was changed at all.
 
     What another tool says of a file that is not here can't be placed in the change, and stays.
     """
-    if result.path not in only:
+    if result.path not in change.files:
         return _inside(root, result.path) is None
-    return result.unread or git.touches(only[result.path], result.finding.line, result.last_line)
+    return result.unread or change.files[result.path].touches(result.finding.line, result.last_line)
 
 
 def _inside(root: Path, path: str) -> Path | None:
