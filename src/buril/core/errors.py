@@ -866,6 +866,29 @@ MESSAGES: dict[str, Message] = {
         N_("both count from 1; the column may stand one after the last character of its line"),
     ),
     "W222": Message(N_("{problem}"), N_("see `buril complete --help`")),
+    "W230": Message(
+        N_("the gate does not pass: findings of severity {least} or worse: {num}; files not analysed: {unread}"),
+        N_("mend them, or give a reason beside the line: `buril: ignore[RULE] reason`"),
+        EXIT_GATE,
+    ),
+    "W231": Message(
+        N_("`{path}` can't be read as SARIF: {problem}"), N_("it must be a log of SARIF 2.1.0; make it again")
+    ),
+    "W232": Message(
+        N_("what was changed can't be found: {problem}"),
+        N_("name a commit that is here: `buril scan PATH --diff COMMIT`; in CI, fetch the whole history"),
+    ),
+    "W233": Message(
+        N_("the scanner `{name}` does not see what is planted for it ({missed}), so nothing may pass"),
+        N_("install another version of the program behind it, or name other scanners with `--scanner`"),
+        EXIT_PREREQUISITE,
+    ),
+    "W234": Message(
+        N_("the baseline `{path}` can't be read: {problem}"),
+        N_("write it anew: `buril scan --baseline {path} --write-baseline`"),
+    ),
+    "W235": Message(N_("`{path}` does not exist, so it can't be scanned"), N_("name files and folders that are there")),
+    "W236": Message(N_("`{path}` can't be written: {problem}"), N_("choose another place, or make room")),
 }
 
 

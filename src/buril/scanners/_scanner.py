@@ -42,6 +42,13 @@ class Text(NamedTuple):
     language: str
 
 
+class About(NamedTuple):
+    """What a rule looks for, for a reader of results: a short sentence, and the address of a page about it, or ""."""
+
+    message: str
+    help_uri: str = ""
+
+
 class Scanner(ABC):
     """Base of all scanners. A subclass sets `version` and writes `scan`, or `scan_many` where a batch is cheaper.
 
@@ -81,6 +88,10 @@ class Scanner(ABC):
     def self_test(self) -> list[str]:
         """Names of the rules that miss the bad sample planted for them; an empty list means that it works."""
         return []
+
+    def rules(self) -> dict[str, About]:
+        """The rules that it can tell about, by their ids; {} where it can't: its findings describe theirs then."""
+        return {}
 
     def _one(self, text: Text) -> list[Finding]:
         try:

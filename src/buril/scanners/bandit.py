@@ -14,8 +14,8 @@ from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
 from buril.scanners._batch import folder, halved, numbered
 from buril.scanners._python_parts import SAME_TESTS, Part, part_of
-from buril.scanners._python_rules import Seen, finding
-from buril.scanners._scanner import PARTIAL, Scanner, Text, inconclusive
+from buril.scanners._python_rules import RULES, Seen, finding
+from buril.scanners._scanner import PARTIAL, About, Scanner, Text, inconclusive
 from buril.scanners.ruff import NOT_PYTHON, Ruff
 
 _SAMPLES = {
@@ -69,6 +69,15 @@ class Bandit(Scanner):
         return [
             name for name, findings in zip(samples, found, strict=True) if name not in {item.rule for item in findings}
         ]
+
+    def rules(self) -> dict[str, About]:
+        """The tests that the table knows, with bandit's own pages."""
+        from bandit.core.docs_utils import get_url  # type: ignore[import-untyped]  # it brings no types
+
+        names = (f"B{number}" for number in sorted(RULES))
+        return {
+            name: About(RULES[name[1:]].message, get_url(name)) for name in names if name not in self.settings.ignore
+        }
 
     def _alone(self, texts: Sequence[Text]) -> list[list[Finding]]:
         found, skipped = _run([text.content for text in texts], {"exclude": set(self.settings.ignore)})

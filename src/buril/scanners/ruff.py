@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
 from buril.scanners._batch import call, failed, folder, halved, numbered
-from buril.scanners._python_rules import Seen, finding
-from buril.scanners._scanner import Scanner, Text, inconclusive
+from buril.scanners._python_rules import RULES, Seen, finding
+from buril.scanners._scanner import About, Scanner, Text, inconclusive
 
 PLANTED = "def f(x):\n    return eval(x)\n"
 """Goes with every batch: a process that does not report it has not looked."""
@@ -68,6 +69,15 @@ class Ruff(Scanner):
             name for name, findings in zip(samples, found, strict=True) if name not in {item.rule for item in findings}
         ]
 
+    def rules(self) -> dict[str, About]:
+        """The rules that the table knows; pages are named by ruff itself, and a ruff that can't say so names none."""
+        pages = _pages()
+        return {
+            f"S{number}": About(rule.message, pages.get(f"S{number}", ""))
+            for number, rule in sorted(RULES.items())
+            if f"S{number}" not in self.settings.ignore
+        }
+
     def seen(self, texts: Sequence[Text]) -> list[list[Seen]]:
         """What ruff reports, by text, in the order of the lines; for a text that it can't parse one item of rule "".
 
@@ -104,6 +114,19 @@ class Ruff(Scanner):
             ruff.find_ruff_bin(), "check", "--isolated", "--no-cache", "--select", "S", "--ignore-noqa", "--exit-zero",
             "--no-respect-gitignore", "--target-version", "py314", "--output-format", "json", "--quiet", ".",
         ]  # fmt: skip
+
+
+@cache
+def _pages() -> dict[str, str]:
+    """Rule → its page in ruff's documentation, which is named by the rule's name."""
+    import ruff
+
+    with folder((), str) as place:
+        told = call(
+            "ruff", [ruff.find_ruff_bin(), "rule", "--all", "--output-format", "json"], place, {"PATH": os.defpath}
+        )
+    rows = _rows(told.out) if told.code == 0 else []
+    return {str(row.get("code")): f"https://docs.astral.sh/ruff/rules/{row.get('name')}" for row in rows}
 
 
 def _rows(text: str) -> list[dict[str, Any]]:

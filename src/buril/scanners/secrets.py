@@ -17,7 +17,7 @@ from buril.scanners._cwe import owasp
 from buril.scanners._engine import engine
 from buril.scanners._families import Family, rules_of
 from buril.scanners._rules import PERSONAL, SECRETS
-from buril.scanners._scanner import Scanner, Span
+from buril.scanners._scanner import About, Scanner, Span
 
 _CWE = {SECRETS: "CWE-798", PERSONAL: "CWE-359"}
 
@@ -74,6 +74,11 @@ class Secrets(Scanner):
                 if found is not None and found[0] >= past:
                     past = found[1]
                     yield rank, Span(*found, rule.name, rule.severity, rule.group)
+
+    def rules(self) -> dict[str, About]:
+        """Each format, by its name."""
+        kinds = {SECRETS: "a secret stands in the text: {}", PERSONAL: "personal data stand in the text: {}"}
+        return {rule.name: About(kinds[rule.group].format(rule.name.replace("_", " "))) for rule in self._rules}
 
     def self_test(self) -> list[str]:
         """Names of the rules that do not find their own planted sample."""

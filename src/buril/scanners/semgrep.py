@@ -29,7 +29,7 @@ from buril.core.text import _
 from buril.scanners import _semgrep_rules as rules_of
 from buril.scanners._batch import Answer, call, failed, folder, halved
 from buril.scanners._cwe import number_of, owasp
-from buril.scanners._scanner import PARTIAL, Scanner, Text, inconclusive
+from buril.scanners._scanner import PARTIAL, About, Scanner, Text, inconclusive
 
 PROGRAM_VARIABLE = "BURIL_SEMGREP"
 RULE_LIMIT_S = 30
@@ -100,6 +100,10 @@ class Semgrep(Scanner):
             for (language, rule), findings in zip(chosen.items(), found, strict=True)
             if rule.name not in {item.rule for item in findings}
         ]
+
+    def rules(self) -> dict[str, About]:
+        """All rules, in their own words."""
+        return {rule.name: About(rule.message) for rule in self._rules()}
 
     def _rules(self) -> tuple[rules_of.SemgrepRule, ...]:
         return rules_of.load(self.settings.rules)

@@ -1,0 +1,134 @@
+"""A result: a finding in a file, with what tells it from others when lines move, and what became of it at the gate."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from buril.code.codefile import Finding
+from buril.scanners import INCONCLUSIVE, PARTIAL, PERSONAL, Span
+
+SEVERITIES: Final = ("low", "medium", "high")
+"""From the least to the worst."""
+FINGERPRINT_HEX = 16
+_ODD_LINE_END = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+
+
+class Suppression(NamedTuple):
+    """Why a result does not count: the reason that a person gave, and the line where it stands (0: not in the file)."""
+
+    reason: str
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finding in a file.
+
+    `path` is relative to the root, with forward slashes. `columns` are where it begins and ends on its line, in UTF-16
+    code units from 1, (0, 0) where the scanner does not say. `known` is None without a baseline. `also` names other
+    scanners that saw the same.
+    """
+
+    path: str
+    finding: Finding
+    columns: tuple[int, int] = (0, 0)
+    fingerprint: str = ""
+    suppression: Suppression | None = None
+    known: bool | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def unread(self) -> bool:
+        """Whether it says that nothing of the file was analysed."""
+        return self.finding.rule == INCONCLUSIVE
+
+    @property
+    def partly(self) -> bool:
+        """Whether it says that some lines were not analysed."""
+        return self.finding.rule == PARTIAL
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is something seen that nobody suppressed and no baseline knows."""
+        return not (self.unread or self.partly or self.suppression or self.known)
+
+    @property
+    def last_line(self) -> int:
+        """The last line it is about."""
+        return max(self.finding.line, self.finding.end_line)
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """By place, then by who says it."""
+        return self.path, self.finding.line, self.columns, self.finding
+
+
+def odd_lines(text: str) -> bool:
+    r"""Whether a text has signs that some programs take for the end of a line and git does not, so that numbers differ.
+
+    Example:
+        `odd_lines("a\rb\n")` → True
+    """
+    return _ODD_LINE_END.search(text) is not None
+
+
+def worst(severities: Iterable[str]) -> str:
+    """The worst of some severities; "low" for none.
+
+    Example:
+        `worst(["low", "high"])` → "high"
+    """
+    return max(severities, key=SEVERITIES.index, default="low")
+
+
+def located(path: str, text: str, findings: Sequence[Finding], spans: Sequence[Span] = ()) -> list[Result]:
+    """The findings of one scanner in one text as results, with columns where its spans say them, and fingerprints.
+
+    A fingerprint is a hash of the scanner, the rule, the line without its spaces' widths, and which of such lines it is
+    in the file: it stays when lines move. A person's data are cut out of the line first, because a hash of a telephone
+    number gives it away; a secret is not, because another secret in its place is another leak.
+    """
+    source = text.encode("utf-8", "surrogatepass")
+    paired = len(spans) == len(findings) and all(a.rule == b.rule for a, b in zip(spans, findings, strict=True))
+    shown = _without(source, [span for span in spans if span.group == PERSONAL])
+    lines = shown.splitlines() if odd_lines(text) else shown.split(b"\n")
+    seen: Counter[tuple[str, str, bytes]] = Counter()
+    results = []
+    for place, finding in sorted(enumerate(findings), key=lambda item: (item[1].line, item[0])):
+        line = b" ".join(lines[finding.line - 1].split()) if finding.line <= len(lines) else b""
+        same = (finding.scanner, finding.rule, line)
+        seen[same] += 1
+        columns = _columns(source, spans[place]) if paired else (0, 0)
+        results.append(Result(path, finding, columns, _fingerprint(*same, seen[same])))
+    return results
+
+
+def _fingerprint(scanner: str, rule: str, line: bytes, nth: int) -> str:
+    hashed = hashlib.sha256(b"\0".join((scanner.encode(), rule.encode(), line, b"%d" % nth)))
+    return f"{hashed.hexdigest()[:FINGERPRINT_HEX]}:{nth}"
+
+
+def _without(source: bytes, spans: Sequence[Span]) -> bytes:
+    """A source without the values of some spans; it keeps its lines."""
+    parts, past = [], 0
+    for span in spans:
+        parts += [source[past : span.start], b"\n" * source.count(b"\n", span.start, span.end)]
+        past = span.end
+    return b"".join([*parts, source[past:]])
+
+
+def _columns(source: bytes, span: Span) -> tuple[int, int]:
+    """Where a span begins and ends on its line; (n, 0) for one that ends on another line."""
+    before = source[source.rfind(b"\n", 0, span.start) + 1 : span.start]
+    inside = source[span.start : span.end]
+    start = _units(before) + 1
+    return start, 0 if b"\n" in inside else start + _units(inside)
+
+
+def _units(source: bytes) -> int:
+    return len(source.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")) // 2
