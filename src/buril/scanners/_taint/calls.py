@@ -1,0 +1,266 @@
+"""What calls do: code of the file is run, sinks and misuses are noted, inputs are followed through everything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from buril.scanners._taint import guards, ir
+from buril.scanners._taint.builtin import METHODS, RESULTS, result_of
+from buril.scanners._taint.engine import Base
+from buril.scanners._taint.ir import NOTHING
+from buril.scanners._taint.rules import Given
+from buril.scanners._taint.value import ALL, EMPTY, State, Value, joined
+
+if TYPE_CHECKING:
+    from buril.scanners._taint.run import Frame
+
+_CHECKING = ("int", "float", "uuid.UUID", "UUID", "ipaddress.ip_address", "ipaddress.ip_network", "decimal.Decimal",
+             "Decimal", "datetime.datetime.strptime", "datetime.datetime.fromisoformat", "datetime.date.fromisoformat",
+             "datetime.strptime", "datetime.fromisoformat")  # fmt: skip
+"""Calls that raise for anything but a harmless text: who comes past one has nothing to fear from it."""
+
+
+_READS = frozenset(["get", "getlist", "getall", "getone", "get_argument", "getfirst", "getvalue"])
+_JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urljoin", "resolve"])
+"""Calls that make one text of several, the way `+` does."""
+
+
+class Calls(Base):
+    """Evaluates calls. `Expressions` and `Machine` are built on it."""
+
+    frames: list[Frame]
+    value: Callable[[Any, State], Value]
+    store: Callable[[Any, Value, State], None]
+    member: Callable[[Value, str, int], Value]
+    element: Callable[[Value], Value]
+    call_code: Callable[[ir.Function, State, dict[str, Value], State], Value]
+
+    def code(self, function: ir.Function, state: State) -> Value:
+        """A function as a value, with what it can see from where it stands."""
+        self.functions.setdefault(id(function), (function, state))
+        return Value(path=f"@code.{function.name}", code=(function, state))
+
+    def call(self, node: ir.Call, state: State) -> Value:
+        """The value of a call, and all that it does."""
+        func, owner = self._func(node, state)
+        given = Given(
+            tuple(self._argument(item, state) for item in node.args),
+            {name: self._argument(item, state) for name, item in node.named},
+            tuple(self.value(item, state) for item in node.spread),
+            owner,
+        )
+        given = _unfolded(given)
+        for name, item in given.named.items():
+            self.kept_secret(name, item, node.line)
+        if func.code is not None and isinstance(func.code[0], ir.Function):
+            return self._into(node, func, given, state)
+        if func.code is not None:
+            return self._made(node, func, given, state)
+        path = func.path or "?"
+        if path == "@enter":
+            return given.args[0] if given.args else EMPTY
+        method = self._by_name(node, path)
+        if method is not None:
+            return self._into(node, method, given, state)
+        self.look(path, node, given, state)
+        for place in self.indirect.find(path):
+            self._indirect(place, node, given, state)
+        self._callbacks(path, owner, given, state)
+        self._changes(node, path, owner, given, state)
+        return self._result(node, path, owner, given, state)
+
+    def _func(self, node: ir.Call, state: State) -> tuple[Value, Value | None]:
+        if isinstance(node.func, ir.Attr):
+            owner = self.value(node.func.of, state)
+            return self.member(owner, node.func.name, node.line), owner
+        found = self.value(node.func, state)
+        return found, found.owner
+
+    def _argument(self, node: Any, state: State) -> Value:
+        return self.cleared(self.value(node, state), state)
+
+    def _by_name(self, node: ir.Call, path: str) -> Value | None:
+        """A method that one class of the file alone has, called on something unknown."""
+        name = node.func.name if isinstance(node.func, ir.Attr) else ""
+        classes = self.methods.get(name, ()) if name and not path.startswith("@") else ()
+        if len(classes) != 1 or name in METHODS or name in RESULTS or self.sinks.find(path) or self.cleans.find(path):
+            return None
+        return (classes[0].parts or {})[name].but(owner=self.instance(classes[0]))
+
+    def _indirect(self, place: Any, node: ir.Call, given: Given, state: State) -> None:
+        """A function that is handed on together with what it shall get."""
+        func = given.at(place)
+        if func is None:
+            return
+        if isinstance(place, int):
+            rest = Given(given.args[place + 1 :], given.named, given.spread)
+        else:
+            args = given.at("args")
+            rest = Given(tuple((args.parts or {}).values()) if args is not None else (), {})
+        if func.code is not None and isinstance(func.code[0], ir.Function):
+            self._into(ir.Call(node.line, None, ()), func, rest, state)
+        else:
+            self.look(func.path or "?", node, rest, state)
+
+    # --- code of this file
+
+    def _into(self, node: ir.Call, func: Value, given: Given, state: State) -> Value:
+        function, outer = func.code
+        bound = self._bound(function, func.owner, given)
+        found = self.call_code(function, outer, bound, state)
+        names = [param.name for param in function.params if not param.kind]
+        method = bool(func.owner is not None and names)
+        if method and isinstance(node.func, ir.Attr) and isinstance(node.func.of, (ir.Name, ir.Attr)):
+            changed = bound[names[0]]
+            if changed is not func.owner and changed.parts is not None:
+                self.store(node.func.of, changed, state)
+        for name, item in zip(names[method:], node.args, strict=False):
+            if isinstance(item, ir.Name) and bound[name].parts is not None:  # it may have been filled
+                self.store(item, bound[name], state)
+        return found
+
+    def _bound(self, function: ir.Function, owner: Value | None, given: Given) -> dict[str, Value]:
+        plain = [param for param in function.params if not param.kind]
+        values = [*([owner] if owner is not None else []), *given.args]
+        bound = {param.name: value for param, value in zip(plain, values, strict=False)}
+        more = joined(self.element(value) for value in given.spread) if given.spread else None
+        for param in plain:
+            if param.name in given.named:
+                bound[param.name] = given.named[param.name]
+            elif param.name not in bound and (more is not None or param.default is None):
+                bound[param.name] = more if more is not None else EMPTY
+        rest = values[len(plain) :]
+        for param in function.params:
+            if param.kind == "*":
+                bound[param.name] = Value(parts=dict(enumerate(rest)), rest=more)
+            elif param.kind == "**":
+                known = {param.name for param in plain}
+                bound[param.name] = Value(parts={k: v for k, v in given.named.items() if k not in known}, rest=more)
+        return bound
+
+    def _made(self, node: ir.Call, func: Value, given: Given, state: State) -> Value:
+        """An object of a class of this file, after its `__init__`."""
+        if "Enum" in func.path:
+            return EMPTY  # one of its values, or an error
+        made = self.instance(func)
+        start = (func.parts or {}).get("__init__")
+        if start is None or start.code is None:
+            places = [item.targets[0].id for item in func.code[0].body
+                      if isinstance(item, ir.Assign) and item.type
+                      and isinstance(item.targets[0], ir.Name)]  # fmt: skip
+            fields = {**dict(zip(places, given.args, strict=False)), **given.named}
+            return made.but(parts={**(made.parts or {}), **fields}, rest=joined(given.args) if given.args else None)
+        function, outer = start.code
+        bound = self._bound(function, made, given)
+        self.call_code(function, outer, bound, state)
+        names = [param.name for param in function.params if not param.kind]
+        return bound[names[0]] if names else made
+
+    @staticmethod
+    def instance(made_of: Value) -> Value:
+        """An object of a class, before anything was done with it."""
+        return Value(path=made_of.path.replace("@class", "@object"), parts={}, owner=made_of)
+
+    def _callbacks(self, path: str, owner: Value | None, given: Given, state: State) -> None:
+        """Functions of the file that are handed on are called with what the call has."""
+        for value in given.values():
+            if value.code is not None and isinstance(value.code[0], ir.Function) and len(given.args) > 1:
+                others = joined(other for other in given.args if other is not value)
+                function, outer = value.code
+                params = [param.name for param in function.params if not param.kind]
+                item = self.element(others) if path in ("map", "filter") else others
+                self.call_code(function, outer, dict.fromkeys(params, item), state)
+
+    # --- everything else
+
+    def _changes(self, node: ir.Call, path: str, owner: Value | None, given: Given, state: State) -> None:
+        """Methods that fill the container they belong to."""
+        method = path.rpartition(".")[2]
+        change = METHODS.get(method)
+        if change is None or owner is None or not isinstance(node.func, ir.Attr):
+            return
+        changed = change(owner, given)
+        if changed is not None and isinstance(node.func.of, (ir.Name, ir.Attr, ir.Item)):
+            self.store(node.func.of, changed, state)
+
+    def _result(self, node: ir.Call, path: str, owner: Value | None, given: Given, state: State) -> Value:
+        if path in _CHECKING and given.args:
+            state.cleared |= guards.about(given.args[0])
+        known = result_of(path, owner, given, self.element)
+        if known is None:
+            known = self._through(path, owner, given)
+        if path in ("json.loads", "json.load", "simplejson.loads", "orjson.loads", "bson.json_util.loads"):
+            known = known.but(taints=frozenset(taint._replace(id=f"{taint.id}(json)") for taint in known.inside()))
+        facts = guards.asked(path, owner, list(given.args))
+        for kinds in self.cleans.find(path):
+            known = self.made_safe(known, kinds.kinds)
+        if path.rpartition(".")[2] in _READS and owner is not None and owner.parts is None:
+            known = self.keyed(known, _first_text(given) or NOTHING)
+        made = self.sourced(f"{path}()", node.line, known, key=_first_text(given))
+        return made.but(facts=facts) if facts[0] or facts[1] else made
+
+    def _through(self, path: str, owner: Value | None, given: Given) -> Value:
+        """What comes out of something unknown holds what went in."""
+        if self.inert.find(path):
+            return EMPTY
+        taints = frozenset(taint for value in given.values() for taint in value.inside())
+        if owner is not None:
+            taints |= owner.inside()
+        name = path.rpartition(".")[2]
+        if name in _JOINING and len(given.args) + (name == "joinpath") > 1:
+            taints = frozenset(taint._replace(built=True) for taint in taints)
+        return Value(taints=taints, lead=given.args[0].lead if name in ("join", "Path") and given.args else "")
+
+    @staticmethod
+    def keyed(value: Value, key: Any) -> Value:
+        """An element of an input is an input of its own: what is said of one says nothing of the others."""
+        if not isinstance(key, str) or not value.taints:
+            return value
+        return value.but(taints=frozenset(taint._replace(id=f"{taint.id}[{key}]") for taint in value.taints))
+
+    @staticmethod
+    def made_safe(value: Value, kinds: str) -> Value:
+        if kinds == ALL:
+            return value.but(taints=frozenset(), parts=None, rest=None)
+        names = frozenset(kinds.split())
+        taints = frozenset(taint._replace(safe=taint.safe | names) for taint in value.inside())
+        return value.but(taints=taints, parts=None, rest=None)
+
+    def answered(self, value: Value, statement: ir.Return, state: State) -> None:
+        """What the function that runs gives back; of a web handler it goes to the browser."""
+        if self.suspicious and re.match(r"\s*<[a-zA-Z!]", value.lead) and value.parts is None:
+            self.reach("xss", self.cleared(value, state), statement.line, statement.line)
+        if not self.frames[-1].web:
+            return
+        if value.parts is not None:  # with a status beside it; an object is sent as JSON
+            value = value.parts.get(0, EMPTY)
+        if value.parts is None:
+            self.reach("xss", self.cleared(value, state), statement.line, statement.line)
+
+    def assigned(self, owner: Value, target: ir.Attr | ir.Item, value: Value, state: State) -> None:
+        """A member or an element is set: some places are sinks."""
+        path = owner.path or "?"
+        place = f"{path}.{target.name}=" if isinstance(target, ir.Attr) else f"{path}@="
+        key = self.value(target.key, state) if isinstance(target, ir.Item) else EMPTY
+        given = Given((self.cleared(value, state), self.cleared(key, state)), {})
+        for sink in self.sinks.find(place):
+            self.at_sink(sink, target, given, place)
+        self.misused(place, target, given)
+
+
+def _unfolded(given: Given) -> Given:
+    """Arguments by name that were handed on as a container that is known."""
+    known = {str(name): part for value in given.spread if value.rest is None and not value.taints
+             for name, part in (value.parts or {}).items() if isinstance(name, str)}  # fmt: skip
+    return given._replace(named={**known, **given.named}) if known else given
+
+
+def _first_text(given: Given) -> str:
+    return str(given.args[0].const) if given.args and isinstance(given.args[0].const, str) else ""
+
+
+def constants(values: Sequence[Value]) -> bool:
+    """Whether all values are known."""
+    return all(value.const is not NOTHING for value in values)

@@ -1,0 +1,245 @@
+"""What every part of the engine shares: the rules by their words, what was found, and how much may be spent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from buril.scanners._taint import ir
+from buril.scanners._taint.rules import Given, Kind, Matcher, Misuse, Rules, Sink, Source, holds
+from buril.scanners._taint.secrets import is_secret
+from buril.scanners._taint.value import ALL, Facts, State, Taint, Value, concerned, without
+
+MAX_STEPS: Final = 400_000
+"""Expressions that are evaluated for one file, about two seconds; beyond it the file is analysed in part."""
+DROPPED: Final = "@dropped"
+"""The name of what nobody keeps."""
+_HOST: Final = re.compile(r"(?i)(?:[a-z][a-z0-9+.-]*:)?//[^/?#\\]+[/?#]")
+_SQL: Final = re.compile(
+    r"(?is)\s*(?:select\b.*\bfrom\b|insert\s+(?:or\s+\w+\s+)?into\b|replace\s+into\b|update\b.*\bset\b|"
+    r"delete\s+from\b|(?:create|drop|alter|truncate)\s+(?:table|user|database|index|view)\b|select\s+\S|"
+    r"call\s+\w+\()"
+)
+_RUNNER: Final = re.compile(r"(?i)(?:^|[._])(?:run|exec|execute|call|send|do)_?(?:ssh|cmd|cli|shell|remote)\w*$|"
+                            r"(?:^|[._])(?:ssh|cli|cmd|shell|cliq|system)_?(?:run|exec|execute|call)?$")  # fmt: skip
+_TALK: Final = re.compile(r"(?i)(?:^|\.)(?:print|log|debug|info|warn|warning|error|exception|critical|append|join|"
+                          r"format|write|str|repr|len|echo|dedent|strip|replace|encode|lower|upper|split|startswith|"
+                          r"endswith|"
+                          r"\w*(?:Error|Exception|Warning)|_|gettext|ugettext|hashlib\.\w+)$")  # fmt: skip
+_OWN_PATH: Final = re.compile(r"/[^/\\]")
+
+
+class Hit(NamedTuple):
+    """Something found: a rule, where, how bad, how sure, what to say."""
+
+    line: int
+    rule: str
+    cwe: int
+    severity: str
+    confidence: str
+    text: str
+    end_line: int
+
+
+class Compiled(NamedTuple):
+    """The rules of a language, ready to be matched."""
+
+    kinds: Mapping[str, Kind]
+    sources: Matcher
+    sinks: Matcher
+    cleans: Matcher
+    misuses: Matcher
+    inert: Matcher
+    indirect: Matcher
+    words: frozenset[str]
+    constants: Mapping[str, Any]
+
+
+def compiled(rules: Rules) -> Compiled:
+    """The rules of a language by the words of their patterns."""
+    sinks = Matcher((sink.calls, sink) for sink in rules.sinks)
+    misuses = Matcher((misuse.calls, misuse) for misuse in rules.misuses)
+    return Compiled(
+        rules.kinds, Matcher((source.paths, source) for source in rules.sources), sinks,
+        Matcher((clean.calls, clean) for clean in rules.cleans), misuses, Matcher([(rules.inert, True)]),
+        Matcher((calls, place) for calls, place in rules.indirect),
+        sinks.words | misuses.words, dict(rules.constants),
+    )  # fmt: skip
+
+
+class Base:
+    """One analysis of one file."""
+
+    DEPTH = 6
+    """Calls within calls that are followed."""
+    ENDS = frozenset({"sys.exit()", "os._exit()", "exit()", "quit()", "abort()", "flask.abort()", "self.fail()"})
+    """Calls after which nothing comes."""
+
+    def __init__(self, rules: Compiled, *, suspicious: bool) -> None:
+        self.kinds, self.sources, self.sinks = rules.kinds, rules.sources, rules.sinks
+        self.cleans, self.misuses, self.inert, self.indirect = rules.cleans, rules.misuses, rules.inert, rules.indirect
+        self.constants = rules.constants
+        self.suspicious = suspicious
+        self.steps = 0
+        self.hits: dict[tuple[int, str], Hit] = {}
+        self.frames: list[Any] = []
+        self.naming: list[str] = []
+        self.functions: dict[int, tuple[ir.Function, State]] = {}
+        self.classes: list[Value] = []
+        self.called: set[int] = set()
+        self.defined: set[str] = set()
+        self.methods: dict[str, list[Value]] = {}
+        self.memory: dict[Any, tuple[Value, Facts, dict[str, Value]]] = {}
+
+    def spent(self) -> bool:
+        """Whether no more may be evaluated."""
+        return self.steps > MAX_STEPS
+
+    def sourced(self, path: str, line: int, value: Value, key: str = "") -> Value:
+        """Something with a path, which may be an input; what it was made of stays in it."""
+        for source in self.sources.find(path):
+            label = source.label or path.rstrip("()[]")
+            place = "" if key or not path.endswith("()") else f":{line}"  # a member is the same input everywhere
+            found = Taint(f"{path}{key}{place}", label, line, source.origin)
+            return Value(taints=frozenset([found]), path=path)
+        if path in self.constants:
+            return Value(const=self.constants[path], path=path)
+        return value if value.path else value.but(path=path)
+
+    def cleared(self, value: Value, state: State) -> Value:
+        """A value without the inputs that tests have shown harmless on the way here."""
+        if not state.cleared:
+            return value
+        return without(value, state.cleared) if concerned(value, state.cleared) else value
+
+    # --- what is found
+
+    def look(self, path: str, node: ir.Call, given: Given, state: State) -> None:
+        """Whether a call is a sink that an input reaches, or a misuse."""
+        known = self.sinks.find(path)
+        for sink in known:
+            if holds(sink.when, given):
+                self.at_sink(sink, node, given, path)
+        self.misused(path, node, given)
+        self._spread(path, node, given)
+        if not known and not _TALK.search(path):
+            self._looks_like(path, node, given)
+
+    def _spread(self, path: str, node: ir.Call, given: Given) -> None:
+        """An object of somebody else's making decides which fields are set."""
+        name = path.rpartition(".")[2]
+        if given.spread and (name[:1].isupper() or name in ("create", "update", "update_or_create", "filter_by")):
+            for value in given.spread:
+                whole = value.but(parts=None, rest=None, taints=value.taints)
+                self.reach("attribute", whole, node.line, node.end_line or node.line, path)
+
+    def _looks_like(self, path: str, node: ir.Call, given: Given) -> None:
+        """Text that is SQL by its beginning, or goes to what is called like a runner of commands."""
+        runs = _RUNNER.search(path) is not None
+        for value in (*given.args, *given.named.values()):
+            if value.taints and (runs or _SQL.match(value.lead)):
+                built = value.but(taints=frozenset(taint for taint in value.taints if taint.built))
+                kind = "sql" if _SQL.match(value.lead) else "command"
+                self.reach(kind, built, node.line, node.end_line or node.line, path)
+
+    def at_sink(self, sink: Sink, node: Any, given: Given, path: str) -> None:
+        """Look at the arguments that do harm."""
+        if sink.kind == "command-word":
+            word = _program(given.at(0) or given.at("args"))
+            if word is not None:
+                word = word.but(taints=frozenset(taint for taint in word.inside() if taint.origin == "remote"))
+                self.reach("command", word, node.line, getattr(node, "end_line", 0) or node.line, path)
+            return
+        for place in sink.places:
+            values = given.values() if place == ALL else [value] if (value := given.at(place)) is not None else []
+            for value in values:
+                self.reach(sink.kind, value, node.line, getattr(node, "end_line", 0) or node.line, path)
+
+    def reach(self, kind: str, value: Value, line: int, end_line: int, path: str = "") -> None:
+        """A value gets to where it may do harm of a kind."""
+        if kind == "path" and value.path in ("io.BytesIO()", "io.StringIO()", "BytesIO()", "StringIO()"):
+            return
+        if kind in ("ssrf", "redirect") and (
+            _HOST.match(value.lead) or (kind == "redirect" and _OWN_PATH.match(value.lead))
+        ):
+            return
+        taints = value.inside()
+        harmful = sorted(taint for taint in taints if kind not in taint.safe and self._counts(taint, kind))
+        if not harmful:
+            return
+        taint, known = harmful[0], self.kinds[kind]
+        confidence = known.confidence if taint.origin == "remote" else "medium" if known.confidence == "high" else "low"
+        place = path.replace("?.", "").rstrip("=") or "the response"
+        text = f"{known.text}: {taint.label} (line {taint.line}) reaches {place}"
+        self.note(Hit(line, kind, known.cwe, known.severity, confidence, text, end_line))
+
+    def _counts(self, taint: Taint, kind: str) -> bool:
+        """Whether such an input does such harm: who starts a program may name its files."""
+        if kind in ("nosql", "upload"):
+            return re.search("json|body" if kind == "nosql" else r"(?i)files|upload", taint.id) is not None
+        if taint.origin == "local":
+            return kind in ("command", "code", "sql", "deserialisation")
+        if taint.origin == "param":
+            return taint.built or kind in ("command", "code", "deserialisation", "xss", "template", "redirect", "xxe")
+        return True
+
+    def misused(self, path: str, node: Any, given: Given) -> None:
+        """Rules that need no input."""
+        for misuse in self.misuses.find(path):
+            if holds(misuse.when, given) and self._named(misuse, node):
+                end = getattr(node, "end_line", 0) or node.line
+                hit = Hit(node.line, misuse.name, misuse.cwe, misuse.severity, misuse.confidence, misuse.text, end)
+                self.note(hit)
+
+    def _named(self, misuse: Misuse, node: Any) -> bool:
+        """Whether what the result goes to, the function, or an argument has a name that the rule is about."""
+        if not misuse.named:
+            return True
+        goes_to = self.naming[-1] if self.naming else ""
+        function = self.frames[-1].function if self.frames else None
+        around = function.name if function is not None and goes_to != DROPPED else ""
+        return any(re.search(misuse.named, name) for name in (goes_to, around, *names_in(node)) if name)
+
+    def kept_secret(self, name: str, value: Value, line: int) -> None:
+        """A constant gets a name that is one of secrets."""
+        if is_secret(name, value.const):
+            self.note(
+                Hit(line, "hard-coded-secret", 798, "high", "medium", f"a secret stands in the code ({name})", line)
+            )
+
+    def note(self, hit: Hit) -> None:
+        """Keep what was found, once a line and rule."""
+        self.hits.setdefault((hit.line, hit.rule), hit)
+
+
+def _program(value: Value | None) -> Value | None:
+    """What decides which program starts: the first word of a list; of a shell's, what comes after `-c`."""
+    if value is None or value.parts is None:
+        return value if value is not None and value.rest is None else None
+    words = list(value.parts.values())
+    if not words:
+        return None
+    shell = isinstance(words[0].const, str) and re.fullmatch(r"(.*/)?(ba|da|z|k|c)?sh|(.*/)?python[\d.]*|cmd(\.exe)?",
+                                                             words[0].const)  # fmt: skip
+    if shell and len(words) > 2 and words[1].const in ("-c", "/c", "-lc", "/C"):
+        return words[2]
+    return words[0]
+
+
+def names_in(node: Any, depth: int = 4) -> list[str]:
+    """The names in the arguments of a call."""
+    if isinstance(node, ir.Name):
+        return [node.id]
+    if isinstance(node, ir.Attr):
+        return [node.name, *names_in(node.of, depth - 1)] if depth else [node.name]
+    if not depth or not isinstance(node, (ir.Call, ir.Op, ir.Text)):
+        return []
+    inner = (
+        node.args if isinstance(node, ir.Call) else node.parts if isinstance(node, ir.Text) else (node.left, node.right)
+    )
+    own = names_in(node.func.of, depth - 1) if isinstance(node, ir.Call) and isinstance(node.func, ir.Attr) else []
+    return [*own, *(name for item in inner for name in names_in(item, depth - 1))]
+
+
+__all__ = ["ALL", "DROPPED", "Base", "Compiled", "Hit", "Source", "compiled"]

@@ -1,0 +1,135 @@
+"""What a test says: inputs that can do no harm any more where it holds, or where it does not.
+
+A test speaks of an input, whatever variable it lies in by now: `if name not in ALLOWED: return` makes `name` and all
+that is made from it harmless below. Each function gives the pair of `Value.facts`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from buril.scanners._taint.ir import NOTHING
+from buril.scanners._taint.value import ALL, NO_FACTS, Facts, Value
+
+PREDICATES = frozenset(["isdigit", "isnumeric", "isdecimal", "isalnum", "isalpha", "isidentifier"])
+"""Methods of a text that hold only for harmless ones."""
+_HOSTS = re.compile(r"\.(netloc|hostname|host|origin)(\.lower\(\))?$")
+_VALIDATOR = re.compile(
+    r"(^|[._])(is_?)?(valid|safe|allowed|permitted|trusted|whitelisted|allowlisted|authorized_(url|path|host)|"
+    r"url_has_allowed_host_and_scheme)|(^|[._])(validate|check)_\w+", re.IGNORECASE)  # fmt: skip
+_LOOSE = re.compile(r"(?<!\\)(?:\.[*+]|\.\{|\[\^|\\[SWD][*+])")
+_PART = re.compile(r"\(\)\.\w+$")
+"""A member of what a call gave: a part of the input, not the whole."""
+_ENDING = re.compile(
+    r"(suffix|splitext\(\)|content_type|mimetype|rsplit\(\)|filetype\w*\(\)|extension)(\[\])?(\.lower\(\))?$"
+)
+_RESOLVED = re.compile(r"(realpath|abspath|resolve|normpath|canonical)\w*\(\)", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/", re.IGNORECASE)
+
+
+def about(value: Value, kind: str = ALL) -> Facts:
+    """The facts that all inputs in a value are harmless."""
+    return frozenset((taint.id, kind) for taint in value.inside() if kind not in taint.safe)
+
+
+def compared(op: str, left: Value, right: Value) -> tuple[Facts, Facts]:
+    """What a comparison says when it holds, and when it does not."""
+    negative = op in ("!=", "not in")
+    if op in ("==", "!="):
+        yes = _equal(left, right)
+    elif op in ("in", "not in"):
+        if right.path.endswith(".parents") and right.inside():
+            yes = about(right, "path")
+        elif left.inside() and not right.inside() and (right.parts is not None or right.const is NOTHING):
+            yes = _member(left)
+        elif left.const in ("..", "../", "..\\", "/") and right.inside():
+            # what is asked is the bad case: the input is harmless where it does not hold
+            return (about(right, "path"), NO_FACTS) if negative else (NO_FACTS, about(right, "path"))
+        else:
+            yes = NO_FACTS
+    else:
+        return NO_FACTS, NO_FACTS
+    return (NO_FACTS, yes) if negative else (yes, NO_FACTS)
+
+
+def _equal(left: Value, right: Value) -> Facts:
+    for one, other in ((left, right), (right, left)):
+        if one.inside() and not other.inside():
+            if _HOSTS.search(one.path):
+                return about(one, "ssrf") | about(one, "redirect")
+            if "commonpath" in one.path or "commonprefix" in one.path:
+                return about(one, "path")
+            if _PART.search(one.path):
+                return NO_FACTS
+            if other.const is not NOTHING and other.const not in (None, "", 0, True, False):
+                return about(one)
+    return NO_FACTS
+
+
+def _member(left: Value) -> Facts:
+    if _HOSTS.search(left.path):
+        return about(left, "ssrf") | about(left, "redirect")
+    if _ENDING.search(left.path):
+        return about(left, "upload")
+    return NO_FACTS if _PART.search(left.path) else about(left)
+
+
+def asked(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, Facts]:
+    """What the result of a call says when it is true, and when it is false."""
+    name = path.rpartition(".")[2]
+    if name in PREDICATES and owner is not None:
+        return about(owner), NO_FACTS
+    if name in ("match", "fullmatch", "test", "search") and args:
+        return _matched(path, owner, args)
+    if name in ("startswith", "startsWith", "is_relative_to") and owner is not None and args:
+        return _begins(owner, args[0]), NO_FACTS
+    if path == "isinstance" and len(args) == 2:
+        kind = {"int": ALL, "float": ALL, "bool": ALL, "str": "nosql"}.get(args[1].path)
+        return (about(args[0], kind) if kind else NO_FACTS), NO_FACTS
+    if _VALIDATOR.search(name) and args:
+        return frozenset().union(*(about(value) for value in args)), NO_FACTS
+    return NO_FACTS, NO_FACTS
+
+
+def _matched(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, Facts]:
+    compiled = owner is not None and owner.lead != "" and path.startswith("re.compile()")
+    pattern = owner.lead if compiled and owner is not None else args[0].const
+    subject = args[0] if compiled else args[1] if len(args) > 1 else None
+    if not isinstance(pattern, str) or subject is None or _LOOSE.search(pattern):
+        return NO_FACTS, NO_FACTS
+    name = path.rpartition(".")[2]
+    starts = name in ("match", "fullmatch") or pattern.startswith(("^", r"\A"))
+    ends = name == "fullmatch" or pattern.endswith(("$", r"\Z", r"\z"))
+    return (about(subject) if starts and ends else NO_FACTS), NO_FACTS
+
+
+def _begins(owner: Value, prefix: Value) -> Facts:
+    if owner.const is not NOTHING or prefix.inside():
+        return NO_FACTS
+    found = about(owner, "path") if _RESOLVED.search(owner.path) else NO_FACTS
+    if isinstance(prefix.const, str) and _URL.match(prefix.const):
+        found |= about(owner, "ssrf") | about(owner, "redirect")
+    if isinstance(prefix.const, str) and prefix.const.startswith(("http", "/")):
+        found |= about(owner, "scheme")
+    return found
+
+
+def opposite(facts: tuple[Facts, Facts]) -> tuple[Facts, Facts]:
+    """Of `not`."""
+    return facts[1], facts[0]
+
+
+def both(op: str, left: Value, right: Value) -> tuple[Facts, Facts]:
+    """Of `and` and `or`."""
+    (left_yes, left_no), (right_yes, right_no) = left.facts, right.facts
+    if op == "and":
+        return left_yes | right_yes, left_no & right_no
+    return left_yes & right_yes, left_no | right_no
+
+
+def truth(value: Value) -> Any:
+    """Whether a value is true; None where that is not known."""
+    if value.const is NOTHING:
+        return None
+    return bool(value.const)

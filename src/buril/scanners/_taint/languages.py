@@ -1,0 +1,67 @@
+"""The languages that can be analysed: how their trees are read, their tables, and a planted sample of each harm."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from tree_sitter import Tree
+
+from buril.scanners._taint import lower_python, python_rules
+from buril.scanners._taint.engine import Compiled, compiled
+from buril.scanners._taint.entries import Analysis, Entries, analyse
+from buril.scanners._taint.hints import hints
+from buril.scanners._taint.kinds import KINDS
+from buril.scanners._taint.python_misuse import MISUSES
+from buril.scanners._taint.rules import Rules
+
+_RECURSION: Final = 8_000
+_PYTHON: Final = Rules(
+    KINDS, python_rules.SOURCES, python_rules.SINKS, python_rules.CLEANS, MISUSES, python_rules.INDIRECT,
+    python_rules.CONSTANTS, python_rules.INERT
+)  # fmt: skip
+_READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
+    "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),
+}
+LANGUAGES: Final = frozenset(_READ)
+_COMPILED: dict[int, Compiled] = {}
+_HINTS: Final = {name: hints(rules.misuses, entries.inputs) for name, (_read, rules, entries) in _READ.items()}
+_FLASK: Final = "from flask import request\nimport os\n@app.route('/')\ndef page():\n    x = request.args['x']\n"
+SAMPLES: Final[dict[str, dict[str, str]]] = {
+    "python": {
+        "command": _FLASK + "    os.system('ls ' + x)\n",
+        "code": _FLASK + "    eval(x)\n",
+        "sql": _FLASK + "    db.execute(f\"select a from b where c = '{x}'\")\n",  # noqa: S608  a sample
+        "path": _FLASK + "    open(os.path.join('/data', x))\n",
+        "xss": _FLASK + "    return '<p>' + x\n",
+        "deserialisation": _FLASK + "    import pickle\n    pickle.loads(x)\n",
+        "ssrf": _FLASK + "    import requests\n    requests.get(x)\n",
+        "redirect": _FLASK + "    from flask import redirect\n    return redirect(x)\n",
+        "no-certificate-check": "import requests\nrequests.get('https://a.example', verify=False)\n",
+        "weak-hash": "import hashlib\nhashlib.md5(b'')\n",
+    },
+}  # fmt: skip
+
+
+def analysed(language: str, tree: Tree, *, suspicious: bool) -> Analysis:
+    """Analyse a tree of one of `LANGUAGES`; `suspicious` as in `analyse`."""
+    read, rules, entries = _READ[language]
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _RECURSION))  # a text of a thousand additions is as deep as they are many
+    try:
+        return analyse(read(tree), _rules(rules), entries, suspicious=suspicious)
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def may_hold(language: str, text: str) -> bool:
+    """Whether a text has a word of any rule; without one `analysed` finds nothing unless it is suspicious."""
+    return _HINTS[language].search(text) is not None
+
+
+def _rules(rules: Rules) -> Compiled:
+    key = id(rules)
+    if key not in _COMPILED:
+        _COMPILED[key] = compiled(rules)
+    return _COMPILED[key]

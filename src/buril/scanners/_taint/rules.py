@@ -1,0 +1,179 @@
+"""What is known of a language, as data: inputs, harms, what makes harmless, misuses; and how a call is matched to it.
+
+A call is known by its dotted path: `os.system` for the function of a module however it was imported, `?.execute` for
+a method of something unknown, `sqlite3.connect().cursor().execute` where it was followed. Patterns are as in a shell
+(`*.execute`); several stand in one text. Conditions of a call are words that must all hold:
+
+    shell=True      the argument of that name is that constant (`0=…`: the first by place)
+    check!=False    it is not
+    0~^(md5|sha1)$  the text of a constant argument matches
+    0!~b            a constant that does not match, or no constant
+    +timeout        it is given;  -timeout  it is not
+    0?              it is given and no constant
+    bits<2048       a smaller number;  mode&2  a number with this bit;  0:bytes  a constant of this type
+
+A dot goes into a container: `options.verify=False`. `self` is what a method belongs to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import translate
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from buril.scanners._taint.ir import NOTHING
+from buril.scanners._taint.value import Value
+
+_WORD = re.compile(r"([+-]?)([\w.]+)(!=|=|!~|~|\?|<|&|:)?(.*)", re.DOTALL)
+_CONSTANTS = {"True": True, "False": False, "None": None}
+Place = int | str
+
+
+class Kind(NamedTuple):
+    """A kind of harm: its weakness, how bad, and what the untrusted value gets to be."""
+
+    cwe: int
+    severity: str
+    text: str
+    confidence: str = "high"
+
+
+class Source(NamedTuple):
+    """Where input comes from: members and calls by pattern. `origin` as in `Taint`."""
+
+    paths: str
+    label: str = ""
+    origin: str = "remote"
+
+
+class Sink(NamedTuple):
+    """Where input does harm: `places` are arguments by number or name (`*`: any)."""
+
+    kind: str
+    calls: str
+    places: tuple[Place, ...] = (0,)
+    when: str = ""
+
+
+class Clean(NamedTuple):
+    """A call whose result can do no harm of some kinds (`*`: of any)."""
+
+    calls: str
+    kinds: str = "*"
+
+
+class Misuse(NamedTuple):
+    """A call that is wrong by itself."""
+
+    name: str
+    cwe: int
+    severity: str
+    calls: str
+    when: str
+    text: str
+    confidence: str = "high"
+    named: str = ""
+    """A pattern that the variable or function around it must match."""
+
+
+class Rules(NamedTuple):
+    """All of one language."""
+
+    kinds: Mapping[str, Kind]
+    sources: tuple[Source, ...]
+    sinks: tuple[Sink, ...]
+    cleans: tuple[Clean, ...]
+    misuses: tuple[Misuse, ...]
+    indirect: tuple[tuple[str, Place], ...] = ()
+    """Calls that call what stands at a place, with what comes after it."""
+    constants: tuple[tuple[str, Any], ...] = ()
+    """Members of libraries whose value matters."""
+    inert: str = ""
+    """Calls whose result holds nothing of their arguments."""
+
+
+class Matcher:
+    """Rules by the last word of their patterns, so that a call is compared with few."""
+
+    def __init__(self, rules: Iterable[tuple[str, Any]]) -> None:
+        self._by_word: dict[str, list[tuple[re.Pattern[str], Any]]] = {}
+        self._others: list[tuple[re.Pattern[str], Any]] = []
+        for patterns, rule in rules:
+            for pattern in patterns.split():
+                compiled = re.compile(translate(pattern))
+                word = pattern.rpartition(".")[2]
+                plain = not re.search(r"[*?\[]", word)
+                (self._by_word.setdefault(word, []) if plain else self._others).append((compiled, rule))
+
+    def find(self, path: str) -> list[Any]:
+        """The rules whose pattern is this path."""
+        near = self._by_word.get(path.rpartition(".")[2], ())
+        return [rule for pattern, rule in (*near, *self._others) if pattern.match(path)]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The last words of all plain patterns."""
+        return frozenset(self._by_word)
+
+
+class Given(NamedTuple):
+    """The arguments of one call, evaluated."""
+
+    args: tuple[Value, ...]
+    named: Mapping[str, Value]
+    spread: tuple[Value, ...] = ()
+    owner: Value | None = None
+
+    def at(self, place: Place) -> Value | None:
+        """An argument by number or name."""
+        if place == "self":
+            return self.owner
+        if isinstance(place, int):
+            return self.args[place] if place < len(self.args) else None
+        return self.named.get(place)
+
+    def values(self) -> list[Value]:
+        """All of them."""
+        return [*self.args, *self.named.values(), *self.spread]
+
+
+def holds(when: str, given: Given) -> bool:
+    """Whether all conditions of a call hold.
+
+    Example:
+        `holds("verify=False", …)` for `requests.get(url, verify=False)` is true.
+    """
+    return all(_one(word, given) for word in when.split())
+
+
+def _one(word: str, given: Given) -> bool:
+    found = _WORD.fullmatch(word)
+    if found is None:
+        raise ValueError(word)
+    sign, name, operator, wanted = found.groups()
+    first, *inner = name.split(".")
+    value = given.at(int(first) if first.isdigit() else first)
+    for key in inner:
+        value = value.slot(int(key) if key.isdigit() else key) if value is not None else None
+    if sign:
+        return (value is not None or bool(given.spread)) == (sign == "+")
+    if operator == "?":
+        return value is not None and value.const is NOTHING
+    return _is(value, operator, wanted)
+
+
+def _is(value: Value | None, operator: str, wanted: str) -> bool:
+    const = value.const if value is not None else NOTHING
+    if operator in ("=", "!="):
+        expected = _CONSTANTS.get(wanted, int(wanted) if wanted.isdigit() else wanted)
+        return (type(const) is type(expected) and const == expected) == (operator == "=")
+    if operator in ("<", "&"):
+        if not isinstance(const, int) or isinstance(const, bool):
+            return False
+        return const < int(wanted) if operator == "<" else bool(const & int(wanted))
+    if operator == ":":
+        return type(const).__name__ == wanted
+    text = const if isinstance(const, str) else value.path if value is not None and value.path else None
+    return (text is not None and re.search(wanted, text) is not None) == (operator == "~")
