@@ -17,6 +17,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(AtOnce(config), "at-once")
+
+
+class AtOnce:
+    """Tells a failure when it happens: of a run that is cut short, nothing would be known."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal: Any = self.config.pluginmanager.getplugin("terminalreporter")
+        if report.failed and terminal is not None:
+            last = "\n".join(report.longreprtext.splitlines()[-30:])
+            terminal.ensure_newline()
+            terminal.write_line(f"{report.nodeid} ({report.when}, {report.duration:.0f} s)\n{last}")
+
+
 @pytest.fixture
 def output(tmp_path: Path) -> Callable[..., Output]:
     """Make an `Output` for a stage name in the test's folder; the same name gives the same folder again."""

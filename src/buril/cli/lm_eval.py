@@ -175,7 +175,7 @@ def run_command(
     context.generator = open_model(model_in_use(common.open_store(config_path, store_path), ref))
     raw, _finished = suite.ask(context)
     measures, left = measures_of(raw, raw["samples"])
-    rows = table({}, measures, 0)
+    rows = table({"base": {}, "tuned": measures}, 0)
     if to:
         common.say(str(write(to, raw)))
     _show(rows, as_json, left)

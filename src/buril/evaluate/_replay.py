@@ -127,13 +127,18 @@ class Script:
     results: tuple[Any, ...] = ()
 
 
+def limits_after(solution: Verdict) -> Limits:
+    """What a candidate may use, from what the suite's own solution took on this machine."""
+    seconds = min(MOST_S, max(LEAST_S, math.ceil(MARGIN * solution.cpu_ms / 1000)))
+    return Limits(cpu_s=seconds, wall_s=10.0 * seconds)
+
+
 def scripts(tasks: Sequence[Exam], sandbox: Sandbox) -> Iterator[Script | Verdict]:
     """Each task's script, or the verdict on its own solution where that does not pass its tests."""
     free, limits = (Call(free=True),), Limits(cpu_s=MOST_S, wall_s=2 * MOST_S)
     jobs = [Job(task.beside(task.solution, _TRACE), "buril_trace", free, limits) for task in tasks]
     for task, verdict in zip(tasks, sandbox.run_all(jobs), strict=True):
-        seconds = min(MOST_S, max(LEAST_S, math.ceil(MARGIN * verdict.cpu_ms / 1000)))
-        limits = Limits(cpu_s=seconds, wall_s=10.0 * seconds)
+        limits = limits_after(verdict)
         told = verdict.calls[0].data if verdict.passed else None
         if isinstance(told, list):
             yield Script(task, limits, tuple(told[0]), tuple(told[1]))

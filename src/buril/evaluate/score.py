@@ -13,6 +13,7 @@ from buril.core.artifact import Artifact, Manifest
 from buril.core.errors import BurilError
 from buril.core.plugins import Ref, plugin, settings_of
 from buril.evaluate._once import once
+from buril.evaluate._table import table
 from buril.evaluate.suite import SuiteContext, SuiteResult
 from buril.sandboxes.namespaces import Namespaces
 
@@ -47,20 +48,9 @@ class Scored:
         }
 
     def _table(self, results: dict[str, SuiteResult]) -> dict[str, Any]:
-        table: dict[str, Any] = {}
-        for metric, first in next(iter(results.values())).measures.items():
-            measures = {name: result.measures.get(metric) for name, result in results.items()}
-            row: dict[str, Any] = {}
-            for name, measure in measures.items():
-                interval = measure.interval(self.seed) if measure else None
-                row[name] = interval._asdict() if interval else None
-            second = measures.get(TWO[1])
-            if second:
-                difference = first.difference(second, self.seed)
-                row["difference"] = difference._asdict() if difference else None
-            if any(row.values()):
-                table[metric] = {**row, "better": first.better}
-        return table
+        """The measures that are over something."""
+        rows = table({name: result.measures for name, result in results.items()}, self.seed)
+        return {metric: row for metric, row in rows.items() if any(row[name] for name in results)}
 
 
 def score(

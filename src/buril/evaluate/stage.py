@@ -183,7 +183,7 @@ class Evaluate(Stage):
         }  # fmt: skip
 
     def _table(self, base: dict[str, Measure], tuned: dict[str, Measure]) -> dict[str, Any]:
-        return table(base, tuned, self.settings.seed)
+        return table({"base": base, "tuned": tuned}, self.settings.seed)
 
     def _split(self, base: Split, tuned: Split) -> dict[str, Any]:
         """A table for each language, repository or other group that one of the models has measures of."""
@@ -217,7 +217,7 @@ class Evaluate(Stage):
                 model: {metric: measure.without(bare) for metric, measure in found[model][name].measures.items()}
                 for model in MODELS
             }
-            told["metrics_without"] = table(kept["base"], kept["tuned"], self.settings.seed)
+            told["metrics_without"] = table(kept, self.settings.seed)
         return told
 
 

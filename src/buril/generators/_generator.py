@@ -54,6 +54,12 @@ class Completion:
     usage: tuple[int, int] | None = None
 
 
+def up_to(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """A text up to the first of some stop strings, and whether there was one."""
+    places = [text.find(stop) for stop in stops if stop in text]
+    return (text[: min(places)], True) if places else (text, False)
+
+
 class Generator(Protocol):
     """A model ready to write and score. Plugins of the kind `generator` are classes of this shape."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from buril.generators._generator import Completion, Request
+from buril.generators._generator import Completion, Request, up_to
 from buril.generators._sentinels import STRUCTURE
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ class Writer:
         if not any(stop in recent for stop in row.request.stop):
             return False
         text = self._written(row)
-        places = [text.find(stop) for stop in row.request.stop if stop in text]
-        row.text = text[: min(places)] if places else None
-        return bool(places)
+        found, stopped = up_to(text, row.request.stop)
+        row.text = found if stopped else None
+        return stopped
 
     def completion(self, row: Row) -> Completion:
         """The result of an ended row."""

@@ -7,7 +7,6 @@ one task are its samples, in their order; the first is the greedy one, or that w
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from buril.code.unpacked import unpacked
 from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError, nearest
 from buril.core.settings import Settings as BaseSettings
-from buril.generators._generator import Completion, Request
+from buril.generators._generator import Completion, Request, up_to
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,16 +119,14 @@ class File:
             if begun is None:
                 raise BurilError("E021", path=self.settings.path, line=request.name, problem="`solution` ≠ `prompt` …")
             text = text[len(begun) :]
-        places = [text.find(stop) for stop in request.stop if stop in text]
-        finish: Literal["eos", "stop"] = "stop" if places else "eos"
-        return Completion(text[: min(places)] if places else text, (), finish, math.nan)
+        text, stopped = up_to(text, request.stop)
+        return Completion(text, (), "stop" if stopped else "eos", math.nan)
 
     def _read(self) -> Iterator[tuple[str, Line]]:
         path = self.settings.path
         number = 0  # the line that a problem is told of
         try:
-            raw = path.read_bytes()
-            text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+            text = unpacked(path).decode("utf-8")
             for part in text.splitlines():
                 number += 1
                 row = json.loads(part) if part.strip() else {}

@@ -26,7 +26,7 @@ from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.text import _
-from buril.generators._generator import Completion, Request
+from buril.generators._generator import Completion, Request, up_to
 
 if TYPE_CHECKING:
     import httpx
@@ -237,8 +237,6 @@ def _completion(answer: Any, request: Request) -> Completion:
         raise _Passing(_("the answer is not of the API's form")) from problem
     if not isinstance(text, str):  # a tool call, or a refusal without words
         text = ""
-    places = [text.find(stop) for stop in request.stop if stop in text]
-    finish: Literal["eos", "stop", "length"] = "length" if reason == "length" else "eos"
-    if places:
-        text, finish = text[: min(places)], "stop"
+    text, stopped = up_to(text, request.stop)
+    finish: Literal["eos", "stop", "length"] = "stop" if stopped else "length" if reason == "length" else "eos"
     return Completion(text, (), finish, math.nan, usage)

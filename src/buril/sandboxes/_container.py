@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from buril.core.errors import BurilError
 from buril.core.text import _
+from buril.sandboxes._contained import ENDED
 from buril.sandboxes._sandbox import Limits
 from buril.sandboxes._worker import MAX_RESULT, Run, frames_of
 
@@ -22,7 +23,6 @@ START_S = 60.0
 TICK_S = 0.05
 SENT = ("_codec", "_linux", "_seccomp", "_solver", "_launcher", "_contained")
 """The modules that the job's own side needs, each after those that it imports."""
-ENDED = "ended"
 FOLDER = "/tmp"  # noqa: S108  the container's own
 _FIRST_ID = 1_500_000_000
 """Each container has a user that nobody else has: the limit on processes counts by user."""
@@ -91,6 +91,9 @@ class Container:
             started = time.monotonic()
             self._read(run, started + self.limits.wall_s)
             run.wall_ms = round(1000 * (time.monotonic() - started))
+            if not run.end:  # it ends by itself: there is nothing to remove, and its exit code tells
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(START_S)
         finally:
             self.stop()
         return run, self._ending(run, nonce)
@@ -113,10 +116,11 @@ class Container:
         out = _there(self._process.stdout)
         with selectors.DefaultSelector() as selector:
             selector.register(out, selectors.EVENT_READ)
-            said = os.read(out.fileno(), 6) if selector.select(START_S) else b""
+            said = os.read(out.fileno(), 6) if selector.select(START_S) else None
         if said != b"ready\n":
-            self._process.kill()
-            told = _there(self._process.stderr).read().decode("utf-8", "replace").strip().splitlines()
+            # one that said nothing in time may still be there and is removed by `run`; of another the client tells why
+            raw = b"" if said is None else _there(self._process.stderr).read()
+            told = raw.decode("utf-8", "replace").strip().splitlines()
             problem = next((line for line in told if line.strip()), _("the container did not start"))
             raise BurilError("E001", problem=problem.removeprefix("docker: "))
 

@@ -69,7 +69,7 @@ def imported(tuned: Found, base: Found | None, seed: int) -> dict[str, Any]:
     """
     if base:
         _check_same(tuned, base)
-    rows = table(base.measures if base else {}, tuned.measures, seed)
+    rows = table({"base": base.measures if base else {}, "tuned": tuned.measures}, seed)
     pair = {"base": _scores(base.told) if base else {}, "tuned": _scores(tuned.told)}
     for name in sorted({*pair["base"], *pair["tuned"]} - rows.keys()):
         alone = {model: found.get(name) for model, found in pair.items()}

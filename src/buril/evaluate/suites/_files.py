@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from buril.code.unpacked import unpacked
 from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError
 from buril.evaluate.suites._coding import Coding
@@ -38,8 +38,7 @@ def lines_of(path: Path, suite: str) -> list[dict[str, Any]]:
         BurilError: E008 without the file, E009 when it holds something else.
     """
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+        text = unpacked(path).decode("utf-8")
     except FileNotFoundError:
         raise BurilError("E008", suite=suite, path=path) from None
     except (OSError, EOFError, UnicodeDecodeError) as problem:

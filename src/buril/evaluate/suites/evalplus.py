@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from buril.evaluate._plus import Plus, agrees, read
-from buril.evaluate._replay import LEAST_S, MARGIN, MOST_S
+from buril.evaluate._replay import MOST_S, limits_after
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Coding, Problem, does_not_hold, taken
 from buril.evaluate.suites._credit import CREDIT
 from buril.evaluate.suites._files import FileSettings, tasks_of
+from buril.evaluate.suites._functional import stub_of
 from buril.evaluate.suites._python import STOPS, body_of
 from buril.evaluate.suites.mbpp import STOPS as PROGRAM_STOPS
 from buril.generators._generator import Completion
@@ -77,8 +77,7 @@ class Evalplus(Coding):
             if 2 * len(self._known[item.name].wanted) < len(item.task.inputs):
                 raise does_not_hold(item, Verdict("error", detail=item.task.solution[-200:]), "–")
         good = self.judge(problems, [item.task.solution for item in problems], context)
-        stub = "\n\ndef {}(*_all, **_named):\n    pass\n"
-        stubs = self.judge(problems, [item.head + stub.format(item.task.entry) for item in problems], context)
+        stubs = self.judge(problems, list(map(stub_of, problems)), context)
         for item, verdict, empty in zip(problems, good, stubs, strict=True):
             if not verdict.passed or empty.passed:
                 raise does_not_hold(item, verdict, empty.status)
@@ -89,8 +88,7 @@ class Evalplus(Coding):
         jobs = [_job(item.task, item.task.solution, Limits(cpu_s=MOST_S, wall_s=2 * MOST_S)) for item in left]
         for item, verdict in zip(left, context.sandbox().run_all(jobs), strict=True):
             answered = {place: call.data for place, call in enumerate(verdict.calls) if call.status == "pass"}
-            seconds = min(MOST_S, max(LEAST_S, math.ceil(MARGIN * verdict.cpu_ms / 1000)))
-            self._known[item.name] = Known(answered, Limits(cpu_s=seconds, wall_s=10.0 * seconds))
+            self._known[item.name] = Known(answered, limits_after(verdict))
 
     def judge(self, problems: Sequence[Problem], programs: Sequence[str], context: SuiteContext) -> list[Verdict]:
         """The candidate is called with everything; what it gives is compared here."""
