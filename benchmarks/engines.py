@@ -1,9 +1,11 @@
-"""Written tokens a second of the generator `openvino` beside `transformers`, on the same HumanEval prompts.
+"""Written tokens a second of the generators for CPUs beside `transformers`, on the same HumanEval prompts.
 
     python benchmarks/engines.py [--size small|full] [--model BASE] [--tasks FILE] [--max-tokens N] [--threads N]
+                                 [--engine openvino|llamacpp] [--batch-size N] [--rounds N]
 
 Each task is completed greedily from its signature and docstring, prompts included in the time; in alternating rounds,
 the same model, as many threads on each side, 32 sequences at a time. What is written is judged as the suite does.
+`openvino` is there for its speed and has a target; `llamacpp` is there for CPUs that it does not know, and has none.
 `cpu_ratio` is the same ratio by CPU seconds, which other work on the machine moves less.
 `agreement` is the share of tasks to which both give the same text; `passed` how many are solved, the peer's beside it.
 BASE is what `train.base` may be: `smollm2-135m`, a model folder, a .gguf file.
@@ -29,6 +31,7 @@ from buril.core.artifact import Artifact, Manifest
 from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Problem, request
 from buril.evaluate.suites.humaneval import Humaneval
+from buril.generators.llamacpp import Llamacpp
 from buril.generators.openvino import Openvino
 from buril.generators.transformers import Transformers
 from buril.sandboxes.namespaces import Namespaces
@@ -37,8 +40,8 @@ from buril.train.base import Base
 
 SIZES = {"small": (16, 1), "full": (164, 3)}
 """Tasks and rounds."""
-TARGET = 2.0
-FORMATS = ("fp16", "int8")
+TARGETS = {"openvino": 2.0, "llamacpp": 0.0}
+FORMATS: dict[str, tuple[Any, ...]] = {"openvino": ("fp16", "int8"), "llamacpp": ("f16", "bf16", "q8_0")}
 
 
 @dataclass
@@ -69,14 +72,22 @@ def measure(side: Side, problems: list[Problem], context: SuiteContext) -> None:
     print(f"{side.name}: {side.speeds[-1]:.1f} tokens/s, {side.cpu_speeds[-1]:.1f} a CPU second", flush=True)
 
 
-def opened(folder: Path, model: str) -> list[Side]:
+def generators(engine: str, batch_size: int) -> dict[str, Any]:
     """The peer first, then ours in each format of the weights."""
+    found: dict[str, Any] = {"transformers": Transformers(Transformers.Settings(device="cpu", batch_size=batch_size))}
+    for kind in FORMATS[engine]:
+        made = Openvino if engine == "openvino" else Llamacpp
+        found[f"{engine} {kind}"] = made(made.Settings(weights=kind, batch_size=batch_size))
+    return found
+
+
+def opened(folder: Path, model: str, engine: str, batch_size: int) -> list[Side]:
+    """All sides, their model loaded."""
     (folder / "split").mkdir()
     made = {"split": as_artifact(folder / "split", "split")}
     for stage in (Base(Base.Settings(base=model)), Tokenizer(Tokenizer.Settings())):
         made[stage.name] = run(stage, made, folder)
-    sides = [Side("transformers", Transformers(Transformers.Settings(device="cpu")), [], [], [])]
-    sides += [Side(f"openvino {kind}", Openvino(Openvino.Settings(weights=kind)), [], [], []) for kind in FORMATS]  # type: ignore[arg-type]  # both are formats
+    sides = [Side(name, found, [], [], []) for name, found in generators(engine, batch_size).items()]
     for side in sides:
         began = time.perf_counter()
         side.generator.open(made["base"].folder, made["tokenizer"].folder)
@@ -97,10 +108,11 @@ def row(side: Side, peer: Side) -> dict[str, Any]:
     from all import machine
 
     ours, theirs = statistics.median(side.speeds), statistics.median(peer.speeds)
+    target = TARGETS[side.name.split()[0]]
     same = sum(one == other for one, other in zip(side.texts, peer.texts, strict=True)) / len(peer.texts)
     return {
         "name": f"engines: {side.name}", "ours": round(ours, 1), "peer": round(theirs, 1), "peer_name": peer.name,
-        "unit": "written tokens/s", "ratio": round(ours / theirs, 2), "target": TARGET, "met": ours / theirs >= TARGET,
+        "unit": "written tokens/s", "ratio": round(ours / theirs, 2), "target": target, "met": ours / theirs >= target,
         "cpu_ratio": round(statistics.median(side.cpu_speeds) / statistics.median(peer.cpu_speeds), 2),
         "agreement": round(same, 3), "passed": side.passed, "peer_passed": peer.passed, "tasks": len(peer.texts),
         "threads": torch.get_num_threads(), "machine": machine(),
@@ -116,6 +128,9 @@ def main() -> None:
     parser.add_argument("--number", type=int)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--engine", choices=sorted(FORMATS), default="openvino")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--rounds", type=int)
     told = parser.parse_args()
     if told.threads:
         torch.set_num_threads(told.threads)
@@ -127,8 +142,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, Namespaces(Namespaces.Settings()) as sandbox:
         context = SuiteContext(None, nowhere, lambda: sandbox, max_items=164, max_tokens=told.max_tokens)  # type: ignore[arg-type]  # each side has its own
         problems = suite.problems(context)[: told.number or number]
-        sides = opened(Path(name), told.model)
-        for _round in range(rounds):
+        sides = opened(Path(name), told.model, told.engine, told.batch_size)
+        for _round in range(told.rounds or rounds):
             for side in sides:
                 measure(side, problems, context)
         judge(sides, problems, suite, context)

@@ -347,7 +347,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", own("generator"))
-def test_generator(model: Path, name: str) -> None:
+def test_generator(model: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(model / "cache"))
     found = plugin("generator", name)
     if name == "file":
         pytest.skip("is checked with a file: tests/generators/test_file.py")

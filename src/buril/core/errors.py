@@ -712,6 +712,24 @@ MESSAGES: dict[str, Message] = {
         N_("write HOST:PORT of this machine, with a port that is free"),
         EXIT_PREREQUISITE,
     ),
+    # --- GGUF and llama.cpp (T19x)
+    "T190": Message(
+        N_("the model (`{architecture}`) has no place in a GGUF file: {problem}"),
+        N_("set `generator: transformers`, which runs any causal model"),
+    ),
+    "T191": Message(
+        N_("llama.cpp (xllamacpp {version}) can't run `{path}`: {problem}"),
+        N_("check the file; what buril has written itself it writes anew once the file is deleted"),
+    ),
+    "T192": Message(
+        N_("`{path}` can't stand in for the model: {problem}"),
+        N_("name a GGUF of the chain's own model, or leave out `path`: buril then writes one from the model"),
+    ),
+    "T193": Message(
+        N_("xllamacpp {version} is not laid out as the releases that the generator `llamacpp` knows: {problem}"),
+        N_('`pip install "buril[llamacpp]"` brings one that is, or set `generator: transformers`'),
+        EXIT_PREREQUISITE,
+    ),
     # --- sandbox and evaluation (E0xx)
     "E001": Message(
         N_("code that a model wrote can't be isolated on this machine: {problem}"),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from buril.core.errors import BurilError
+from buril.generators._lanes import Lane, planned
 from buril.generators._openvino import openvino
 from buril.generators._writer import Row, Writer, logprobs
 
@@ -24,27 +25,17 @@ HEAD_TOKENS = 512
 
 
 @dataclass(eq=False)
-class Lane:
-    """A sequence on its way: its tokens so far, its blocks of the cache, and how many of its tokens those hold."""
+class Held(Lane):
+    """A sequence and its blocks of the cache."""
 
-    tokens: list[int]
     blocks: list[int]
-    filled: int
-
-    @property
-    def due(self) -> int:
-        """Tokens that have not run yet."""
-        return len(self.tokens) - self.filled
 
 
 @dataclass(eq=False)
-class Writing(Lane):
+class Writing(Held):
     """One to which the model adds."""
 
     row: Row
-
-
-AnyLane = TypeVar("AnyLane", bound=Lane)
 
 
 class Blocks:
@@ -176,7 +167,7 @@ class Paged:
         found = self.blocks.take(row.prompt, room, among=-self._calls)
         if found is None and (alone or self.blocks.needed(room) > self.blocks.number):
             raise self._too_long(room)
-        return found and Writing(list(row.prompt), *found, row)
+        return Writing(list(row.prompt), found[1], found[0], row) if found else None
 
     def _too_long(self, tokens: int) -> BurilError:
         fits = self.blocks.number * self.blocks.size
@@ -204,7 +195,7 @@ class Paged:
         if self.blocks.needed(longest) > self.blocks.number:
             raise self._too_long(longest)
         found: list[list[NDArray[np.float32]]] = [[np.zeros(0, np.float32)] for _sequence in sequences]
-        lanes: dict[int, Lane] = {}
+        lanes: dict[int, Held] = {}
         left = [place for place, sequence in enumerate(sequences) if len(sequence) > 1][::-1]
         while left or lanes:
             while left and sum(lane.due for lane in lanes.values()) < HEAD_TOKENS:
@@ -214,11 +205,11 @@ class Paged:
                     raise self._too_long(len(tokens))
                 if taken is None:
                     break
-                lanes[left.pop()] = Lane(tokens, *taken)
+                lanes[left.pop()] = Held(tokens, taken[1], taken[0])
             self._score(lanes, found)
         return [np.concatenate(parts) for parts in found]
 
-    def _score(self, lanes: dict[int, Lane], found: list[list[NDArray[np.float32]]]) -> None:
+    def _score(self, lanes: dict[int, Held], found: list[list[NDArray[np.float32]]]) -> None:
         """Score the next tokens of some sequences; those that are done leave `lanes`."""
         before = {place: lane.filled for place, lane in lanes.items()}
         parts = planned(list(lanes.values()), HEAD_TOKENS)
@@ -231,7 +222,7 @@ class Paged:
             if not lane.due:
                 self.blocks.give(lanes.pop(place).blocks)
 
-    def _logits(self, parts: Sequence[tuple[Lane, int]], wanted: Sequence[int]) -> NDArray[np.float32]:
+    def _logits(self, parts: Sequence[tuple[Held, int]], wanted: Sequence[int]) -> NDArray[np.float32]:
         """Run the next tokens of some lanes; the logits (N, V) after those wanted, counted over all parts.
 
         They lie in memory that the next call writes to.
@@ -256,15 +247,3 @@ class Paged:
 
     def _set(self, name: str, values: Any, kind: type[np.generic]) -> None:
         self._request.set_tensor(name, self._tensor(np.array(values, kind)))
-
-
-def planned(lanes: Sequence[AnyLane], most: int) -> list[tuple[AnyLane, int]]:
-    """What runs next: the tokens that are due, `most` in all, those of the lanes that came first before others."""
-    found = []
-    for lane in lanes:
-        size = min(lane.due, most)
-        if not size:
-            break
-        found.append((lane, size))
-        most -= size
-    return found

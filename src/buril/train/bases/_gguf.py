@@ -23,27 +23,12 @@ from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError
 from buril.core.stage import Output
 from buril.core.text import _
+from buril.generators._gguf_format import UNUSED, place_of
 from buril.train.bases._base import MODEL, Description, count_parameters, has_fim, spdx
-from buril.train.bases._gguf_tokenizer import UNUSED, end_ids, tokenizer_config, tokenizer_json
+from buril.train.bases._gguf_tokenizer import end_ids, tokenizer_config, tokenizer_json
 from buril.train.bases._safetensors import Floats, Lazy, write_safetensors
 
 CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
-BLOCK = {
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-WHOLE = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
 SAME_MATRIX = 0.9
 """Cosine of two rows that are two quantisations of one: 0.99 at 4 bits, 0.95 at 2; an untied head's are near 0."""
 ODD_ROWS = 0.01
@@ -174,20 +159,6 @@ def _check(file: Gguf) -> None:
     if model != "gpt2":
         problem = _("its tokenizer is of the kind `{name}`, not byte-level BPE").format(name=model)
         raise BurilError("T007", path=file.path, problem=problem)
-
-
-def place_of(name: str) -> str | None:
-    """The Hugging Face name of a tensor, or None for one that has no place.
-
-    Example:
-        `place_of("blk.3.ffn_up.weight")` → `model.layers.3.mlp.up_proj.weight`.
-    """
-    if name in WHOLE:
-        return WHOLE[name]
-    parts = name.split(".")
-    if len(parts) == 4 and parts[0] == "blk" and parts[2] in BLOCK and parts[3] in ("weight", "bias"):
-        return f"model.layers.{parts[1]}.{BLOCK[parts[2]]}.{parts[3]}"
-    return None
 
 
 def is_tied(file: Gguf) -> bool:

@@ -1,8 +1,8 @@
 """The tokenizer of a GGUF file as tokenizer.json: vocabulary, merges, control tokens at their ids, chat template.
 
-A GGUF file names its pre-tokenizer (`tokenizer.ggml.pre`) without holding it. Those known here are written from the
-tokenizers that the models were published with; another name is refused, as a near guess gives other tokens than the
-model was trained on.
+A GGUF file names its pre-tokenizer (`tokenizer.ggml.pre`) without holding it. Those known (`_gguf_format.py`) are
+written from the tokenizers that the models were published with; another name is refused, as a near guess gives other
+tokens than the model was trained on.
 """
 
 from __future__ import annotations
@@ -12,43 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from buril.core.errors import BurilError
 from buril.core.text import _
+from buril.generators._gguf_format import BYTE_LEVEL, CONTROL, NFC, PRE_TOKENIZERS, UNUSED, USER, WHOLE_WORDS
 from buril.generators._sentinels import END_OF_TEXT, FAMILIES, PAD
 
 if TYPE_CHECKING:
     from buril.train.bases._gguf import Gguf
-
-NORMAL, CONTROL, USER, UNUSED, BYTE = 1, 3, 4, 5, 6
-"""Token types of the format; unused ids are rows that fill the embedding up."""
-
-_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-
-
-def _split(pattern: str) -> list[dict[str, Any]]:
-    return [{"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}, _BYTES]
-
-
-_GPT2 = [{**_BYTES, "use_regex": True}]
-_DIGITS = [{"type": "Digits", "individual_digits": True}, *_GPT2]
-_QWEN2 = _split(f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}|{_REST}")
-_LLAMA3 = _split(f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}{{1,3}}|{_REST}")
-PRE_TOKENIZERS: dict[str, list[dict[str, Any]]] = {
-    "gpt-2": _GPT2,
-    "smollm": _DIGITS,
-    "starcoder": _DIGITS,
-    "refact": _DIGITS,
-    "qwen2": _QWEN2,
-    "deepseek-r1-qwen": _QWEN2,
-    "llama-bpe": _LLAMA3,
-    "llama3": _LLAMA3,
-    "llama-v3": _LLAMA3,
-}
-NFC = {"qwen2", "deepseek-r1-qwen"}
-"""Those that bring text to the composed form first."""
-WHOLE_WORDS = {"llama-bpe", "llama3", "llama-v3"}
-"""Those that take a word which is in the vocabulary as it is, whatever the merges would make of it."""
 
 
 def tokenizer_json(file: Gguf) -> str:
@@ -75,7 +43,7 @@ def tokenizer_json(file: Gguf) -> str:
         "normalizer": {"type": "NFC"} if pre in NFC else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": PRE_TOKENIZERS[pre]},
         "post_processor": _post_processor(file, tokens),
-        "decoder": _BYTES,
+        "decoder": BYTE_LEVEL,
         "model": {
             "type": "BPE",
             "dropout": None,
@@ -118,7 +86,7 @@ def _is_special(content: str, kind: int) -> bool:
 
 def _post_processor(file: Gguf, tokens: list[str]) -> dict[str, Any]:
     """Offsets only, or a beginning-of-text token in front where the model was trained with one."""
-    plain = {**_BYTES, "trim_offsets": False}
+    plain = {**BYTE_LEVEL, "trim_offsets": False}
     bos = file.get("tokenizer.ggml.bos_token_id")
     if bos is None or not file.get("tokenizer.ggml.add_bos_token", str(file.get("tokenizer.ggml.pre")) in WHOLE_WORDS):
         return plain
