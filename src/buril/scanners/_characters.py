@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 OPENING: Final = {"\u202a": "\u202c", "\u202b": "\u202c", "\u202d": "\u202c", "\u202e": "\u202c",
@@ -12,7 +13,9 @@ OPENING: Final = {"\u202a": "\u202c", "\u202b": "\u202c", "\u202d": "\u202c", "\
 """Bidirectional control → what closes it (UAX #9, X1 to X7)."""
 _BIDI = "\u202a-\u202e\u2066-\u2069"
 _MARKS = "\u200e\u200f\u061c"
-_INVISIBLE = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufe00-\ufe0f"
+_INVISIBLE = (
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufe00-\ufe0f"
+)
 _INVISIBLE += "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _SEPARATORS = "\u0085\u2028\u2029"
@@ -32,18 +35,29 @@ SUSPECT: Final = re.compile(
 PLAIN_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]|\r(?!\n)")
 """What of it an ASCII text can hold."""
 PROBE: Final = bytes([*range(9), *range(0x0D, 0x20), 0x7F])
-RIGHT_TO_LEFT: Final = re.compile("[\u0590-\u061b\u061d-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+RIGHT_TO_LEFT: Final = re.compile(
+    "[\u0590-\u061b\u061d-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
 HIDDEN_RUN: Final = re.compile("(?:[\u200b-\u200d\u2060-\u2064\u180e\u034f\ufeff\u115f\u1160\u3164\uffa0]){4,}")
 """Four and more invisible characters in a row write something: bits, in every scheme that is known."""
 VARIATIONS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}")
 """A letter takes one variation selector at most; a row of them carries bytes."""
 TAGS: Final = re.compile("[\U000e0000-\U000e007f]+")
-FLAG: Final = re.compile("[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
-FLAG_BASE: Final = "\U0001f3f4"
-ESCAPE: Final = re.compile("\x1b(?:\\[[0-9;?]*(?P<kind>[A-Za-z])?|[@-Z\\\\-_])?|\x9b[0-9;?]*(?P<other>[A-Za-z])?")
-_JOINS = re.compile("[\u0600-\u07ff\u0840-\u109f\u1780-\u18af\u1a20-\u1aaf\u1b00-\u1bff\ua840-\uabff\U00011000-\U00011fff]")
+_FLAG = re.compile("[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+_FLAG_BASE = "\U0001f3f4"
+ESCAPE: Final = re.compile("(?:\x1b\\[|\x9b)(?P<numbers>[0-9;?]*)(?P<kind>[A-Za-z])?|\x1b(?P<string>[\\]PX^_])?")
+"""ECMA-48: a control sequence, or the start of a string for the terminal itself (its title, its clipboard)."""
+_OVERWRITES: Final = frozenset("ABCDEFGHJKLMPSTXdfsu")
+"""Ends of sequences that move the cursor or erase."""
+ERASING: Final = re.compile("\b{3,}")
+"""Backspaces that take back a word; one alone is bold type of old manuals."""
+_JOINS = re.compile(
+    "[\u0600-\u07ff\u0840-\u109f\u1780-\u18af\u1a20-\u1aaf\u1b00-\u1bff\ua840-\uabff\U00011000-\U00011fff]"
+)
 _HANGUL = re.compile("[\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff\uac00-\ud7af\u3130-\u318f]")
-_PICTURE = re.compile("[\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\ufe0f\U0001f000-\U0001faff]|[#*0-9]")
+_PICTURE = re.compile(
+    "[\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\ufe0f\U0001f000-\U0001faff]|[#*0-9]"
+)
 _VARIANTS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
@@ -60,6 +74,7 @@ def suspects(text: str) -> Iterator[Place]:
         yield Place(found.start(), found[0])
 
 
+@lru_cache(maxsize=1024)
 def kind(sign: str) -> str:
     """The class of a suspect character: `bidi`, `mark`, `invisible`, `space`, `separator`, `symbol` or `control`."""
     for name, pattern in _CLASSES:
@@ -95,6 +110,12 @@ def belongs(text: str, at: int) -> bool:
     return False
 
 
+def flag(text: str, at: int) -> int:
+    """Where a flag of a region ends whose letters begin here, after its black flag (UTS #51); 0 where none does."""
+    found = _FLAG.match(text, at) if text[at - 1 : at] == _FLAG_BASE else None
+    return found.end() if found else 0
+
+
 def unbalanced(line: str) -> bool:
     """Whether bidirectional controls of a piece of a line go on past its end, or close what was never opened."""
     waiting: list[str] = []
@@ -112,3 +133,15 @@ def named(sign: str) -> str:
     """A character as one can say it: `U+202E RIGHT-TO-LEFT OVERRIDE`."""
     name = unicodedata.name(sign, "")
     return f"U+{ord(sign):04X} {name}".rstrip()
+
+
+def escape_rule(escape: re.Match[str]) -> str:
+    """The rule that an escape sequence breaks; "" for colours that can be read, and for an escape alone."""
+    kind = escape["kind"] or ""
+    if kind in _OVERWRITES and kind:
+        return "terminal-hides"
+    if kind == "m":
+        codes = escape["numbers"].split(";")
+        same = any(f"3{code}" in codes and f"4{code}" in codes for code in range(8))
+        return "terminal-hides" if same or (codes.count("8") and not {"38", "48"} & set(codes)) else ""
+    return "escape-sequence" if kind or escape["string"] else ""

@@ -52,9 +52,7 @@ OPERATORS: Final[dict[str, str]] = _CLICKS
 _SKELETON = str.maketrans({**TWINS, **WEAK_TWINS, **_CLICKS})
 _RUNS = re.compile(r"[^\W\d_]+")
 _COMPATIBLE = "\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d6a5"
-SUSPECT = re.compile(
-    "[" + "".join(map(re.escape, (*TWINS, *WEAK_TWINS, *_CLICKS))) + _COMPATIBLE + "]"
-)
+SUSPECT = re.compile("[" + "".join(map(re.escape, (*TWINS, *WEAK_TWINS, *_CLICKS))) + _COMPATIBLE + "]")
 """Letters that may be mistaken; a text without one has no confusable identifier."""
 _COMPATIBLE_LETTER = re.compile(f"[{_COMPATIBLE}]")
 _LATIN_LOOKALIKE = frozenset((*TWINS.values(), *WEAK_TWINS.values()))
@@ -63,10 +61,10 @@ MIN_WORD = 4
 
 
 def skeleton(word: str) -> str:
-    """What a reader takes a word for, as far as the table goes.
+    r"""What a reader takes a word for, as far as the table goes.
 
     Example:
-        `skeleton("\\u0430dmin")` → "admin"
+        `skeleton("\u0430dmin")` → "admin"
     """
     return unicodedata.normalize("NFKC", word).translate(_SKELETON)
 

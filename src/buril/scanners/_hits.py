@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from buril.scanners import _characters as characters
 from buril.scanners import _confusables as confusables
 from buril.scanners._regions import Region, Regions
+from buril.scanners._unicode_rules import RANK, RULES
 
-_WORDS = re.compile(r"\w+")
+_WORD_SIGN = re.compile(r"\w")
 _ASCII_WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ENDS_LINES = frozenset(("javascript", "typescript", "tsx", "csharp"))
 """Languages in which U+2028 and U+2029 end a line, and with it a comment."""
 _ALIASES = frozenset(("julia", "haskell"))
 """Languages in which signs beyond ASCII are operators of their own."""
-_OVERWRITES = frozenset("ABCDEFGHJKfsu")
-_CONCEALS = re.compile("\x1b\\[(?:[0-9;]*;)?8(?:;[0-9;]*)?m")
+_NEAR = 200
+"""Characters on each side of a return that are looked at."""
 
 
 class Hit(NamedTuple):
@@ -56,9 +59,18 @@ def hits(source: bytes, language: str) -> list[Hit]:
     """Everything that hides, in order of its place; hits may meet."""
     if source.isascii() and not _has_controls(source):
         return []
-    text = decoded(source)
-    judge = _Judge(text, Regions(source, language), language)
-    return sorted({*judge.characters(), *judge.identifiers()})
+    judge = _Judge(source, language)
+    return sorted({*judge.signs(), *judge.identifiers()})
+
+
+def disjoint(found: list[Hit]) -> list[Hit]:
+    """The hits that do not meet, in order; of two that do, the worse."""
+    taken: list[Hit] = []
+    for hit in sorted(found, key=lambda item: (RANK[RULES[item.rule].severity], item)):
+        at = bisect(taken, hit)
+        if (at == 0 or taken[at - 1].end <= hit.start) and (at == len(taken) or hit.end <= taken[at].start):
+            taken.insert(at, hit)
+    return taken
 
 
 def _has_controls(source: bytes) -> bool:
@@ -71,15 +83,21 @@ def _has_controls(source: bytes) -> bool:
 class _Judge:
     """The rules at work on one text."""
 
-    def __init__(self, text: str, regions: Regions, language: str) -> None:
-        self._text, self._regions, self._language = text, regions, language
-        self._returns = text.count("\r") - text.count("\r\n")
+    def __init__(self, source: bytes, language: str) -> None:
+        text = decoded(source)
+        self._source, self._text, self._language = source, text, language
+        self._regions = Regions(source, language)
+        self._judged_to, self._bidi_rule = 0, ""
+        self._returns, self._breaks = text.count("\r") - text.count("\r\n"), text.count("\n")
 
-    def characters(self) -> Iterator[Hit]:
+    def signs(self) -> Iterator[Hit]:
         """Hits of single characters and of runs."""
         offsets, past = _Offsets(self._text), 0
         for place in characters.suspects(self._text):
             if place.at < past:
+                continue
+            if flag := characters.flag(self._text, place.at):
+                past = flag
                 continue
             for hit in self._judged(place, offsets):
                 past = max(past, hit.end)
@@ -98,26 +116,19 @@ class _Judge:
             yield found
 
     def _region(self, at: int, offsets: _Offsets) -> Region:
-        start = offsets(at)
-        return self._regions.at(start, start + len(encoded(self._text[at])))
-
-    def _line(self, at: int) -> tuple[int, int]:
-        end = self._text.find("\n", at)
-        return self._text.rfind("\n", 0, at) + 1, len(self._text) if end < 0 else end
+        return self._regions.at(offsets(at)) if self._regions.known else "text"
 
     def _bidi(self, place: characters.Place, offsets: _Offsets) -> str:
         start = offsets(place.at)
-        first, last = self._regions.bounds(start, start + 3)
-        if self._regions.at(start, start + 3) == "code":
+        if self._regions.at(start) == "code":
             return "bidi-in-code"
-        begin, end = self._line(place.at)
-        begin = max(begin, place.at - len(decoded(encoded(self._text[begin : place.at])[-(start - first) :])))
-        if last - start < 4 * (end - place.at):
-            end = min(end, place.at + len(decoded(encoded(self._text[place.at : end])[: last - start])))
-        piece = self._text[begin:end]
-        if characters.unbalanced(piece):
-            return "bidi-unbalanced"
-        return "bidi-right-to-left" if characters.RIGHT_TO_LEFT.search(piece) else "bidi-balanced"
+        if start >= self._judged_to:
+            first, last = self._regions.bounds(start)
+            begin = max(first, self._source.rfind(b"\n", first, start) + 1)
+            end = self._source.find(b"\n", start, last)
+            self._judged_to = last if end < 0 else end
+            self._bidi_rule = _bidi_rule(decoded(self._source[begin : self._judged_to]))
+        return self._bidi_rule
 
     def _mark(self, place: characters.Place, offsets: _Offsets) -> str:
         return "bidi-mark" if self._region(place.at, offsets) == "code" else ""
@@ -126,11 +137,12 @@ class _Judge:
         text, at = self._text, place.at
         if hidden := self._run(at):
             return Hit(at, hidden, "hidden-text")
-        flag = characters.FLAG.match(text, at)
-        if flag and text[at - 1 : at] == characters.FLAG_BASE or characters.belongs(text, at):
+        if characters.belongs(text, at):
             return None
         region = self._region(at, offsets)
-        inside = all(sign.isascii() and sign.isalnum() for sign in (text[at - 1 : at] or " ", text[at + 1 : at + 2] or " "))
+        inside = all(
+            sign.isascii() and sign.isalnum() for sign in (text[at - 1 : at] or " ", text[at + 1 : at + 2] or " ")
+        )
         if region == "code":
             return Hit(at, at + 1, "invisible-in-code")
         word = inside and place.sign != "\u00ad" and region == "string"
@@ -138,11 +150,7 @@ class _Judge:
 
     def _run(self, at: int) -> int:
         """Where a run that carries hidden text ends; 0 where none begins."""
-        tags = characters.TAGS.match(self._text, at)
-        if tags:
-            flag = characters.FLAG.fullmatch(tags[0]) and self._text[at - 1 : at] == characters.FLAG_BASE
-            return 0 if flag else tags.end()
-        for pattern in (characters.VARIATIONS, characters.HIDDEN_RUN):
+        for pattern in (characters.TAGS, characters.VARIATIONS, characters.HIDDEN_RUN):
             if found := pattern.match(self._text, at):
                 return found.end()
         return 0
@@ -156,40 +164,60 @@ class _Judge:
         return "lookalike-symbol" if self._region(place.at, offsets) == "code" else ""
 
     def _separator(self, place: characters.Place, offsets: _Offsets) -> str:
-        if self._language not in _ENDS_LINES:
+        if self._language not in _ENDS_LINES or not self._regions.known:
             return ""
-        return "hidden-line" if self._region(place.at, offsets) == "comment" else ""
+        return "hidden-line" if self._regions.at(offsets(place.at) - 1) == "comment" else ""
 
     def _control(self, place: characters.Place, offsets: _Offsets) -> Hit | None:
         at, text = place.at, self._text
         if place.sign == "\r":
             return Hit(at, at + 1, "hidden-line") if self._hides_a_line(at) else None
         if escape := characters.ESCAPE.match(text, at):
-            kinds = escape["kind"] or escape["other"] or ""
-            hides = kinds in _OVERWRITES if kinds else False
-            rule = "terminal-hides" if hides or _CONCEALS.match(text, at) else "escape-sequence"
-            return Hit(at, escape.end(), rule)
-        if place.sign == "\b":
-            return Hit(at, at + 1, "terminal-hides") if text[at - 1 : at].isprintable() and at else None
+            rule = characters.escape_rule(escape)
+            return Hit(at, escape.end(), rule) if rule else None
+        if erased := characters.ERASING.match(text, at):
+            return Hit(at, erased.end(), "terminal-hides")
         return Hit(at, at + 1, "control-character") if self._region(at, offsets) == "code" else None
 
     def _hides_a_line(self, at: int) -> bool:
         """Whether a return alone stands between two pieces of a line, in a text whose lines end otherwise."""
-        begin, end = self._line(at)
-        if self._returns > self._text.count("\n"):
+        if self._returns > self._breaks:
             return False  # lines that end as on a Macintosh of old
-        return bool(self._text[begin:at].strip() and self._text[at:end].strip())
+        before = self._text[max(0, at - _NEAR) : at].rpartition("\n")[2]
+        return bool(before.strip() and self._text[at : at + _NEAR].partition("\n")[0].strip())
 
     def identifiers(self) -> Iterator[Hit]:
-        """Hits of names with look-alike letters. Where no tree tells names from prose, only the sure ones."""
-        text = self._text
-        if not confusables.SUSPECT.search(text):
-            return
-        words, others = frozenset(_ASCII_WORDS.findall(text)), confusables.foreign(text)
+        """Hits of names with look-alike letters; none where no tree tells names from prose."""
+        text, past = self._text, 0
         offsets = _Offsets(text)
-        for word in _WORDS.finditer(text):
-            if word[0].isascii() or not confusables.SUSPECT.search(word[0]):
+        for letter in confusables.SUSPECT.finditer(text):
+            at = letter.start()
+            if at < past or self._region(at, offsets) != "code":
                 continue
-            rule = confusables.judged(word[0], words, others)
-            if rule and self._region(word.start(), offsets) == "code":
-                yield Hit(word.start(), word.end(), rule)
+            start, past = self._word(at)
+            rule = confusables.judged(text[start:past], self._words, self._others)
+            if rule:
+                yield Hit(start, past, rule)
+
+    def _word(self, at: int) -> tuple[int, int]:
+        start, end = at, at + 1
+        while start and _WORD_SIGN.match(self._text, start - 1):
+            start -= 1
+        while _WORD_SIGN.match(self._text, end):
+            end += 1
+        return start, end
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(_ASCII_WORDS.findall(self._text))
+
+    @cached_property
+    def _others(self) -> bool:
+        return confusables.foreign(self._text)
+
+
+def _bidi_rule(piece: str) -> str:
+    """The rule for a line, or the part of it that one string or comment holds."""
+    if characters.unbalanced(piece):
+        return "bidi-unbalanced"
+    return "bidi-right-to-left" if characters.RIGHT_TO_LEFT.search(piece) else "bidi-balanced"

@@ -24,7 +24,7 @@ class UnicodeRule(NamedTuple):
 
 RULES: Final[dict[str, UnicodeRule]] = {
     "bidi-unbalanced": UnicodeRule(
-        "high", "high", HIDES, "a bidirectional control is not closed where it stands: the line runs otherwise than it reads",
+        "high", "high", HIDES, "a bidirectional control is not closed: the line runs otherwise than it reads",
         "if a != 'x\u202e \u2066# only admins\u2069 \u2066':\n    pass\n"),
     "bidi-in-code": UnicodeRule(
         "high", "high", HIDES, "a bidirectional control between statements: they run otherwise than they read",
@@ -43,7 +43,7 @@ RULES: Final[dict[str, UnicodeRule]] = {
     "invisible-in-code": UnicodeRule(
         "high", "high", HIDES, "an invisible character in code: two names that read alike differ", "ad\u200bmin = 1\n"),
     "invisible-in-word": UnicodeRule(
-        "medium", "medium", HIDES, "an invisible character inside of a word of a string: it is not equal to what it reads as",
+        "medium", "medium", HIDES, "an invisible character in a word of a string: it is not what it reads as",
         "role = 'ad\u200bmin'\n"),
     "confusable-identifier": UnicodeRule(
         "high", "high", LOOKS, "a name with letters that look like those of another alphabet", "\u0430dmin = 1\n"),
@@ -61,7 +61,8 @@ RULES: Final[dict[str, UnicodeRule]] = {
     "terminal-hides": UnicodeRule(
         "high", "high", ESCAPES, "a control that overwrites or hides text in a terminal", "x = 1  # a\x1b[8mb\n"),
     "escape-sequence": UnicodeRule(
-        "low", "medium", ESCAPES, "a raw escape sequence: a terminal obeys it", "# a\x1b[31mb\n"),
+        "medium", "medium", ESCAPES, "a raw escape sequence: it tells a terminal to do something",
+        "# a\x1b]0;b\x07\n"),
     "control-character": UnicodeRule(
         "low", "medium", HIDES, "a control character between the parts of a statement", "a = \x01 1\n"),
 }  # fmt: skip

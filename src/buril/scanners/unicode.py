@@ -10,7 +10,6 @@ An ASCII text without control characters is recognised in one pass in C and cost
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
@@ -19,9 +18,9 @@ from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
 from buril.scanners import _characters as characters
 from buril.scanners._cwe import owasp
-from buril.scanners._hits import Hit, decoded, encoded, hits
+from buril.scanners._hits import Hit, decoded, disjoint, encoded, hits
 from buril.scanners._scanner import Scanner, Span
-from buril.scanners._unicode_rules import RANK, RULES
+from buril.scanners._unicode_rules import RULES
 
 GROUP = "unicode"
 
@@ -64,15 +63,9 @@ class Unicode(Scanner):
     def spans(self, source: bytes, language: str) -> list[Span]:
         """Where it stands in UTF-8 text, in order and without overlap; of two that meet, the worse."""
         text = decoded(source)
-        taken: list[Hit] = []
-        found = self._hits(source, language)
-        for hit in sorted(found, key=lambda item: (RANK[RULES[item.rule].severity], item)):
-            at = bisect(taken, hit)
-            if (at == 0 or taken[at - 1].end <= hit.start) and (at == len(taken) or hit.end <= taken[at].start):
-                taken.insert(at, hit)
         spans: list[Span] = []
         chars = num_bytes = 0
-        for hit in taken:
+        for hit in disjoint(self._hits(source, language)):
             start = num_bytes + len(encoded(text[chars : hit.start]))
             chars, num_bytes = hit.end, start + len(encoded(text[hit.start : hit.end]))
             spans.append(Span(start, num_bytes, hit.rule, RULES[hit.rule].severity, GROUP))
