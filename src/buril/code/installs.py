@@ -13,10 +13,7 @@ from typing import Final
 
 from buril.code.packages import Use
 
-_START = (
-    r"^[ \t]*(?:[$>%!+*-][ \t]+|`+|!|RUN[ \t]+(?:--\S+[ \t]+)*|-?[ \t]*run:[ \t]*)?"
-    r"(?:sudo[ \t]+(?:-\S+[ \t]+)*)?"
-)
+_START = r"(?:[$>%+*-][ \t]+)?(?:`+|!|RUN[ \t]+(?:--\S+[ \t]+)*|run:[ \t]*)?(?:sudo[ \t]+(?:-\S+[ \t]+)*)?"
 _COMMANDS: Final = (
     ("pypi", r"(?:python[\d.]*[ \t]+-m[ \t]+|uv[ \t]+)?pip[\d.]*[ \t]+install|uv[ \t]+add|poetry[ \t]+add|pdm[ \t]+add"
              r"|pipenv[ \t]+install|pipx[ \t]+(?:install|run)|uvx|uv[ \t]+tool[ \t]+install"),
@@ -29,9 +26,7 @@ _COMMANDS: Final = (
 )  # fmt: skip
 _ONE = frozenset(("npx", "uvx"))
 """Commands whose first name is the package and whose further words are the program's."""
-_COMMAND = re.compile(
-    _START + "(?:" + "|".join(f"(?P<{name}>{words})" for name, words in _COMMANDS) + r")(?=[ \t])", re.MULTILINE
-)
+_COMMAND = re.compile(_START + "(?:" + "|".join(f"(?P<{name}>{words})" for name, words in _COMMANDS) + r")(?=[ \t])")
 _HINT = re.compile(r"\b(?:install|add|get|require|package|npx|uvx|i|Install-Package|run)[ \t]")
 _SPLIT = re.compile(r"(?<![<>=~!])(?:&&|\|\||[;|])")
 _END = re.compile(r"&&|\|\||[;|&`<>#](?![\w.=])|\n")
@@ -84,7 +79,7 @@ def _commands(text: str) -> Iterator[Use]:
 
 
 def _in_line(line: str, number: int) -> Iterator[Use]:
-    for part in _SPLIT.split(line):
+    for part in map(str.strip, _SPLIT.split(line)):
         found = _COMMAND.match(part)
         if found is None or found.lastgroup is None:
             continue
@@ -101,10 +96,10 @@ def _packages(words: list[str], ecosystem: str, one: bool) -> Iterator[str]:
         if skip or written.startswith("-"):
             skip = not skip and written in _WITH_VALUE[ecosystem]
             continue
-        word = written.strip("\"'`,()").removesuffix("/...")
+        word = written.strip("\"'`,()")
         found = _NAMES[ecosystem].fullmatch(word)
         if found and not _FILES.search(word) and not re.search(r"@\s*(?:git\+|https?:|file:)", word):
-            yield found[1]
+            yield found[1].removesuffix("/...")
         if one:
             return
 

@@ -27,7 +27,7 @@ ECOSYSTEMS: Mapping[str, str] = {
 class Use(NamedTuple):
     """A package that a text uses. `name` is an import's path (`a.b`, `@x/y`, `x::y`), or a package if `installed`.
 
-    `guarded`: the text goes on without it (an import within `try`).
+    `guarded`: the text goes on without it (an import within `try`, or for types alone).
     """
 
     line: int
@@ -53,6 +53,7 @@ _QUERIES = {
         (call function: (identifier) @call arguments: (argument_list . (string) @name)
             (#any-of? @call "import_module" "__import__"))
         (try_statement body: (block) @guard)
+        (if_statement condition: (_) @call consequence: (block) @guard (#match? @call "TYPE_CHECKING$"))
     """,
     "javascript": _ECMASCRIPT + "(try_statement body: (_) @guard)",
     "typescript": _ECMASCRIPT + "(try_statement body: (_) @guard)",

@@ -34,10 +34,12 @@ decouple:python-decouple consul:python-consul jenkins:python-jenkins crontab:pyt
 dbus:dbus-python systemd:systemd-python gnupg:python-gnupg pam:python-pam _pytest:pytest xdist:pytest-xdist
 graphql:graphql-core websocket:websocket-client socketio:python-socketio engineio:python-engineio
 opentelemetry:opentelemetry-api,opentelemetry-sdk ffmpeg:ffmpeg-python pyximport:cython
-yaml_env_tag:pyyaml-env-tag
+yaml_env_tag:pyyaml-env-tag opentelemetry:opentelemetry-api,opentelemetry-sdk antlr4:antlr4-python3-runtime
+cuda:cuda-python,cuda-bindings win32event:pywin32 win32service:pywin32 win32serviceutil:pywin32 win32evtlogutil:pywin32
+win32pdh:pywin32 win32job:pywin32 grpc_health:grpcio-health-checking smbclient:smbprotocol
 """
 NAMESPACES: Final = frozenset((
-    "azure", "backports", "google", "jaraco", "nvidia", "opentelemetry", "repoze", "ruamel", "sphinxcontrib", "zope",
+    "azure", "backports", "google", "jaraco", "nvidia", "repoze", "ruamel", "sphinxcontrib", "zope",
     "zc", "zodb", "plone", "odoo",
 ))  # fmt: skip
 """Folders that many distributions share: `google-cloud-storage` brings `google`, but `foo-bar` never brings `foo`."""

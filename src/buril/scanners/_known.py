@@ -22,6 +22,8 @@ LONG = 9
 """Letters from which on two changes are still the same name."""
 MIN_STANDARD = 6
 """Letters from which on one change away from a module of the standard library is a slip and not another package."""
+_GEM_START = 3
+"""Letters by which gems are looked up: `active_support/x` and `activesupport` have no first word in common."""
 _SEPARATORS = re.compile(r"[-_.]+")
 _REMEMBERED = 4096
 _NAME_OF: Final = {"crates": "_", "pypi": "-"}
@@ -130,19 +132,28 @@ class Known:
 
     @cached_property
     def _by_words(self) -> dict[tuple[str, str], str]:
-        """Registry and the sorted words of a name → the first such name."""
+        """Registry and a name's words, sorted or without what joins them → the first such name of several words."""
         found: dict[tuple[str, str], str] = {}
         for kind, lengths in self._by_length.items():
             for name in sorted(name for names in lengths.values() for _bits, name in names):
-                found.setdefault((kind, _words(name)), name)
-                found.setdefault((kind, _SEPARATORS.sub("", name)), name)
+                if _SEPARATORS.search(name):
+                    found.setdefault((kind, _words(name)), name)
+                    found.setdefault((kind, _SEPARATORS.sub("", name)), name)
         return found
 
-    def _look(self, ecosystem: str, name: str) -> str:
-        same = self._by_words.get((ecosystem, _words(name))) or self._by_words.get(
-            (ecosystem, _SEPARATORS.sub("", name))
+    def _same_words(self, ecosystem: str, name: str) -> str:
+        """The known name of the same words in another order, or joined in another way."""
+        joined = _SEPARATORS.sub("", name)
+        for key in (_words(name), joined):
+            if (found := self._by_words.get((ecosystem, key), "")) not in ("", name):
+                return found
+        near = joined != name and any(
+            known == joined for _bits, known in self._by_length.get(ecosystem, {}).get(len(joined), ())
         )
-        if same and same != name:
+        return joined if near else ""
+
+    def _look(self, ecosystem: str, name: str) -> str:
+        if same := self._same_words(ecosystem, name):
             return same
         most, bits = 2 if len(name) >= LONG else 1, _letters(name)
         best = (most + 1, "")
@@ -237,8 +248,10 @@ def _start(ecosystem: str, name: str) -> str:
         return _vendor(name)
     if ecosystem == "go":
         return "/".join(name.split("/")[:1])
-    if ecosystem in ("rubygems", "nuget"):
-        return re.split(r"[-_/.]", name, maxsplit=1)[0]
+    if ecosystem == "rubygems":
+        return re.sub(r"[-_/.]", "", name)[:_GEM_START]
+    if ecosystem == "nuget":
+        return name.split(".", maxsplit=1)[0]
     return name
 
 
