@@ -1,4 +1,4 @@
-"""Characters that deceive, and unknown packages: speed, and false alarms, beside bandit's test for Trojan Source (B613).
+"""Characters that deceive, and unknown packages: speed and false alarms, beside bandit's B613 (Trojan Source).
 
 python benchmarks/deceptive.py --size small|full
 
@@ -85,7 +85,8 @@ def packages(texts: list[Text]) -> None:
         for name, used in (("parse", parsed), ("imports", read), ("names", asked))
     ]
     print(
-        f"packages: ms a file: {', '.join(parts)}; {sum(unknown)} of {len(texts)} files import what is not installed here"
+        f"packages: ms a file: {', '.join(parts)}; "
+        f"{sum(unknown)} of {len(texts)} files import what is not installed here"
     )
 
 

@@ -71,6 +71,10 @@ def test_an_attack_in_each_language_is_found(language: str) -> None:
         ("# " + "\u200b\u200c" * 8 + "\n", "python", "hidden-text"),
         ("Read me.\u2063\u2063\u2062\u2064\u2063 Then\n", "", "hidden-text"),
         ("password = 'ro\u2060ot'\n", "python", "invisible-in-word"),
+        ("call('alice')\ncall('\u0430lice')\n", "python", "confusable-word"),  # SQL and the like, in strings
+        ("hello:\n\u04bbello:\n", "", "confusable-word"),  # assembly: no grammar
+        ("call('alice')\ncall('\u200balice')\n", "python", "invisible-in-word"),
+        ("hello:\nhe\u200bllo:\n", "", "invisible-in-word"),
         ("con\u00adst = 1\n", "python", "invisible-in-code"),
         ("x = f'{\u0430dmin}' + admin\n", "python", "confusable-identifier"),  # code inside of a string
         ("let a = `${us\u200ber}`\n", "javascript", "invisible-in-code"),
@@ -101,6 +105,10 @@ def test_variants_are_found(text: str, language: str, rule: str) -> None:
         ("# \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937\n", "python"),  # Persian, Hindi
         ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 = 1\n", "python"),  # the same as a name
         ("# \u05e9\u05dc\u05d5\u05dd\u200f, x\n", "python"),
+        ("let \U0001f468\u200d\U0001f469\u200d\U0001f467 = 1\n", "swift"),  # a name in Swift
+        ("x = '\u0430lice' + 'alic'\n", "python"),  # no twin
+        ("x = '\u200babc'\n", "python"),
+        ("a long\u200bword for a page\n", ""),
         ("\ufeffx = 1\n", "python"),
         ("x = 1\n\x0c\ny = 2\n", "python"),
         ("a = 1\r\nb = 2\r\n", "python"),
@@ -128,6 +136,8 @@ def test_right_to_left_text_that_closes_its_controls_is_of_little_weight() -> No
 def test_a_control_is_judged_within_its_string_not_within_its_line() -> None:
     """Balanced over the whole line, but the line is a string, code and a comment."""
     assert "bidi-unbalanced" in seen(f"if a != 'user{RLO}': pass  # {PDF}\n")
+    source = f"/* a {RLO} */ f(); /* {PDF} b */\n".encode()
+    assert [span.rule for span in SCANNER.spans(source, "c")] == ["bidi-unbalanced"] * 2
     assert "bidi-unbalanced" in seen(f"/* a {LRI}\n{PDI} b */\n", "c")  # and within its line, not its comment
 
 

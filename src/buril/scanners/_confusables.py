@@ -93,6 +93,13 @@ def judged(word: str, words: frozenset[str], others: bool) -> str:
     return WEAK if whole and not others else ""
 
 
+def disguised(word: str, words: frozenset[str]) -> bool:
+    """Whether a word of a string is Latin but for letters that look so, and stands in the text in plain ASCII too."""
+    strangers = [sign for sign in word if not sign.isascii()]
+    latin = any(sign.isascii() and sign.isalpha() for sign in word)
+    return latin and all(sign in TWINS for sign in strangers) and len(word) >= 3 and skeleton(word) in words
+
+
 def _compatible(run: str) -> bool:
     """Whether a run is written in full-width or mathematical letters; Python reads both as ASCII.
 

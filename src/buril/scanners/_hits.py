@@ -19,8 +19,13 @@ _ENDS_LINES = frozenset(("javascript", "typescript", "tsx", "csharp"))
 """Languages in which U+2028 and U+2029 end a line, and with it a comment."""
 _ALIASES = frozenset(("julia", "haskell"))
 """Languages in which signs beyond ASCII are operators of their own."""
+_WORD_END = re.compile(r"[A-Za-z0-9_]+\Z")
+_WORD_START = re.compile(r"[A-Za-z0-9_]+")
+_WORD = 3
+"""Letters from which on a word at whose edge something stands is looked for elsewhere."""
+_SOFT_HYPHEN = "\u00ad"
 _NEAR = 200
-"""Characters on each side of a return that are looked at."""
+"""Characters on each side of a place that are looked at."""
 
 
 class Hit(NamedTuple):
@@ -140,13 +145,23 @@ class _Judge:
         if characters.belongs(text, at):
             return None
         region = self._region(at, offsets)
-        inside = all(
-            sign.isascii() and sign.isalnum() for sign in (text[at - 1 : at] or " ", text[at + 1 : at + 2] or " ")
-        )
         if region == "code":
             return Hit(at, at + 1, "invisible-in-code")
-        word = inside and place.sign != "\u00ad" and region == "string"
+        word = place.sign != _SOFT_HYPHEN and region != "comment" and self._splits_a_word(at, region)
         return Hit(at, at + 1, "invisible-in-word") if word else None
+
+    def _splits_a_word(self, at: int, region: Region) -> bool:
+        """Whether an invisible character makes a word another one.
+
+        In a string it stands between two letters, or at the edge of a word that the text has elsewhere; where nothing
+        is known of the place, it parts a word that the text has elsewhere.
+        """
+        left = _WORD_END.search(self._text, max(0, at - _NEAR), at)
+        right = _WORD_START.match(self._text, at + 1)
+        if left and right:
+            return region == "string" or left[0] + right[0] in self._words
+        found = left or right
+        return region == "string" and found is not None and len(found[0]) >= _WORD and self._text.count(found[0]) > 1
 
     def _run(self, at: int) -> int:
         """Where a run that carries hidden text ends; 0 where none begins."""
@@ -187,15 +202,22 @@ class _Judge:
         return bool(before.strip() and self._text[at : at + _NEAR].partition("\n")[0].strip())
 
     def identifiers(self) -> Iterator[Hit]:
-        """Hits of names with look-alike letters; none where no tree tells names from prose."""
+        """Hits of names with look-alike letters, and of words elsewhere that the text has in plain ASCII too."""
         text, past = self._text, 0
         offsets = _Offsets(text)
         for letter in confusables.SUSPECT.finditer(text):
             at = letter.start()
-            if at < past or self._region(at, offsets) != "code":
+            if at < past:
+                continue
+            region = self._region(at, offsets)
+            if region == "comment":
                 continue
             start, past = self._word(at)
-            rule = confusables.judged(text[start:past], self._words, self._others)
+            word, rule = text[start:past], ""
+            if region == "code":
+                rule = confusables.judged(word, self._words, self._others)
+            elif confusables.disguised(word, self._words):
+                rule = "confusable-word"
             if rule:
                 yield Hit(start, past, rule)
 

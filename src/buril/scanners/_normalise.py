@@ -70,7 +70,7 @@ def _changed(text: str, found: list[Hit], visible: bool) -> tuple[bytes, list[Ch
 
 
 def _replaced(before: str, rule: str, visible: bool) -> str:
-    if "identifier" in rule:
+    if "identifier" in rule or rule == "confusable-word":
         return confusables.skeleton(before)
     if rule == "lookalike-symbol":
         return characters.SYMBOLS[before]

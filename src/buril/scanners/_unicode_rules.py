@@ -47,6 +47,9 @@ RULES: Final[dict[str, UnicodeRule]] = {
         "role = 'ad\u200bmin'\n"),
     "confusable-identifier": UnicodeRule(
         "high", "high", LOOKS, "a name with letters that look like those of another alphabet", "\u0430dmin = 1\n"),
+    "confusable-word": UnicodeRule(
+        "medium", "medium", LOOKS, "a word with letters of another alphabet that the text also has in ASCII",
+        "admin = 1\nrole = '\u0430dmin'\n"),
     "mixed-script-identifier": UnicodeRule(
         "medium", "medium", LOOKS, "a name in which a letter may be taken for one of another alphabet",
         "p\u03b1ssword = 1\n"),
