@@ -233,13 +233,13 @@ def test_regions_tell_code_in_strings_from_strings() -> None:
 
 
 def test_installed_packages_are_quiet() -> None:
-    """Measured over all 37,235 files of an environment: three with a finding, of which each holds what it says."""
+    """Measured over all 37,235 files of an environment: one with a finding, an example of the attack itself."""
     folder = Path(sysconfig.get_paths()["purelib"])
     files = sorted(path for path in folder.glob("[a-s]*/*.py") if path.stat().st_size < 200_000)[::3]
     found = {}
     for path in files:
         text = path.read_text(encoding="utf-8", errors="replace")
-        if rules := seen(text) - {"escape-sequence"}:
+        if rules := seen(text):
             found[path.name] = rules
     assert len(files) > 300
     assert len(found) <= len(files) * 0.001, found
