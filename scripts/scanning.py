@@ -14,6 +14,9 @@ from buril.scanners import owasp, top_25
 from buril.scanners._cwe import number_of
 from buril.scanners._python_rules import RULES
 from buril.scanners._semgrep_rules import PACK, SemgrepRule, load
+from buril.scanners._unicode_rules import RULES as UNICODE_RULES
+from buril.scanners.packages import CWE as PACKAGES_CWE
+from buril.scanners.packages import TYPO, UNKNOWN
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/concepts/scanning.md"
 HEAD = """# Scanning
@@ -61,6 +64,9 @@ def coverage() -> str:
         by_cwe[rule.cwe][mark(rule)].append(f"`{rule.name}`")
     for number, python in sorted(RULES.items()):
         by_cwe[python.cwe]["python (ruff, bandit)"].append(f"S/B{number}")
+    for name, sign in UNICODE_RULES.items():
+        by_cwe[sign.cwe]["any text (unicode)"].append(f"`{name}`")
+    by_cwe[PACKAGES_CWE]["eight package registries (packages)"] += [f"`{TYPO}`", f"`{UNKNOWN}`"]
     rows = ["| CWE | OWASP 2021 | OWASP 2025 | Top 25 | rules |", "|---|---|---|---|---|"]
     for cwe in sorted(by_cwe, key=number_of):
         rules = "; ".join(f"{language}: {', '.join(names)}" for language, names in sorted(by_cwe[cwe].items()))
@@ -78,6 +84,14 @@ def rules() -> str:
     return "\n".join(rows)
 
 
+def unicode_rules() -> str:
+    """All rules for characters."""
+    rows = ["| rule | CWE | severity | confidence | what |", "|---|---|---|---|---|"]
+    for name, rule in UNICODE_RULES.items():
+        rows.append(f"| `{name}` | {rule.cwe} | {rule.severity} | {rule.confidence} | {rule.message} |")
+    return "\n".join(rows)
+
+
 def page() -> str:
     """The whole page."""
     pack = load((PACK,))
@@ -85,7 +99,7 @@ def page() -> str:
     return (
         f"{HEAD}\n## Coverage by weakness\n\n{len(pack)} rules of our own for semgrep ({', '.join(languages)}) and "
         f"{len(RULES)} tests of ruff and bandit for Python. Secrets are CWE-798 (A07), personal data CWE-359 (A01).\n\n"
-        f"{coverage()}\n\n## The rules for semgrep\n\n{rules()}\n"
+        f"{coverage()}\n\n## The rules for semgrep\n\n{rules()}\n\n## The rules for characters\n\n{unicode_rules()}\n"
     )
 
 

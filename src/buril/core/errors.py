@@ -377,6 +377,14 @@ MESSAGES: dict[str, Message] = {
             "a file of semgrep rules is a mapping with a list `rules`; try it with `semgrep --validate --config {path}`"
         ),
     ),
+    "D224": Message(
+        N_("the scanner `packages` was given no list of known packages, so that it could call none unknown"),
+        N_("name your manifests, for example `scan: [packages: {{lockfiles: [pyproject.toml, package.json]}}]`"),
+    ),
+    "D225": Message(
+        N_("a list of known packages can't be read: {problem}"),
+        N_("give manifests by their usual names, or a file `index` with one name a line"),
+    ),
     # --- data: augment, synthesise, remote generators (D3xx)
     "D301": Message(N_("the augmenter `{plugin}` can't do the language `{language}`"), N_("{suggestion}")),
     "D302": Message(
