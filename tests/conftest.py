@@ -34,7 +34,6 @@ class AtOnce:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.killed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         terminal: Any = self.config.pluginmanager.getplugin("terminalreporter")
@@ -42,17 +41,6 @@ class AtOnce:
             last = "\n".join(report.longreprtext.splitlines()[-30:])
             terminal.ensure_newline()
             terminal.write_line(f"{report.nodeid} ({report.when}, {report.duration:.0f} s)\n{last}")
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        """A process that the machine killed says nothing of its test, which runs again in another; twice is a failure."""
-        if crashitem not in self.killed:
-            self.killed.add(crashitem)
-            report.outcome = "rerun"  # type: ignore[assignment]  # a word of its own in the summary
-            terminal: Any = self.config.pluginmanager.getplugin("terminalreporter")
-            memory = Path("/proc/meminfo").read_text().splitlines()[:3] if Path("/proc/meminfo").exists() else []
-            terminal.ensure_newline()
-            terminal.write_line(f"{report.longreprtext}: it runs again ({'; '.join(memory)})")
 
 
 @pytest.fixture(scope="module", autouse=True)

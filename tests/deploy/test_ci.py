@@ -145,11 +145,12 @@ class Runner:
 
     @property
     def results(self) -> list[tuple[str, str]]:
+        """Files and levels, once each: several scanners may see one weakness, each in a run of its own."""
         log = json.loads((self.folder / "buril.sarif").read_text(encoding="utf-8"))
-        return sorted(
+        return sorted({
             (item["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], item["level"])
             for run in log["runs"] for item in run["results"]
-        )  # fmt: skip
+        })  # fmt: skip
 
 
 @pytest.fixture

@@ -67,7 +67,11 @@ def make(kind: str, **more):
 
 @pytest.fixture(scope="module")
 def tok(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("tok")
+    return tokenizer_of(tmp_path_factory.mktemp("tok"))
+
+
+def tokenizer_of(root: Path) -> Path:
+    """A small tokenizer, in a folder that is there."""
     (root / "tokenizer").mkdir()
     trained = bpe.train([TEXT], 300)
     (root / "tokenizer/tokenizer.json").write_text(trained.to_str())
@@ -348,6 +352,30 @@ def test_a_graph_that_does_not_compile_says_so(pair: tuple[Transformers, Openvin
     with pytest.raises(BurilError) as caught:
         _paged.Paged(package.Model([op.result(ids)], [ids], "none"), precision="fp32", threads=-7, cache_mb=8)
     assert caught.value.code == "T022"
+
+
+SIGNALLED = """
+import gc, os, signal, time
+from pathlib import Path
+from tests.generators.test_openvino import test_int8_is_near_and_bf16_nearer, tokenizer_of
+test_int8_is_near_and_bf16_nearer(tokenizer_of(Path({folder!r})))
+gc.collect()
+for _ in range(3):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    except KeyboardInterrupt:
+        print("heard", flush=True)
+"""
+
+
+def test_a_signal_is_heard_when_the_last_model_is_gone(tmp_path: Path) -> None:
+    code = SIGNALLED.format(folder=str(tmp_path))
+    told = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", code], env=told, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"heard\n" * 3), done.stderr.decode()[-2000:]
 
 
 # --- what OpenVINO tells others

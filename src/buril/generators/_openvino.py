@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 TELEMETRY = "openvino_telemetry"
+
+
+class _Stack(ctypes.Structure):
+    """`stack_t` of <signal.h>."""
+
+    _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
 def openvino() -> Any:
@@ -24,3 +33,22 @@ def openvino() -> Any:
             del sys.modules[TELEMETRY]
             sys.modules.update(before)
     return sys.modules["openvino"]
+
+
+@contextmanager
+def signal_stack_kept() -> Iterator[None]:
+    """What is done within leaves the calling thread the signal stack that it had.
+
+    OpenVINO's plugin for CPUs gives the thread that loads it a signal stack of its own, and takes that memory away with
+    its last model, on whatever thread that happens (seen in 2026.4). The next signal, such as Ctrl-C, would then end
+    the process without a word.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    library, before = ctypes.CDLL(None, use_errno=True), _Stack()
+    library.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        library.sigaltstack(ctypes.byref(before), None)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from buril.core.errors import BurilError
 from buril.generators._lanes import Lane, planned
-from buril.generators._openvino import openvino
+from buril.generators._openvino import openvino, signal_stack_kept
 from buril.generators._writer import Row, Writer, logprobs
 
 HEAD_TOKENS = 512
@@ -119,7 +119,8 @@ class Paged:
             "ENABLE_CPU_PINNING": False,  # two of them on a machine would be pinned to the same cores
         }
         try:
-            compiled = package.Core().compile_model(graph, "CPU", told)
+            with signal_stack_kept():
+                compiled = package.Core().compile_model(graph, "CPU", told)
         except RuntimeError as problem:
             said = [line for line in str(problem).splitlines() if line.strip()]
             raise BurilError("T022", version=package.__version__, problem=said[-1] if said else "?") from problem

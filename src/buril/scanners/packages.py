@@ -24,7 +24,7 @@ from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.scanners._cwe import owasp
 from buril.scanners._known import Known, package_of
-from buril.scanners._scanner import PARTIAL, Scanner, inconclusive
+from buril.scanners._scanner import PARTIAL, About, Scanner, inconclusive
 
 CWE = "CWE-829"
 """Inclusion of functionality from an untrusted control sphere: a base weakness that MITRE allows for mapping, whereas
@@ -90,6 +90,13 @@ class Packages(Scanner):
         if not self._told:
             raise BurilError("D224")
         return {"known packages": self._known.digest()}
+
+    def rules(self) -> dict[str, About]:
+        """What each rule looks for."""
+        return {
+            UNKNOWN: About("a package that none of the lists knows"),
+            TYPO: About("a package that none of the lists knows, under nearly the name of one that they know"),
+        }
 
     def self_test(self) -> list[str]:
         """Rules that do not find their own sample, with `requests` as the only known package."""

@@ -19,7 +19,7 @@ from buril.core.settings import Settings as BaseSettings
 from buril.scanners import _characters as characters
 from buril.scanners._cwe import owasp
 from buril.scanners._hits import Hit, decoded, disjoint, encoded, hits
-from buril.scanners._scanner import Scanner, Span
+from buril.scanners._scanner import About, Scanner, Span
 from buril.scanners._unicode_rules import RULES
 
 GROUP = "unicode"
@@ -74,6 +74,10 @@ class Unicode(Scanner):
     def observe(self) -> dict[str, str]:
         """The version of Unicode that this Python knows."""
         return {"unicode": unicodedata.unidata_version}
+
+    def rules(self) -> dict[str, About]:
+        """What each rule looks for."""
+        return {name: About(rule.message) for name, rule in sorted(RULES.items()) if name not in self.settings.ignore}
 
     def self_test(self) -> list[str]:
         """Rules that do not find their own sample."""
