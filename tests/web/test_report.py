@@ -292,7 +292,9 @@ def test_scores_by_repository_stand_below_those_by_language(artifacts: dict[str,
     told = [(score.language, score.tuned.value, score.verdict) for score in found.splits[0].scores if score.tuned]
     assert told == [("acme/tool", 6.4, "better"), ("acme/ledger", 5.5, "better")], "the one with most units first"
     html = render(gather(artifacts, name="acme-coder"))
-    table = html.partition("<summary>The same by repository</summary>")[2].partition("</details>")[0]
+    section = html.partition("<summary>The same by repository</summary>")[2].partition("<summary>")
+    figure, table = section[0], section[2].partition('<table class="scores languages">')[2].partition("</table>")[0]
+    assert 'id="ladder-repo-perplexity"' in figure and figure.index("acme/tool") < figure.index("acme/ledger")
     assert table.index("acme/tool") < table.index("acme/ledger") and ">repository</th>" in table
 
 

@@ -108,18 +108,29 @@ def score_figures(evaluation: Evaluation) -> list[Figure]:
 
 def language_figures(evaluation: Evaluation) -> list[Figure]:
     """For each suite that met several languages, a ladder of them by the suite's first metric."""
+    return _ladders("languages", evaluation.languages)
+
+
+def split_figures(evaluation: Evaluation) -> dict[str, list[Figure]]:
+    """The same for each other group that scores are split by: repositories, licences, weaknesses."""
+    return {split.group: _ladders(split.group, split.scores) for split in evaluation.splits}
+
+
+def _ladders(name: str, scores: Sequence[Score]) -> list[Figure]:
     suites: dict[str, list[Score]] = {}
-    for score in evaluation.languages:
+    for score in scores:
         known = suites.setdefault(score.suite, [])
         if not known or known[0].metric == score.metric:
             known.append(score)
     return [
-        _ladder(f"languages-{suite}", scores[0].metric, scores, title=f"{suite} · {scores[0].metric}")
-        for suite, scores in suites.items()
-        if len(scores) > 1
+        _ladder(f"{name}-{suite}", found[0].metric, found[:MAX_RUNGS], title=f"{suite} · {found[0].metric}")
+        for suite, found in suites.items()
+        if len(found) > 1
     ]
 
 
+MAX_RUNGS = 24
+"""Groups that a figure shows, those with most units; the table below it has more."""
 CELLS = {
     (True, True): ("both", N_("solved by both")),
     (False, True): ("gained", N_("solved by the tuned model alone")),

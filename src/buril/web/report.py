@@ -139,6 +139,7 @@ def render(data: ReportData) -> str:
         training_figures=figures.training_figures(data.training) if data.training else [],
         score_figures=figures.score_figures(data.evaluation) if data.evaluation else [],
         language_figures=figures.language_figures(data.evaluation) if data.evaluation else [],
+        split_figures=figures.split_figures(data.evaluation) if data.evaluation else {},
         strip_figures=figures.strip_figures(data.evaluation) if data.evaluation else [],
         lineage_figure=figures.lineage_figure(data.lineage),
     )

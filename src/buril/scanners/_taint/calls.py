@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from buril.scanners._taint import guards, ir
@@ -259,8 +259,3 @@ def _unfolded(given: Given) -> Given:
 
 def _first_text(given: Given) -> str:
     return str(given.args[0].const) if given.args and isinstance(given.args[0].const, str) else ""
-
-
-def constants(values: Sequence[Value]) -> bool:
-    """Whether all values are known."""
-    return all(value.const is not NOTHING for value in values)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.rules import Given, Kind, Matcher, Misuse, Rules, Sink, Source, holds
+from buril.scanners._taint.rules import Given, Kind, Matcher, Misuse, Rules, Sink, holds
 from buril.scanners._taint.secrets import is_secret
 from buril.scanners._taint.value import ALL, Facts, State, Taint, Value, concerned, without
 
@@ -240,6 +240,3 @@ def names_in(node: Any, depth: int = 4) -> list[str]:
     )
     own = names_in(node.func.of, depth - 1) if isinstance(node, ir.Call) and isinstance(node.func, ir.Attr) else []
     return [*own, *(name for item in inner for name in names_in(item, depth - 1))]
-
-
-__all__ = ["ALL", "DROPPED", "Base", "Compiled", "Hit", "Source", "compiled"]
