@@ -293,9 +293,18 @@ def test_scores_by_repository_stand_below_those_by_language(artifacts: dict[str,
     assert told == [("acme/tool", 6.4, "better"), ("acme/ledger", 5.5, "better")], "the one with most units first"
     html = render(gather(artifacts, name="acme-coder"))
     section = html.partition("<summary>The same by repository</summary>")[2].partition("<summary>")
-    figure, table = section[0], section[2].partition('<table class="scores languages">')[2].partition("</table>")[0]
+    figure, (numbers, _found, table) = section[0], section[2].partition('<table class="scores languages">')
+    assert ">repository</th>" in numbers and ">language</th>" not in numbers
     assert 'id="ladder-repo-perplexity"' in figure and figure.index("acme/tool") < figure.index("acme/ledger")
+    table = table.partition("</table>")[0]
     assert table.index("acme/tool") < table.index("acme/ledger") and ">repository</th>" in table
+
+
+def test_one_case_alone_shows_no_difference() -> None:
+    from buril.web.evaluation import Measure, _verdict
+
+    sure = Measure(-0.5, -0.5, -0.5, 1)
+    assert _verdict(sure, None, "lower", 1) == "none" and _verdict(sure, None, "lower", 2) == "better"
 
 
 def test_the_same_artifacts_give_the_same_page(artifacts: dict[str, Artifact], tmp_path: Path) -> None:

@@ -243,7 +243,9 @@ def _score(suite: str, metric: str, said: Mapping[str, Any], language: str) -> S
     p = first(_mapping(said.get("difference")), "p", "p_value")
     unit = str(said["unit"]) if said.get("unit") in ("share", "") else _unit(metric, base, tuned)
     better = str(said.get("better") or said.get("direction") or _direction(metric))
-    return Score(suite, metric, unit, base, tuned, difference, p, _verdict(difference, p, better), language)
+    number = next((side.n for side in (difference, tuned, base) if side and side.n is not None), None)
+    verdict = _verdict(difference, p, better, number)
+    return Score(suite, metric, unit, base, tuned, difference, p, verdict, language)
 
 
 def _measure(value: object) -> Measure | None:
@@ -266,11 +268,16 @@ def _direction(metric: str) -> str:
     return "higher" if any(part in name for part in HIGHER_IS_BETTER) else ""
 
 
-def _verdict(difference: Measure | None, p: float | None, better: str) -> str:
-    """In one word: a difference counts when its 95 % interval leaves out zero, or without one when p < 0.05."""
+def _verdict(difference: Measure | None, p: float | None, better: str, number: float | None = None) -> str:
+    """In one word: a difference counts when its 95 % interval leaves out zero, or without one when p < 0.05.
+
+    One case alone has no spread: its interval is a point, and says nothing of the next case.
+    """
     if difference is None:
         return "unknown"
-    if difference.low is not None and difference.high is not None:
+    if number is not None and number < 2:
+        measurable = False
+    elif difference.low is not None and difference.high is not None:
         measurable = difference.low > 0 or difference.high < 0
     else:
         measurable = p is not None and p < 0.05

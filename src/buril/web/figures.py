@@ -123,12 +123,20 @@ def _ladders(name: str, scores: Sequence[Score]) -> list[Figure]:
         if not known or known[0].metric == score.metric:
             known.append(score)
     return [
-        _ladder(f"{name}-{suite}", found[0].metric, found[:MAX_RUNGS], title=f"{suite} · {found[0].metric}")
+        _ladder(
+            f"{name}-{suite}",
+            found[0].metric,
+            found[:MAX_RUNGS],
+            title=f"{suite} · {found[0].metric}",
+            head=HEADS.get(name, name),
+        )
         for suite, found in suites.items()
         if len(found) > 1
     ]
 
 
+HEADS = {"languages": N_("language"), "repo": N_("repository"), "license": N_("licence"), "cwe": N_("weakness")}
+"""What the groups of a figure are called."""
 MAX_RUNGS = 24
 """Groups that a figure shows, those with most units; the table below it has more."""
 CELLS = {
@@ -156,7 +164,7 @@ def _strip(index: int, strip: Strip) -> Figure:
     return Figure(f"strip-{index}", title, svg, legend, (_("tasks"), _("number")), rows)
 
 
-def _ladder(name: str, metric: str, scores: Sequence[Score], *, title: str = "") -> Figure:
+def _ladder(name: str, metric: str, scores: Sequence[Score], *, title: str = "", head: str = "") -> Figure:
     """Base and tuned of some scores; those of languages are told apart by these."""
     shares = all(score.unit == "share" for score in scores)
     title = title or (words.metric_name(metric) if metric else _("Shares of cases"))
@@ -179,9 +187,15 @@ def _ladder(name: str, metric: str, scores: Sequence[Score], *, title: str = "")
         )
         for score in scores
     )
-    first = _("language") if scores[0].language else _("suite")
-    head = (first, _("metric"), _("base"), _("95 % interval"), _("tuned"), _("95 % interval"))
-    return Figure(f"ladder-{name}", title, svg, (("base", _("base")), ("first", _("tuned"))), head, rows)
+    columns = (
+        _(head) if head else _("suite"),
+        _("metric"),
+        _("base"),
+        _("95 % interval"),
+        _("tuned"),
+        _("95 % interval"),
+    )
+    return Figure(f"ladder-{name}", title, svg, (("base", _("base")), ("first", _("tuned"))), columns, rows)
 
 
 def _reading(score: Score) -> str:
