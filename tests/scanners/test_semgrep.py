@@ -94,6 +94,14 @@ def test_scanner(semgrep: str) -> None:
     assert found[4], "a file that can't be parsed is found out, or read all the same"
 
 
+def test_a_program_may_be_told_from_where_one_stands(
+    semgrep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Semgrep(Semgrep.Settings(program=os.path.relpath(semgrep, tmp_path))).scan("eval(input())\n", "python")
+    assert INCONCLUSIVE not in {item.rule for item in found}
+
+
 def test_rules_of_a_user(tmp_path: Path, semgrep: str) -> None:
     rule: dict[str, Any] = {
         "id": "acme-print", "languages": ["python"], "severity": "INFO", "message": "no print",

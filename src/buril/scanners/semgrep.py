@@ -118,7 +118,7 @@ class Semgrep(Scanner):
         for name in (told,) if told else ("semgrep", "opengrep"):
             beside = Path(sys.executable).parent / name
             if found := shutil.which(name) or (str(beside) if beside.is_file() else None):
-                return found
+                return str(Path(found).absolute())  # it is started in another folder
         suggestion = _(
             "pipx install semgrep (or, into an environment of its own: python3 -m venv ~/.semgrep-venv && "
             "~/.semgrep-venv/bin/pip install semgrep, then export {variable}=~/.semgrep-venv/bin/semgrep); "
