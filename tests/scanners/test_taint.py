@@ -158,6 +158,17 @@ def test_a_cleaning_for_one_harm_is_none_for_another() -> None:
     assert ("xss", 3) in view("from html import escape\ny = escape(x)\nreturn '<img alt=' + y + '>'"), "without quotes"
 
 
+def test_a_request_in_another_form_is_one_and_what_can_be_guessed_is_no_secret() -> None:
+    wrapped = "from lib import RequestAdapter\nseen = RequestAdapter(request)\nos.system(seen.field('a'))"
+    assert ("command", 3) in view(wrapped) and view(wrapped.replace("(request)", "(app)")) == []
+    guessed = (
+        "import random\nvalue = str(random.random())[2:]\nanswer.set_cookie('id', value, secure=True, httponly=True)"
+    )
+    assert view(guessed) == [("weak-random", 3)]
+    assert view(guessed.replace("random.random()", "random.SystemRandom().random()")) == []
+    assert view(guessed.replace("answer.set_cookie('id', value, secure=True, httponly=True)", "os.system(value)")) == []
+
+
 def test_where_a_finding_points() -> None:
     (item,) = found(f"{HEAD}@app.route('/')\ndef page():\n    x = request.args['x']\n    os.system(\n        x)\n")
     assert (item.scanner, item.rule, item.line, item.end_line) == ("taint", "command", 7, 8)

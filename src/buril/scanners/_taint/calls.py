@@ -27,6 +27,10 @@ _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urlj
 """Calls that make one text of several, the way `+` does."""
 
 
+_WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$")
+"""A request that was given to something that is called like another form of it is still one."""
+
+
 class Calls(Base):
     """Evaluates calls. `Expressions` and `Machine` are built on it."""
 
@@ -209,6 +213,8 @@ class Calls(Base):
         if owner is not None:
             taints |= owner.inside()
         name = path.rpartition(".")[2]
+        if _WRAPPER.search(name) and any(_REQUEST.search(value.path) for value in given.args):
+            return Value(path="wrapped.request", taints=taints)
         if name in _JOINING and len(given.args) + (name == "joinpath") > 1:
             taints = frozenset(taint._replace(built=True) for taint in taints)
         return Value(taints=taints, lead=given.args[0].lead if name in ("join", "Path") and given.args else "")

@@ -101,7 +101,7 @@ class Base:
         for source in self.sources.find(path):
             label = source.label or path.rstrip("()[]")
             place = "" if key or not path.endswith("()") else f":{line}"  # a member is the same input everywhere
-            found = Taint(f"{path}{key}{place}", label, line, source.origin)
+            found = Taint(f"{path}{key}{place}", label, line, source.origin, safe=frozenset(source.safe.split()))
             return Value(taints=frozenset([found]), path=path)
         if path in self.constants:
             return Value(const=self.constants[path], path=path)
@@ -176,6 +176,8 @@ class Base:
 
     def _counts(self, taint: Taint, kind: str) -> bool:
         """Whether such an input does such harm: who starts a program may name its files."""
+        if (kind == "weak-random") != (taint.origin == "random"):
+            return False
         if kind in ("nosql", "upload"):
             return re.search("json|body" if kind == "nosql" else r"(?i)files|upload", taint.id) is not None
         if taint.origin == "local":

@@ -29,5 +29,6 @@ KINDS: Final[Mapping[str, Kind]] = {
     "upload": Kind(434, "medium", "a file is kept under the name that its sender chose", "medium"),
     "origin": Kind(942, "medium", "whoever asks is let in"),
     "attribute": Kind(915, "medium", "untrusted names decide what is set", "medium"),
+    "weak-random": Kind(338, "medium", "a secret from a generator that can be guessed", "high"),
     "mail": Kind(93, "medium", "untrusted text is put into a header of mail", "low"),
 }

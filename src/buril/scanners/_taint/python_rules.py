@@ -26,6 +26,12 @@ SOURCES: Final = (
            "@object*Handler.get_arguments() @object*Handler.get_query_argument() @object*Handler.get_body_argument() "
            "@object*Handler.get_cookie() @object*RequestHandler.rfile @object*HTTPRequestHandler.headers "
            "@object*HTTPRequestHandler.path", "the request"),
+    Source("*request.path *request.full_path *request.url *request.base_url", "the request", safe="redirect ssrf log "
+           "header"),
+    Source("wrapped.request.*", "the request"),
+    Source("random.random() random.randint() random.randrange() random.choice() random.choices() random.getrandbits() "
+           "random.uniform() random.randbytes() random.normalvariate() random.gauss() random.triangular() "
+           "random.betavariate() random.expovariate()", "the module random", "random"),
     Source("cgi.FieldStorage() bottle.request.* web.input() cherrypy.request.params", "the request"),
     Source("*.recv() *.recvfrom() *.receive_json() *.receive_text() *websocket.receive()", "what a peer sends"),
     Source("input() raw_input() sys.stdin sys.stdin.read() sys.stdin.readline() sys.argv fileinput.input()",
@@ -110,6 +116,7 @@ SINKS: Final = (
          "@object*.send_header", (0, 1)),
     Sink("header", "*response@=", (0,)),
     Sink("session", "*session@=", (0, 1)),
+    Sink("weak-random", "*.set_cookie *session@= *.set_signed_cookie *.set_secure_cookie", (0, 1, "value")),
     Sink("log", "logging.info logging.warning logging.error logging.debug logging.critical logging.exception "
            "logging.log "
          "*logger.info *logger.warning *logger.error *logger.debug *logger.critical *logger.exception *log.info "

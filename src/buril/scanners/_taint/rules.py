@@ -46,6 +46,8 @@ class Source(NamedTuple):
     paths: str
     label: str = ""
     origin: str = "remote"
+    safe: str = ""
+    """Kinds of harm that it does not do."""
 
 
 class Sink(NamedTuple):

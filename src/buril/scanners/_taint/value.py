@@ -23,9 +23,9 @@ NO_FACTS: Facts = frozenset()
 
 
 class Taint(NamedTuple):
-    """One input. `origin` is `remote`, `local` (who starts the program) or `param`; `safe` are kinds made harmless.
+    """One input. `origin` is `remote`, `local` (who starts the program), `param`, or `random` for what can be guessed.
 
-    `built`: it is by now a part of something, rather than the whole.
+    `safe` are kinds made harmless. `built`: it is by now a part of something, rather than the whole.
     """
 
     id: str
