@@ -13,7 +13,7 @@ import pytest
 
 from buril.code.codefile import Finding
 from buril.scanners import INCONCLUSIVE, PARTIAL
-from buril.scanners._taint import engine
+from buril.scanners._taint import engine, javascript_rules
 from buril.scanners._taint.languages import LANGUAGES, SAMPLES, may_hold
 from buril.scanners._taint.python_misuse import MISUSES
 from buril.scanners._taint.python_rules import SINKS
@@ -30,8 +30,8 @@ SVEN = Path(__file__).resolve().parents[3] / "shared/data/eval/sven/data_train_v
 HEAD = "from flask import Flask, request, redirect, abort\nimport os, re, sqlite3\napp = Flask(__name__)\n"
 
 
-def found(text: str, **settings: Any) -> list[Finding]:
-    return list(Taint(Taint.Settings(**settings)).scan(text, "python"))
+def found(text: str, language: str = "python", **settings: Any) -> list[Finding]:
+    return list(Taint(Taint.Settings(**settings)).scan(text, language))
 
 
 def view(body: str, **settings: Any) -> list[tuple[str, int]]:
@@ -45,7 +45,7 @@ def seen(case: Case) -> bool:
     """Whether a weak program is seen at the place that it is weak at; whether a good one raises a false alarm."""
     places = {
         (SAME.get(item.cwe, item.cwe), line)
-        for item in found(case.text)
+        for item in found(case.text, case.language)
         for line in range(item.line, max(item.line, item.end_line) + 1)
     }
     if case.bad:
@@ -53,17 +53,24 @@ def seen(case: Case) -> bool:
     return any(cwe == SAME.get(case.cwe, case.cwe) for cwe, _line in places)
 
 
-def test_labelled_programs() -> None:
+FEWEST = {"python": (480, 0.08), "javascript": (200, 0.11), "typescript": (66, 0.32)}
+"""Programs of a language, and the most of them that may be judged wrongly. TypeScript's lean on decorators of NestJS,
+which are not followed."""
+
+
+@pytest.mark.parametrize("language", FEWEST)
+def test_labelled_programs(language: str) -> None:
     """What is missed and what is falsely seen is written down; a change of either is looked at, not let pass."""
     told: dict[str, list[str]] = {"missed": [], "false alarms": []}
     number = 0
-    for case in cases("python"):
+    for case in cases(language):
         number += 1
         if seen(case) != case.bad:
             told["missed" if case.bad else "false alarms"].append(f"{case.cwe} {case.name}")
-    known = json.loads(KNOWN.read_text())
+    known = json.loads(KNOWN.read_text())[language]
     assert told == known, json.dumps(told, indent=1)
-    assert number > 300 and len(told["missed"]) + len(told["false alarms"]) < number * 0.08
+    fewest, wrong = FEWEST[language]
+    assert number >= fewest and len(told["missed"]) + len(told["false alarms"]) <= number * wrong
 
 
 def test_the_planted_samples_are_seen() -> None:
@@ -73,17 +80,18 @@ def test_the_planted_samples_are_seen() -> None:
 
 
 def test_the_rules_are_in_form() -> None:
-    for sink in SINKS:
+    for sink in (*SINKS, *javascript_rules.SINKS):
         assert sink.kind == "command-word" or sink.kind in engine_kinds(), sink
         holds(sink.when, Given((), {}))
-    for misuse in MISUSES:
+    for misuse in (*MISUSES, *javascript_rules.MISUSES):
         assert misuse.severity in ("low", "medium", "high") and misuse.calls and misuse.text, misuse
         holds(misuse.when, Given((), {}))
 
 
 def test_every_finding_has_a_rule_that_is_told() -> None:
     told = Taint().rules()
-    rules = {item.rule for case in cases("python") for item in found(case.text, mode="snippet", min_confidence="low")}
+    rules = {item.rule for language in FEWEST for case in cases(language)
+             for item in found(case.text, language, mode="snippet", min_confidence="low")}  # fmt: skip
     assert rules <= set(told) and all(about.message for about in told.values())
 
 
@@ -143,6 +151,57 @@ def test_input_is_followed(body: str) -> None:
 )
 def test_what_makes_harmless_is_understood(body: str) -> None:
     assert "command" not in {rule for rule, _line in view(body)}
+
+
+@pytest.mark.parametrize("body", [
+    "exec(`ls ${x}`);", "const { a } = { a: x, b: 'c' };\nexec('ls ' + a);", "const d = ['a'];\nd.push(x);\nexec(d[1]);",
+    "const c = ['ls', x].join(' ');\nexec(c);", "let c = 'ls ';\nc += x;\nexec(c);", "for (const part of [x]) exec(part);",
+    "const made = (v) => 'ls ' + v;\nexec(made(x));", "Promise.resolve(x).then((v) => exec(v));",
+    "class A { constructor(v) { this.v = v; } go() { exec(this.v); } }\nnew A(x).go();", "exec(x ? x : 'a');",
+    "switch (x.length) { case 1: exec(x); break; default: exec('ls'); }", "[x].map((v) => 'ls ' + v).forEach((v) => exec(v));",
+    "try { exec(x); } catch (problem) { exec('ls'); }", "const run = require('util').promisify(exec);\nrun(x);",
+])  # fmt: skip
+def test_input_is_followed_in_scripts(body: str) -> None:
+    assert "command" in {item.rule for item in found(SCRIPT % body, "javascript")}
+    assert "command" in {item.rule for item in found(SCRIPT % body, "typescript")}
+
+
+@pytest.mark.parametrize("body", [
+    "const { b } = { a: x, b: 'c' };\nexec('ls ' + b);", "x = 'a';\nexec(x);", "if (7 * 6 < 40) exec(x);", "exec('kill ' + Number(x));",
+    "if (!['a', 'b'].includes(x)) return;\nexec(x);", "if (!/^[a-z]+$/.test(x)) throw new Error();\nexec(x);",
+    "exec('ls ' + x.replace(/[^a-z]/g, ''));", "require('child_process').execFile('ls', [x]);",
+    "switch (x) { case 'a': exec('ls'); break; default: exec('df'); }",
+])  # fmt: skip
+def test_what_makes_harmless_is_understood_in_scripts(body: str) -> None:
+    assert "command" not in {item.rule for item in found(SCRIPT % body, "javascript")}
+
+
+SCRIPT = """const { exec } = require("child_process");
+const app = require("express")();
+app.get("/", (req, res) => {
+let x = req.query.x;
+%s
+});
+"""
+
+
+def test_any_script_is_answered() -> None:
+    for text in (
+        "",
+        "const {",
+        "a?.b?.[c]?.(d)\n",
+        "export default () => {}\n",
+        "label: for (;;) { break label; }\n",
+        "const {a: {b = 1, ...c}, ...d} = e\n",
+        "x = a ? b : c ? d : e\n",
+        "`${`${a}`}`\n",
+        "class { static #a = 1 }\n",
+        "async function* f() { yield* g(); for await (const x of y) {} }\n",
+        "<A b={c} {...d}>{e}</A>\n",
+        "0x1f + 1_000n + .5\n",
+    ):
+        for language in ("javascript", "typescript", "tsx"):
+            found(text, language, mode="snippet")
 
 
 def test_what_is_said_of_one_input_says_nothing_of_another() -> None:
@@ -239,9 +298,10 @@ def test_conditions_of_calls() -> None:
 
 def test_the_look_for_words_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without it the same is found, in every labelled program."""
-    with_look = [found(case.text) for case in cases("python")]
+    programs = [case for language in FEWEST for case in cases(language)]
+    with_look = [found(case.text, case.language) for case in programs]
     monkeypatch.setattr("buril.scanners.taint.may_hold", lambda _language, _text: True)
-    assert with_look == [found(case.text) for case in cases("python")]
+    assert with_look == [found(case.text, case.language) for case in programs]
     assert not may_hold("python", "def add(a, b):\n    return a + b\n")
 
 

@@ -158,6 +158,8 @@ def _number(path: str, given: Given) -> Value:
 
 
 def _get(owner: Value, given: Given, _element: Element) -> Value | None:
+    if owner.path in ("Map()", "WeakMap()"):
+        return Value(taints=owner.inside())
     if owner.parts is None or not given.args:
         return None
     keys = tuple(value.const for value in given.args)
@@ -177,7 +179,12 @@ def _pop(owner: Value, given: Given, _element: Element) -> Value | None:
 
 
 def _join(owner: Value, given: Given, element: Element) -> Value | None:
-    if not given.args or owner.path.endswith("path"):
+    if owner.path.endswith("path"):
+        return None
+    if owner.parts is not None:  # list.join(sign)
+        parts = list(owner.parts.values())
+        return _text(parts) if owner.rest is None and parts else _text([EMPTY, element(owner)])
+    if not given.args:
         return None
     first = given.args[0]
     if first.parts is not None and first.rest is None and first.parts:
@@ -231,6 +238,10 @@ def _replace(owner: Value, given: Given, _element: Element) -> Value | None:
     if len(given.args) == 2 and all(isinstance(value.const, str) for value in (owner, *given.args)):
         made = owner.const.replace(given.args[0].const, given.args[1].const)
         return Value(const=made, lead=made)
+    if len(given.args) > 1 and given.args[0].path == "re.compile()" and _ONLY_PLAIN.fullmatch(given.args[0].lead):
+        return EMPTY
+    if len(given.args) > 1 and given.args[0].path == "re.compile()" and re.search(r"\[[^\]]*<", given.args[0].lead):
+        return Value(taints=frozenset(taint._replace(safe=taint.safe | {"xss"}) for taint in owner.inside()))
     safe = {"..": "path", "../": "", "\n": "log header", "\r": "log header"}.get(str(given.args[0].const), "") \
         if given.args else ""  # fmt: skip
     kinds = frozenset(safe.split())
@@ -334,7 +345,7 @@ def _map(given: Given, element: Element) -> Value:
 
 
 _FUNCTIONS: dict[str, Callable[[Given, Element], Value]] = {
-    "re.sub": _sub, "re.compile": _compile, "re.findall": _findall, "bytes": _bytes,
+    "re.sub": _sub, "re.compile": _compile, "re.findall": _findall, "util.promisify": _same, "bytes": _bytes,
     "str": _str, "dict": _dict, "list": _list, "tuple": _list,
     "sorted": _list, "reversed": _list, "set": _list, "frozenset": _list, "iter": _same,
     "enumerate": _enumerate, "zip": _zip, "map": _map, "copy.copy": _same,

@@ -27,6 +27,8 @@ _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urlj
 """Calls that make one text of several, the way `+` does."""
 
 
+_EACH = frozenset(["map", "forEach", "filter", "then", "some", "every", "find", "flatMap"])
+"""Methods that call what they get with what they belong to, or with each of its elements."""
 _WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$")
 """A request that was given to something that is called like another form of it is still one."""
 
@@ -35,6 +37,8 @@ class Calls(Base):
     """Evaluates calls. `Expressions` and `Machine` are built on it."""
 
     frames: list[Frame]
+    given_back: Value | None = None
+    """What a function that was handed on gave, for the call that handed it on."""
     value: Callable[[Any, State], Value]
     store: Callable[[Any, Value, State], None]
     member: Callable[[Value, str, int], Value]
@@ -149,7 +153,7 @@ class Calls(Base):
         if "Enum" in func.path:
             return EMPTY  # one of its values, or an error
         made = self.instance(func)
-        start = (func.parts or {}).get("__init__")
+        start = (func.parts or {}).get("__init__") or (func.parts or {}).get("constructor")
         if start is None or start.code is None:
             places = [item.targets[0].id for item in func.code[0].body
                       if isinstance(item, ir.Assign) and item.type
@@ -169,13 +173,20 @@ class Calls(Base):
 
     def _callbacks(self, path: str, owner: Value | None, given: Given, state: State) -> None:
         """Functions of the file that are handed on are called with what the call has."""
+        method = path.rpartition(".")[2]
+        each = method in _EACH and owner is not None
         for value in given.values():
-            if value.code is not None and isinstance(value.code[0], ir.Function) and len(given.args) > 1:
-                others = joined(other for other in given.args if other is not value)
-                function, outer = value.code
-                params = [param.name for param in function.params if not param.kind]
-                item = self.element(others) if path in ("map", "filter") else others
-                self.call_code(function, outer, dict.fromkeys(params, item), state)
+            if value.code is None or not isinstance(value.code[0], ir.Function) or (len(given.args) < 2 and not each):
+                continue
+            others = owner if each and owner is not None else joined(item for item in given.args if item is not value)
+            function, outer = value.code
+            params = [param.name for param in function.params if not param.kind]
+            if any(re.search(self.requests, name) for name in params):
+                continue  # it is called from outside
+            one = self.element(others) if path in ("map", "filter") or (each and method != "then") else others
+            found = self.call_code(function, outer, dict.fromkeys(params, one), state)
+            if each:
+                self.given_back = Value(rest=found, parts={}) if method in ("map", "flatMap") else found
 
     # --- everything else
 
@@ -192,7 +203,9 @@ class Calls(Base):
     def _result(self, node: ir.Call, path: str, owner: Value | None, given: Given, state: State) -> Value:
         if path in _CHECKING and given.args:
             state.cleared |= guards.about(given.args[0])
-        known = result_of(path, owner, given, self.element)
+        known, self.given_back = self.given_back, None
+        if known is None:
+            known = result_of(path, owner, given, self.element)
         if known is None:
             known = self._through(path, owner, given)
         if path in ("json.loads", "json.load", "simplejson.loads", "orjson.loads", "bson.json_util.loads"):

@@ -73,7 +73,19 @@ class Base:
 
     DEPTH = 6
     """Calls within calls that are followed."""
-    ENDS = frozenset({"sys.exit()", "os._exit()", "exit()", "quit()", "abort()", "flask.abort()", "self.fail()"})
+    ENDS = frozenset(
+        {
+            "sys.exit()",
+            "os._exit()",
+            "exit()",
+            "quit()",
+            "abort()",
+            "flask.abort()",
+            "self.fail()",
+            "ctx.throw()",
+            "process.exit()",
+        }
+    )
     """Calls after which nothing comes."""
 
     def __init__(self, rules: Compiled, *, suspicious: bool) -> None:
@@ -81,6 +93,7 @@ class Base:
         self.cleans, self.misuses, self.inert, self.indirect = rules.cleans, rules.misuses, rules.inert, rules.indirect
         self.constants = rules.constants
         self.suspicious = suspicious
+        self.requests = "^$"
         self.steps = 0
         self.hits: dict[tuple[int, str], Hit] = {}
         self.frames: list[Any] = []
@@ -146,7 +159,7 @@ class Base:
     def at_sink(self, sink: Sink, node: Any, given: Given, path: str) -> None:
         """Look at the arguments that do harm."""
         if sink.kind == "command-word":
-            word = _program(given.at(0) or given.at("args"))
+            word = _program(given.at(0) or given.at("args"), given.at(1) if "child_process" in path else None)
             if word is not None:
                 word = word.but(taints=frozenset(taint for taint in word.inside() if taint.origin == "remote"))
                 self.reach("command", word, node.line, getattr(node, "end_line", 0) or node.line, path)
@@ -154,6 +167,8 @@ class Base:
         for place in sink.places:
             values = given.values() if place == ALL else [value] if (value := given.at(place)) is not None else []
             for value in values:
+                if sink.kind == "sql" and value.parts is not None:  # text and values apart
+                    value = value.parts.get("text") or value.parts.get("sql") or value  # noqa: PLW2901  the rest of it is sent apart
                 self.reach(sink.kind, value, node.line, getattr(node, "end_line", 0) or node.line, path)
 
     def reach(self, kind: str, value: Value, line: int, end_line: int, path: str = "") -> None:
@@ -179,7 +194,10 @@ class Base:
         if (kind == "weak-random") != (taint.origin == "random"):
             return False
         if kind in ("nosql", "upload"):
-            return re.search("json|body" if kind == "nosql" else r"(?i)files|upload", taint.id) is not None
+            wanted = r"json|body|^req\.query" if kind == "nosql" else r"(?i)files|upload|^req\.file"
+            return re.search(wanted, taint.id) is not None
+        if kind == "attribute" and taint.id.startswith(("req.", "ctx.")):
+            return taint.id.endswith("body") and not taint.built  # the whole of it
         if taint.origin == "local":
             return kind in ("command", "code", "sql", "deserialisation")
         if taint.origin == "param":
@@ -215,8 +233,10 @@ class Base:
         self.hits.setdefault((hit.line, hit.rule), hit)
 
 
-def _program(value: Value | None) -> Value | None:
+def _program(value: Value | None, more: Value | None = None) -> Value | None:
     """What decides which program starts: the first word of a list; of a shell's, what comes after `-c`."""
+    if value is not None and more is not None and more.parts is not None:
+        value = Value(parts=dict(enumerate([value, *more.parts.values()])))
     if value is None or value.parts is None:
         return value if value is not None and value.rest is None else None
     words = list(value.parts.values())

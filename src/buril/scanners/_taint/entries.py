@@ -28,6 +28,12 @@ class Entries(NamedTuple):
     """What every text has that has an input."""
     harmless: str
     """Types of parameters that can't carry text of somebody else's choice."""
+    answers: str
+    """Names of parameters that stand for what is sent back, by their own name."""
+    from_address: bool
+    """Whether parameters beside a request come from its address."""
+    called: Mapping[str, str]
+    """Names of parameters for which sources have another one."""
     events: str = r"^(lambda_)?handler$|_handler$"
     """Names of functions that take an event from outside as their first of two parameters."""
 
@@ -57,6 +63,7 @@ def analyse(body: Sequence[Any], rules: Compiled, entries: Entries, *, suspiciou
         suspicious: parameters of functions that nobody here calls are untrusted.
     """
     machine = Machine(rules, suspicious=suspicious)
+    machine.requests = entries.requests
     machine.defined = {item.name for item in body if isinstance(item, (ir.Function, ir.Class))}
     top = State({})
     machine.frames.append(Frame(None))
@@ -67,7 +74,8 @@ def analyse(body: Sequence[Any], rules: Compiled, entries: Entries, *, suspiciou
     while left := [pair for key, pair in machine.functions.items() if key not in done and not machine.spent()]:
         for function, outer in left:
             done.add(id(function))
-            if function.name and not _in_class(machine, function):
+            asked = any(re.search(entries.requests, param.name) for param in function.params)
+            if (function.name or asked or id(function) not in machine.called) and not _in_class(machine, function):
                 _enter(machine, function, outer, How(entries))
     hits = sorted(machine.hits.values(), key=lambda hit: (hit.line, hit.rule))
     return Analysis(hits, not machine.spent())
@@ -116,18 +124,20 @@ def _enter(machine: Machine, function: ir.Function, outer: State, how: How) -> S
     for number, param in enumerate(params):
         trusted = _harmless(param, entries) or plain.get(param.name, False)
         if re.search(entries.requests, param.name) or re.search(r"(^|\.)\w*Request$", param.type):
-            bound[param.name] = Value(path="request")
-            handler = handler or number == 0
+            bound[param.name] = Value(path=entries.called.get(param.name.lstrip("_"), param.name.lstrip("_")))
+            handler = handler or (number == 0 and entries.from_address)
         elif trusted or _of_few(outer.find(param.type) if param.type else None):
             bound[param.name] = EMPTY
         elif (known := _of_class(machine, param.type)) is not None:
             bound[param.name] = known.but(taints=_input(param, function, "remote").taints) if routes else known
         elif handler or (event and number == 0):
             bound[param.name] = _input(param, function, "remote")
-        elif machine.suspicious and id(function) not in machine.called and not function.name.startswith("__"):
+        elif machine.suspicious and id(function) not in machine.called and function.name[:2] not in ("", "__"):
             bound[param.name] = _input(param, function, "param")
         else:
-            bound[param.name] = EMPTY
+            plain_name = param.name.lstrip("_")
+            known_as = re.search(entries.answers, plain_name) is not None
+            bound[param.name] = Value(path=entries.called.get(plain_name, plain_name)) if known_as else EMPTY
     page = any(re.search(entries.pages, path) for path in routes)
     return machine.enter(function, outer, bound, web=page)
 

@@ -24,6 +24,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "in": lambda left, right: left in right, "not in": lambda left, right: left not in right,
 }  # fmt: skip
 _TEXT_FORMAT = re.compile(r"%(?:\([^)]*\))?[-#0 +]*[\d.*]*[^diouxXeEfFgG%\d.]")
+_FORM = re.compile(r"(?:^|\.)(?:req|ctx|event|request)\.(?:body|query|params|headers|cookies|queryStringParameters)$")
+"""What holds several inputs by name."""
 _WRONG = (TypeError, ValueError, ArithmeticError, MemoryError, LookupError)
 
 
@@ -57,6 +59,8 @@ class Expressions(Calls):
             return self._bound_to(owner, (made_of.parts or {})[name], "")
         path = f"{owner.path or '?'}.{name}"
         found = Value(taints=owner.inside())
+        if _FORM.search(owner.path):
+            found = self.keyed(found, name)
         for clean in self.cleans.find(path) if found.taints else ():
             found = self.made_safe(found, clean.kinds)
         return self.sourced(path, line, found)
@@ -177,9 +181,8 @@ class Expressions(Calls):
         for key, item in node.items:
             value = self.value(item, state)
             if key is ir.SPREAD:
-                rests.append(
-                    self.element(value) if node.kind != "dict" else joined([EMPTY, *(value.parts or {}).values()])
-                )
+                inner = joined([Value(taints=value.taints), *(value.parts or {}).values()])
+                rests.append(self.element(value) if node.kind != "dict" else inner)
                 continue
             place = len(parts) if key is None else self.value(key, state).const
             try:

@@ -56,15 +56,22 @@ def compared(op: str, left: Value, right: Value) -> tuple[Facts, Facts]:
 def _equal(left: Value, right: Value) -> Facts:
     for one, other in ((left, right), (right, left)):
         if one.inside() and not other.inside():
-            if _HOSTS.search(one.path):
-                return about(one, "ssrf") | about(one, "redirect")
-            if "commonpath" in one.path or "commonprefix" in one.path:
-                return about(one, "path")
-            if _PART.search(one.path):
-                return NO_FACTS
-            if other.const is not NOTHING and other.const not in (None, "", 0, True, False):
-                return about(one)
+            kinds = _settled_by(one.path, other.const)
+            return frozenset().union(*(about(one, kind) for kind in kinds))
     return NO_FACTS
+
+
+def _settled_by(path: str, const: Any) -> tuple[str, ...]:
+    """The kinds of harm that are out when something of this path equals a constant."""
+    if _HOSTS.search(path):
+        return "ssrf", "redirect"
+    if re.search(r"commonpath|commonprefix|dirname\(\)$", path):
+        return ("path",)
+    if path == "@typeof()":
+        return ("nosql" if const == "string" else ALL,)
+    if _PART.search(path) or const is NOTHING or const in (None, "", 0, True, False):
+        return ()
+    return (ALL,)
 
 
 def _member(left: Value) -> Facts:
@@ -78,21 +85,32 @@ def _member(left: Value) -> Facts:
 def asked(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, Facts]:
     """What the result of a call says when it is true, and when it is false."""
     name = path.rpartition(".")[2]
-    if name in PREDICATES and owner is not None:
-        return about(owner), NO_FACTS
     if name in ("match", "fullmatch", "test", "search") and args:
         return _matched(path, owner, args)
-    if name in ("startswith", "startsWith", "is_relative_to") and owner is not None and args:
-        return _begins(owner, args[0]), NO_FACTS
+    if name in PREDICATES and owner is not None:
+        return about(owner), NO_FACTS
+    return _holds(path, name, owner, args), NO_FACTS
+
+
+def _holds(path: str, name: str, owner: Value | None, args: list[Value]) -> Facts:
+    """What other calls say when their result is true."""
+    if owner is not None and args:
+        if name in ("includes", "has", "contains", "hasOwn") and not owner.inside() and args[-1].inside():
+            return _member(args[-1])
+        if name in ("startswith", "startsWith", "is_relative_to"):
+            return _begins(owner, args[0])
     if path == "isinstance" and len(args) == 2:
         kind = {"int": ALL, "float": ALL, "bool": ALL, "str": "nosql"}.get(args[1].path)
-        return (about(args[0], kind) if kind else NO_FACTS), NO_FACTS
+        return about(args[0], kind) if kind else NO_FACTS
     if _VALIDATOR.search(name) and args:
-        return frozenset().union(*(about(value) for value in args)), NO_FACTS
-    return NO_FACTS, NO_FACTS
+        return frozenset().union(*(about(value) for value in args))
+    return NO_FACTS
 
 
 def _matched(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, Facts]:
+    if owner is not None and args[0].path.startswith("re.compile()") and owner.inside():  # text.match(/…/)
+        args, owner = [owner], args[0]
+        path = "re.compile().search"
     compiled = owner is not None and owner.lead != "" and path.startswith("re.compile()")
     pattern = owner.lead if compiled and owner is not None else args[0].const
     subject = args[0] if compiled else args[1] if len(args) > 1 else None

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tree_sitter import Tree
 
-from buril.scanners._taint import lower_python, python_rules
+from buril.scanners._taint import javascript_rules, lower_javascript, lower_python, python_rules
 from buril.scanners._taint.engine import Compiled, compiled
 from buril.scanners._taint.entries import Analysis, Entries, analyse
 from buril.scanners._taint.hints import hints
@@ -21,14 +21,33 @@ _PYTHON: Final = Rules(
     KINDS, python_rules.SOURCES, python_rules.SINKS, python_rules.CLEANS, MISUSES, python_rules.INDIRECT,
     python_rules.CONSTANTS, python_rules.INERT
 )  # fmt: skip
+_JAVASCRIPT: Final = Rules(
+    KINDS, javascript_rules.SOURCES, javascript_rules.SINKS, javascript_rules.CLEANS, javascript_rules.MISUSES,
+    javascript_rules.INDIRECT, javascript_rules.CONSTANTS, javascript_rules.INERT,
+)  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),
+    **dict.fromkeys(
+        ("javascript", "typescript", "tsx"), (lower_javascript.lower, _JAVASCRIPT, javascript_rules.ENTRIES)
+    ),
 }
 LANGUAGES: Final = frozenset(_READ)
 _COMPILED: dict[int, Compiled] = {}
 _HINTS: Final = {name: hints(rules.misuses, entries.inputs) for name, (_read, rules, entries) in _READ.items()}
 _FLASK: Final = "from flask import request\nimport os\n@app.route('/')\ndef page():\n    x = request.args['x']\n"
+_EXPRESS: Final = "const app = require('express')();\napp.get('/', (req, res) => {\n  const x = req.query.x;\n"
+_SCRIPTS: Final = {
+    "command": _EXPRESS + "  require('child_process').exec('ls ' + x);\n});\n",
+    "code": _EXPRESS + "  eval(x);\n});\n",
+    "sql": _EXPRESS + "  db.query(`select a from b where c = '${x}'`);\n});\n",  # noqa: S608  a sample
+    "path": "const fs = require('fs');\n" + _EXPRESS + "  fs.readFile('/data/' + x, done);\n});\n",
+    "xss": _EXPRESS + "  res.send('<p>' + x);\n});\n",
+    "ssrf": _EXPRESS + "  fetch(x);\n});\n",
+    "redirect": _EXPRESS + "  res.redirect(x);\n});\n",
+    "weak-hash": "require('crypto').createHash('md5');\n",
+}
 SAMPLES: Final[dict[str, dict[str, str]]] = {
+    **dict.fromkeys(("javascript", "typescript", "tsx"), _SCRIPTS),
     "python": {
         "command": _FLASK + "    os.system('ls ' + x)\n",
         "code": _FLASK + "    eval(x)\n",

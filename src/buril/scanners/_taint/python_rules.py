@@ -200,6 +200,9 @@ ENTRIES: Final = Entries(
     pages=r"(^|\.)route(\(\))?$|(?i:flask|blueprint|bottle)",
     inputs=r"request|\breq\b|\binput\(|argv|stdin|recv|parse_args|parse_known|receive_|FieldStorage|get_argument|get_query_|"
     r"get_body_|rfile|fileinput|\(event|web\.input|@[\w.]+\.(?:route|get|post|put|patch|delete|head|options|websocket|view)\b",
+    answers=r"^$",
+    from_address=True,
+    called={"req": "request"},
     harmless=r"^(?:typing\.)?(?:Optional\[)?(Literal\b|int|float|bool|UUID|uuid\.UUID|datetime|date|Decimal|Session|AsyncSession|"
     r"BackgroundTasks|Response)\b|Depends",
 )
