@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from buril.generators._generator import Request
+from buril.generators._generator import Completion, Request
 from buril.generators._load import Loaded
 
 if TYPE_CHECKING:
@@ -70,3 +70,14 @@ class Local:
             prompt, rest = prompt_ids(request, self.loaded, max_positions=max_positions, healer=writer.healer)
             for sample in range(request.num_samples):
                 yield Row((index, sample), request, prompt, rest)
+
+
+def in_order(requests: Sequence[Request], written: Iterator[Row], writer: Writer) -> Iterator[list[Completion]]:
+    """The completions of each request, in the order of the requests, from rows that come as they end."""
+    done: dict[tuple[int, int], Completion] = {}
+    for index, request in enumerate(requests):
+        wanted = [(index, sample) for sample in range(request.num_samples)]
+        while not done.keys() >= set(wanted):
+            row = next(written)
+            done[row.position] = writer.completion(row)
+        yield [done.pop(position) for position in wanted]

@@ -16,7 +16,7 @@ from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.generators._generator import Completion, Request
 from buril.generators._load import Loaded, cpu_has_bf16, load, merged
-from buril.generators._local import Local
+from buril.generators._local import Local, in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,13 +110,7 @@ class Openvino(Local):
         told, writer = self.settings, self.writer(heal=self.settings.heal)
         rows = self.rows(requests, writer, max_positions=int(self.loaded.model.config.max_position_embeddings))
         written = self.engine.write(rows, writer, most=told.batch_size, step_tokens=told.batch_tokens)
-        done: dict[tuple[int, int], Completion] = {}
-        for index, request in enumerate(requests):
-            wanted = [(index, sample) for sample in range(request.num_samples)]
-            while not done.keys() >= set(wanted):
-                row = next(written)
-                done[row.position] = writer.completion(row)
-            yield [done.pop(position) for position in wanted]
+        yield from in_order(requests, written, writer)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Natural log-probability of every token of each sequence but its first, given those before it.

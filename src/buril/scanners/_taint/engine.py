@@ -52,19 +52,17 @@ class Compiled(NamedTuple):
     misuses: Matcher
     inert: Matcher
     indirect: Matcher
-    words: frozenset[str]
     constants: Mapping[str, Any]
 
 
 def compiled(rules: Rules) -> Compiled:
     """The rules of a language by the words of their patterns."""
-    sinks = Matcher((sink.calls, sink) for sink in rules.sinks)
-    misuses = Matcher((misuse.calls, misuse) for misuse in rules.misuses)
     return Compiled(
-        rules.kinds, Matcher((source.paths, source) for source in rules.sources), sinks,
-        Matcher((clean.calls, clean) for clean in rules.cleans), misuses, Matcher([(rules.inert, True)]),
+        rules.kinds, Matcher((source.paths, source) for source in rules.sources),
+        Matcher((sink.calls, sink) for sink in rules.sinks), Matcher((clean.calls, clean) for clean in rules.cleans),
+        Matcher((misuse.calls, misuse) for misuse in rules.misuses), Matcher([(rules.inert, True)]),
         Matcher((calls, place) for calls, place in rules.indirect),
-        sinks.words | misuses.words, dict(rules.constants),
+        dict(rules.constants),
     )  # fmt: skip
 
 
@@ -145,7 +143,7 @@ class Base:
         if given.spread and (name[:1].isupper() or name in ("create", "update", "update_or_create", "filter_by")):
             for value in given.spread:
                 whole = value.but(parts=None, rest=None, taints=value.taints)
-                self.reach("attribute", whole, node.line, node.end_line or node.line, path)
+                self.reach("attribute", whole, node.line, _end(node), path)
 
     def _looks_like(self, path: str, node: ir.Call, given: Given) -> None:
         """Text that is SQL by its beginning, or goes to what is called like a runner of commands."""
@@ -154,7 +152,7 @@ class Base:
             if value.taints and (runs or _SQL.match(value.lead)):
                 built = value.but(taints=frozenset(taint for taint in value.taints if taint.built))
                 kind = "sql" if _SQL.match(value.lead) else "command"
-                self.reach(kind, built, node.line, node.end_line or node.line, path)
+                self.reach(kind, built, node.line, _end(node), path)
 
     def at_sink(self, sink: Sink, node: Any, given: Given, path: str) -> None:
         """Look at the arguments that do harm."""
@@ -162,14 +160,14 @@ class Base:
             word = _program(given.at(0) or given.at("args"), given.at(1) if "child_process" in path else None)
             if word is not None:
                 word = word.but(taints=frozenset(taint for taint in word.inside() if taint.origin == "remote"))
-                self.reach("command", word, node.line, getattr(node, "end_line", 0) or node.line, path)
+                self.reach("command", word, node.line, _end(node), path)
             return
         for place in sink.places:
             values = given.values() if place == ALL else [value] if (value := given.at(place)) is not None else []
             for value in values:
                 if sink.kind == "sql" and value.parts is not None:  # text and values apart
                     value = value.parts.get("text") or value.parts.get("sql") or value  # noqa: PLW2901  the rest of it is sent apart
-                self.reach(sink.kind, value, node.line, getattr(node, "end_line", 0) or node.line, path)
+                self.reach(sink.kind, value, node.line, _end(node), path)
 
     def reach(self, kind: str, value: Value, line: int, end_line: int, path: str = "") -> None:
         """A value gets to where it may do harm of a kind."""
@@ -208,9 +206,8 @@ class Base:
         """Rules that need no input."""
         for misuse in self.misuses.find(path):
             if holds(misuse.when, given) and self._named(misuse, node):
-                end = getattr(node, "end_line", 0) or node.line
-                hit = Hit(node.line, misuse.name, misuse.cwe, misuse.severity, misuse.confidence, misuse.text, end)
-                self.note(hit)
+                told = misuse.severity, misuse.confidence, misuse.text
+                self.note(Hit(node.line, misuse.name, misuse.cwe, *told, _end(node)))
 
     def _named(self, misuse: Misuse, node: Any) -> bool:
         """Whether what the result goes to, the function, or an argument has a name that the rule is about."""
@@ -231,6 +228,11 @@ class Base:
     def note(self, hit: Hit) -> None:
         """Keep what was found, once a line and rule."""
         self.hits.setdefault((hit.line, hit.rule), hit)
+
+
+def _end(node: Any) -> int:
+    """The last line of a call; of anything else its own."""
+    return getattr(node, "end_line", 0) or int(node.line)
 
 
 def _program(value: Value | None, more: Value | None = None) -> Value | None:

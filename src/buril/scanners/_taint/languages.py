@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 from tree_sitter import Tree
@@ -32,7 +33,6 @@ _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     ),
 }
 LANGUAGES: Final = frozenset(_READ)
-_COMPILED: dict[int, Compiled] = {}
 _HINTS: Final = {name: hints(rules.misuses, entries.inputs) for name, (_read, rules, entries) in _READ.items()}
 _FLASK: Final = "from flask import request\nimport os\n@app.route('/')\ndef page():\n    x = request.args['x']\n"
 _EXPRESS: Final = "const app = require('express')();\napp.get('/', (req, res) => {\n  const x = req.query.x;\n"
@@ -65,11 +65,11 @@ SAMPLES: Final[dict[str, dict[str, str]]] = {
 
 def analysed(language: str, tree: Tree, *, suspicious: bool) -> Analysis:
     """Analyse a tree of one of `LANGUAGES`; `suspicious` as in `analyse`."""
-    read, rules, entries = _READ[language]
+    read, _plain, entries = _READ[language]
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, _RECURSION))  # a text of a thousand additions is as deep as they are many
     try:
-        return analyse(read(tree), _rules(rules), entries, suspicious=suspicious)
+        return analyse(read(tree), _rules(language), entries, suspicious=suspicious)
     finally:
         sys.setrecursionlimit(before)
 
@@ -79,8 +79,7 @@ def may_hold(language: str, text: str) -> bool:
     return _HINTS[language].search(text) is not None
 
 
-def _rules(rules: Rules) -> Compiled:
-    key = id(rules)
-    if key not in _COMPILED:
-        _COMPILED[key] = compiled(rules)
-    return _COMPILED[key]
+@cache
+def _rules(language: str) -> Compiled:
+    """The rules of a language, ready to be matched; made when the first file of it comes."""
+    return compiled(_READ[language][1])

@@ -20,7 +20,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import translate
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from buril.scanners._taint.ir import NOTHING
@@ -113,11 +112,6 @@ class Matcher:
         """The rules whose pattern is this path."""
         near = self._by_word.get(path.rpartition(".")[2], ())
         return [rule for pattern, rule in (*near, *self._others) if pattern.match(path)]
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """The last words of all plain patterns."""
-        return frozenset(self._by_word)
 
 
 class Given(NamedTuple):
