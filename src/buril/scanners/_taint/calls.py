@@ -16,12 +16,6 @@ from buril.scanners._taint.value import ALL, EMPTY, State, Value, joined
 if TYPE_CHECKING:
     from buril.scanners._taint.run import Frame
 
-_CHECKING = ("int", "float", "uuid.UUID", "UUID", "ipaddress.ip_address", "ipaddress.ip_network", "decimal.Decimal",
-             "Decimal", "datetime.datetime.strptime", "datetime.datetime.fromisoformat", "datetime.date.fromisoformat",
-             "datetime.strptime", "datetime.fromisoformat")  # fmt: skip
-"""Calls that raise for anything but a harmless text: who comes past one has nothing to fear from it."""
-
-
 _READS = frozenset(["get", "getlist", "getall", "getone", "get_argument", "getfirst", "getvalue"])
 _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urljoin", "resolve"])
 """Calls that make one text of several, the way `+` does."""
@@ -201,14 +195,14 @@ class Calls(Base):
             self.store(node.func.of, changed, state)
 
     def _result(self, node: ir.Call, path: str, owner: Value | None, given: Given, state: State) -> Value:
-        if path in _CHECKING and given.args:
+        if path in self.checks and given.args:
             state.cleared |= guards.about(given.args[0])
         known, self.given_back = self.given_back, None
         if known is None:
             known = result_of(path, owner, given, self.element)
         if known is None:
             known = self._through(path, owner, given)
-        if path in ("json.loads", "json.load", "simplejson.loads", "orjson.loads", "bson.json_util.loads"):
+        if path in self.parses:
             known = known.but(taints=frozenset(taint._replace(id=f"{taint.id}(json)") for taint in known.inside()))
         facts = guards.asked(path, owner, list(given.args))
         for kinds in self.cleans.find(path):

@@ -53,6 +53,9 @@ class Compiled(NamedTuple):
     inert: Matcher
     indirect: Matcher
     constants: Mapping[str, Any]
+    ends: frozenset[str]
+    checks: frozenset[str]
+    parses: frozenset[str]
 
 
 def compiled(rules: Rules) -> Compiled:
@@ -62,7 +65,7 @@ def compiled(rules: Rules) -> Compiled:
         Matcher((sink.calls, sink) for sink in rules.sinks), Matcher((clean.calls, clean) for clean in rules.cleans),
         Matcher((misuse.calls, misuse) for misuse in rules.misuses), Matcher([(rules.inert, True)]),
         Matcher((calls, place) for calls, place in rules.indirect),
-        dict(rules.constants),
+        dict(rules.constants), *(frozenset(paths.split()) for paths in (rules.ends, rules.checks, rules.parses)),
     )  # fmt: skip
 
 
@@ -71,25 +74,11 @@ class Base:
 
     DEPTH = 6
     """Calls within calls that are followed."""
-    ENDS = frozenset(
-        {
-            "sys.exit()",
-            "os._exit()",
-            "exit()",
-            "quit()",
-            "abort()",
-            "flask.abort()",
-            "self.fail()",
-            "ctx.throw()",
-            "process.exit()",
-        }
-    )
-    """Calls after which nothing comes."""
 
     def __init__(self, rules: Compiled, *, suspicious: bool) -> None:
         self.kinds, self.sources, self.sinks = rules.kinds, rules.sources, rules.sinks
         self.cleans, self.misuses, self.inert, self.indirect = rules.cleans, rules.misuses, rules.inert, rules.indirect
-        self.constants = rules.constants
+        self.constants, self.ends, self.checks, self.parses = rules.constants, rules.ends, rules.checks, rules.parses
         self.suspicious = suspicious
         self.requests = "^$"
         self.steps = 0

@@ -201,6 +201,8 @@ MISUSES: Final = (
            "escape what they show"),
 )  # fmt: skip
 
+ENDS: Final = "ctx.throw process.exit"
+
 ENTRIES: Final = Entries(
     decorators=r"(^|\.)(Get|Post|Put|Patch|Delete|All)(\(\))?$",
     bases=r"(Controller|Component)\b",

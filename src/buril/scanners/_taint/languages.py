@@ -20,11 +20,13 @@ from buril.scanners._taint.rules import Rules
 _RECURSION: Final = 8_000
 _PYTHON: Final = Rules(
     KINDS, python_rules.SOURCES, python_rules.SINKS, python_rules.CLEANS, MISUSES, python_rules.INDIRECT,
-    python_rules.CONSTANTS, python_rules.INERT
+    python_rules.CONSTANTS, python_rules.INERT,
+    python_rules.ENDS, python_rules.CHECKS, python_rules.PARSES,
 )  # fmt: skip
 _JAVASCRIPT: Final = Rules(
     KINDS, javascript_rules.SOURCES, javascript_rules.SINKS, javascript_rules.CLEANS, javascript_rules.MISUSES,
     javascript_rules.INDIRECT, javascript_rules.CONSTANTS, javascript_rules.INERT,
+    javascript_rules.ENDS,
 )  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),

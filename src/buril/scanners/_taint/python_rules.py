@@ -190,6 +190,14 @@ INERT: Final = (
     "*jsonify"
 )  # fmt: skip
 
+ENDS: Final = "sys.exit os._exit exit quit abort flask.abort self.fail"
+CHECKS: Final = (
+    "int float uuid.UUID UUID ipaddress.ip_address ipaddress.ip_network decimal.Decimal Decimal "
+    "datetime.datetime.strptime "
+    "datetime.datetime.fromisoformat datetime.date.fromisoformat datetime.strptime datetime.fromisoformat"
+)
+PARSES: Final = "json.loads json.load simplejson.loads orjson.loads bson.json_util.loads"
+
 ENTRIES: Final = Entries(
     decorators=r"\.(route|get|post|put|patch|delete|head|options|websocket|api_route|view|errorhandler)(\(\))?$"
     r"|(^|\.)(route|api_view|view_config|expose)(\(\))?$",

@@ -93,6 +93,12 @@ class Rules(NamedTuple):
     """Members of libraries whose value matters."""
     inert: str = ""
     """Calls whose result holds nothing of their arguments."""
+    ends: str = ""
+    """Calls after which nothing comes, by their whole path."""
+    checks: str = ""
+    """Calls that raise for anything but a harmless text: who comes past one has nothing to fear from it."""
+    parses: str = ""
+    """Calls that make objects of text: what somebody else chose may be any object then."""
 
 
 class Matcher:

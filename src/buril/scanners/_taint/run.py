@@ -52,7 +52,7 @@ class Machine(Expressions):
         self.naming.append(DROPPED)
         found = self.value(statement.value, state)
         self.naming.pop()
-        return None if found.path in self.ENDS else state
+        return None if found.path.endswith("()") and found.path[:-2] in self.ends else state
 
     def _return(self, statement: ir.Return, state: State) -> State | None:
         frame = self.frames[-1]
