@@ -29,6 +29,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "dataset": ("buril.data.dataset:Dataset", N_("the split as a data set to publish: card, Croissant, mixture")),
     "augment": ("buril.data.augmentation:Augment", N_("further training texts made of the training part")),
     "synthesise": ("buril.data.synthesise:Synthesise", N_("pairs that a larger model writes, run and scanned")),
+    "pairs": ("buril.data.pairs:Pairs", N_("vulnerable and secure forms of the same code, proved")),
     "base": ("buril.train.base:Base", N_("the base model as a plain checkpoint")),
     "tokenizer": ("buril.tokens.tokenizer:Tokenizer", N_("the base's tokenizer, or one trained on this code")),
     "pack": ("buril.tokens.pack:Pack", N_("fill-in-the-middle and packing; every token keeps its file")),

@@ -428,6 +428,11 @@ MESSAGES: dict[str, Message] = {
     ),
     "D323": Message(N_("`{ref}` has no stage of the data"), N_("`buril run --until select` makes them")),
     "D324": Message(N_("no row has the {name} `{value}`"), N_("{suggestion}")),
+    # --- data: pairs (D33x)
+    "D330": Message(
+        N_("no pair is left to learn from: {sources} gave none that holds ({reasons})"),
+        N_("name another source below `pairs:`, such as `templates`; `dropped.parquet` says why each was left out"),
+    ),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),

@@ -25,6 +25,7 @@ KINDS: dict[str, str] = {
     "source": "buril.data.sources",
     "step": "buril.data.steps",
     "augment": "buril.data.augment",
+    "pairing": "buril.data.pairing",
     "language": "buril.code.languages",
     "scanner": "buril.scanners",
     "sandbox": "buril.sandboxes",

@@ -1,0 +1,1 @@
+"""Sources of vulnerable/secure pairs, one file each."""

@@ -1,0 +1,191 @@
+"""Stage pairs: code with a weakness beside the same code without it, proved, deduplicated, and split by scenario.
+
+Sources propose pairs (`pairing/`). A pair is kept when both texts parse as well as each other, when what its source
+claims holds (for a finding in somebody's code: a scanner sees the weakness in one text and not in the other), when no
+scanner finds the same weakness in the text that is to be preferred, and when it is neither a copy of another nor of
+held-out code nor of a task that models are examined with. Which scenario is held out depends on its name and the seed
+alone, so a pair that is added moves no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from buril.code.codefile import CodeFile, Verdict, write_dropped
+from buril.code.language import language_of, languages
+from buril.core.errors import BurilError
+from buril.core.estimate import Estimate
+from buril.core.plugins import PluginKind, Ref, plugin
+from buril.core.settings import Settings as BaseSettings
+from buril.core.stage import Inputs, Metrics, Output, Stage
+from buril.core.text import _
+from buril.data import _scan
+from buril.data._pair_proof import Prover
+from buril.data.pair import Pair, write_pairs
+
+PARTS = ("train", "valid", "test")
+SHOWN_CWES = 40
+
+
+class Pairs(Stage):
+    """Finds, makes, proves and splits pairs."""
+
+    name: ClassVar[str] = "pairs"
+    version: ClassVar[int] = 1
+    small: ClassVar[dict[str, Any]] = {"max_pairs": 64}
+
+    class Settings(BaseSettings):
+        """Where pairs come from, and what they must stand."""
+
+        shorthand: ClassVar[str | None] = "sources"
+
+        sources: Annotated[tuple[Ref, ...], PluginKind("pairing")] = Field(
+            default=("templates",), validate_default=True
+        )
+        """Where pairs come from, such as `[templates, findings, {table: {path: pairs.jsonl, …}}]`."""
+        scan: Annotated[tuple[Ref, ...], PluginKind("scanner")] = Field(
+            default=({"taint": {"mode": "snippet"}},), validate_default=True
+        )
+        """Scanners that must tell the two texts of a pair apart where its source only proposes it."""
+        languages: tuple[str, ...] = ()
+        """Languages that are kept; none named means all."""
+        against: tuple[str, ...] = ()
+        """Evaluation files (.jsonl, .jsonl.gz, .json, .parquet) or folders of them, whose tasks no pair may hold."""
+        valid: float = Field(0.1, ge=0, lt=1)
+        """Share of the scenarios that training is watched with."""
+        test: float = Field(0.1, ge=0, lt=1)
+        """Share of the scenarios that no training sees."""
+        max_bytes: int = Field(4000, ge=100)
+        """Bytes of one text, at most; of longer ones the neighbourhood of the change is kept, by whole lines."""
+        max_pairs: int | None = Field(None, ge=1)
+        """Pairs of each part that are kept, at most, spread over the weaknesses; none: no bound."""
+        seed: int = 0
+        """Chooses the words of templates, and which scenarios are held out."""
+
+        @model_validator(mode="after")
+        def _leaves_some_to_learn(self) -> Pairs.Settings:
+            if self.valid + self.test >= 1:
+                raise ValueError(_("`valid` and `test` together leave nothing to learn from"))
+            for name in self.languages:
+                language_of(name)
+            return self
+
+    settings: Settings
+
+    def needs(self) -> tuple[str, ...]:
+        """What the sources read."""
+        return tuple(dict.fromkeys(need for ref in self.settings.sources for need in ref.make().needs()))
+
+    def parts(self) -> dict[str, int]:
+        """Versions of the sources, of what they use, of the scanners and of the languages' facts."""
+        told = self.settings
+        found = {f"{ref.kind}:{ref.name}": int(plugin(ref.kind, ref.name).version) for ref in (*told.sources, *told.scan)}
+        for ref in told.sources:
+            found.update(ref.make().parts())
+        return {**found, **{f"language:{name}": language_of(name).version for name in languages()}}
+
+    def observe(self) -> Any:
+        """Versions of the grammars and the scanners' programs, what the sources read, and the evaluation files."""
+        from importlib.metadata import version
+
+        from buril.code.tasktexts import digests
+
+        told = self.settings
+        read = {ref.name: ref.make().observe() for ref in told.sources}
+        grammars = {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
+        return {**grammars, **_scan.observed(told.scan), "read": read, "against": list(digests(told.against))}
+
+    def assume(self, work: float) -> Estimate:
+        """Some 200 pairs a second, of which a megabyte of sources gives a few dozen."""
+        return Estimate(seconds=3 + work / 1e6, ram_mb=400, disk_mb=2)
+
+    def run(self, inputs: Inputs, out: Output) -> Metrics:
+        """Write `train.parquet`, `valid.parquet`, `test.parquet`, `dropped.parquet` and `summary.json`.
+
+        Raises:
+            BurilError: D330 when no pair is left to learn from, D221 when a scanner misses what is planted for it, and
+                what the sources raise.
+        """
+        _scan.check(self.settings.scan)
+        prover = Prover(self.settings, inputs)
+        kept: list[Pair] = []
+        dropped: list[dict[str, Any]] = []
+        for number, pair in enumerate(self._proposed(inputs), 1):
+            proved = prover.proved(pair)
+            if isinstance(proved, Verdict):
+                dropped.append(_row(pair).dropped(self.name, proved))
+            else:
+                kept.append(proved)
+            out.progress(number, number, _("pairs"), kept=len(kept))
+        parts = {part: self._bounded([pair for pair in kept if self._part(pair) == part]) for part in PARTS}
+        if not parts["train"]:
+            told = ", ".join(ref.name for ref in self.settings.sources)
+            raise BurilError("D330", sources=told, reasons=_reasons(dropped) or "–")
+        for part, pairs in parts.items():
+            write_pairs(out.path(f"{part}.parquet"), pairs)
+            out.rows[f"{part}.parquet"] = len(pairs)
+        write_dropped(out.path("dropped.parquet"), dropped)
+        out.rows["dropped.parquet"] = len(dropped)
+        summary = self._summary(parts, dropped)
+        out.text("summary.json", json.dumps(summary, indent=1, sort_keys=True) + "\n")
+        return {**{part: len(pairs) for part, pairs in parts.items()}, "dropped": len(dropped)}
+
+    def _proposed(self, inputs: Inputs) -> Iterator[Pair]:
+        told = self.settings
+        for ref in told.sources:
+            for pair in ref.make().pairs(inputs, told.seed):
+                if not told.languages or pair.language in told.languages:
+                    yield pair
+
+    def _part(self, pair: Pair) -> str:
+        """The part of a pair's scenario: by its name and the seed alone."""
+        told = self.settings
+        digest = hashlib.blake2b(f"{told.seed}\0{pair.scenario}".encode(), digest_size=8).digest()
+        place = int.from_bytes(digest, "big") / 2**64
+        return "test" if place < told.test else "valid" if place < told.test + told.valid else "train"
+
+    def _bounded(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """At most `max_pairs`, a pair of each weakness in turn; in the order in which they came."""
+        if self.settings.max_pairs is None or len(pairs) <= self.settings.max_pairs:
+            return list(pairs)
+        turn: Counter[str] = Counter()
+        order = []
+        for place, pair in enumerate(pairs):
+            order.append((turn[pair.cwe], place))
+            turn[pair.cwe] += 1
+        chosen = sorted(place for _turn, place in sorted(order)[: self.settings.max_pairs])
+        return [pairs[place] for place in chosen]
+
+    def _summary(self, parts: dict[str, list[Pair]], dropped: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What there is of what, for readers and for `align`."""
+        every = [pair for pairs in parts.values() for pair in pairs]
+
+        def counted(name: str) -> dict[str, int]:
+            return dict(Counter(getattr(pair, name) for pair in every).most_common(SHOWN_CWES))
+
+        return {
+            "pairs": {part: len(pairs) for part, pairs in parts.items()},
+            "scenarios": {part: len({pair.scenario for pair in pairs}) for part, pairs in parts.items()},
+            **{f"by_{name}": counted(name) for name in ("cwe", "language", "source", "license")},
+            "proved": dict(Counter("+".join(pair.proofs) or "-" for pair in every)),
+            "dropped": dict(Counter(f"{row['step']}: {row['reason']}" for row in dropped)),
+        }
+
+
+def _row(pair: Pair) -> CodeFile:
+    """The row under which a dropped pair is told of: its file's, else one of its own."""
+    return pair.file or CodeFile(
+        repo=f"buril/{pair.source}", path=pair.scenario, content=pair.secure, language=pair.language,
+        license=pair.license,
+    )  # fmt: skip
+
+
+def _reasons(dropped: Sequence[dict[str, Any]]) -> str:
+    counts = Counter(str(row["reason"]) for row in dropped)
+    return ", ".join(f"{reason} {number}" for reason, number in counts.most_common(3))
