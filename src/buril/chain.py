@@ -34,6 +34,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "tokenizer": ("buril.tokens.tokenizer:Tokenizer", N_("the base's tokenizer, or one trained on this code")),
     "pack": ("buril.tokens.pack:Pack", N_("fill-in-the-middle and packing; every token keeps its file")),
     "train": ("buril.train.stage:Train", N_("train the model or an adapter")),
+    "align": ("buril.train.align:Align", N_("teach the model to prefer the secure text of each pair")),
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
 }
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
@@ -181,7 +182,7 @@ class Chain:
 
     def _given(self, name: str) -> tuple[Any, config.Place]:
         values = self.document.values
-        train = values.get("train")
+        train = values.get("train", values.get("align"))
         train = train if isinstance(train, dict) else {}
         if name == "base":
             keys = (*FROM_TRAIN, LENGTH) if train.get("base") == "scratch" else FROM_TRAIN
@@ -189,6 +190,8 @@ class Chain:
         given = values.get(name)
         if name == "tokenizer" and name not in values and train.get("base") == "scratch":
             return {"train": "bpe"}, (name,)
+        if name == "align" or (name == "evaluate" and "align" in values):
+            return (self._aligned(given) if name == "align" else _with_tuned(given)), (name,)
         if name == "train" and isinstance(given, dict):
             fields = stage_class("train").Settings.model_fields
             others = (*FROM_TRAIN, LENGTH)
@@ -200,6 +203,13 @@ class Chain:
                 told["structure"] = True
             return {**told, **(given or {})}, (name,)
         return given, (name,)
+
+    def _aligned(self, given: Any) -> dict[str, Any]:
+        """What `align` is told: it goes on from `train` where there is one, else from the base it may name itself."""
+        told = expand(stage_class("align").Settings, given)
+        if "train" in self.document.values:
+            return {"start": "train", **told}
+        return {key: value for key, value in told.items() if key not in FROM_TRAIN}
 
     def _base_path(self, value: Any) -> Any:
         """A base model given as a path is relative to the YAML, like every path."""
@@ -225,6 +235,11 @@ class Chain:
             return planning.Run(top.name, "", {}, frozenset(), 0.0)
         with workers.using(top.engine.make()), world.joined():
             return planning.run(stages, store, name=top.name, **options)
+
+
+def _with_tuned(given: Any) -> dict[str, Any]:
+    """What `evaluate` is told where the tuned model is that of `align`."""
+    return {"tuned": "align", **expand(stage_class("evaluate").Settings, given)}
 
 
 def _named(given: Any) -> str | None:

@@ -743,6 +743,23 @@ MESSAGES: dict[str, Message] = {
         N_('`pip install "buril[llamacpp]"` brings one that is, or set `generator: transformers`'),
         EXIT_PREREQUISITE,
     ),
+    # --- preferences (T20x)
+    "T200": Message(
+        N_("`align` works in one process on one machine; it does not go with `{setting}`"),
+        N_("leave `{setting}` out of `align:`; a few hundred pairs take minutes on one device"),
+    ),
+    "T201": Message(
+        N_("no pair of the training part fits into {length} tokens"),
+        N_("raise `align.max_length`"),
+    ),
+    "T202": Message(
+        N_("`train` made an adapter that `{method}` can't go on with"),
+        N_("leave `align.method` out: it then takes the method of `train`"),
+    ),
+    "T203": Message(
+        N_("`align.form: {form}` asks for chats, and the model has no chat template"),
+        N_("set `form: text`"),
+    ),
     # --- sandbox and evaluation (E0xx)
     "E001": Message(
         N_("code that a model wrote can't be isolated on this machine: {problem}"),

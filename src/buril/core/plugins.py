@@ -34,6 +34,7 @@ KINDS: dict[str, str] = {
     "base": "buril.train.bases",
     "method": "buril.train.methods",
     "objective": "buril.train.objectives",
+    "preference": "buril.train.preferences",
     "tracker": "buril.train.trackers",
     "suite": "buril.evaluate.suites",
     "runtime": "buril.evaluate.runtimes",

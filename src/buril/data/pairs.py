@@ -85,7 +85,8 @@ class Pairs(Stage):
     def parts(self) -> dict[str, int]:
         """Versions of the sources, of what they use, of the scanners and of the languages' facts."""
         told = self.settings
-        found = {f"{ref.kind}:{ref.name}": int(plugin(ref.kind, ref.name).version) for ref in (*told.sources, *told.scan)}
+        refs = (*told.sources, *told.scan)
+        found = {f"{ref.kind}:{ref.name}": int(plugin(ref.kind, ref.name).version) for ref in refs}
         for ref in told.sources:
             found.update(ref.make().parts())
         return {**found, **{f"language:{name}": language_of(name).version for name in languages()}}

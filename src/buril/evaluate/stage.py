@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -66,6 +66,8 @@ class Evaluate(Stage):
         targets: dict[str, str] | None = None
         """Scores to work towards, named and written as gates are; the results tell which are reached, and no run fails
         by them. Without any: perplexity below 4, pass@10 above 60 %, BLEU above 0.45, where they are measured."""
+        tuned: Literal["train", "align"] = "train"
+        """Whose model is the tuned one; the chain says `align` where there is such a stage."""
         generator: Annotated[Ref, PluginKind("generator")] = _refs("transformers")
         """What runs the models."""
         base_generator: Annotated[Ref | None, PluginKind("generator")] = None
@@ -100,7 +102,7 @@ class Evaluate(Stage):
 
     def needs(self) -> tuple[str, ...]:
         """The two models' parts, and the held-out data."""
-        return ("base", "tokenizer", "train", "split")
+        return ("base", "tokenizer", self.settings.tuned, "split")
 
     def work(self, inputs: Inputs) -> float:
         """Tokens to write and to read, for both models, weighted by what they cost: reading is ten times cheaper."""
@@ -228,7 +230,7 @@ def _folders(inputs: Inputs, model: str) -> dict[str, Any]:
         "tokenizer_dir": inputs["tokenizer"].path("tokenizer"),
     }
     if model == "tuned":
-        train: Artifact = inputs["train"]
+        train = tuned_of(inputs)
         kind = "adapter" if train.path("adapter").is_dir() else "model"
         folders[f"{kind}_dir"] = train.path(kind)
     return folders
@@ -236,11 +238,17 @@ def _folders(inputs: Inputs, model: str) -> dict[str, Any]:
 
 def _models(inputs: Inputs) -> dict[str, Any]:
     """What the two models are, by what they were made from."""
-    base, train = inputs["base"], inputs["train"]
+    base, train = inputs["base"], tuned_of(inputs)
     told = base.json("base.json") if base.path("base.json").is_file() else {}
     made = {"base": base.digest, "tokenizer": inputs["tokenizer"].digest}
     kind = "adapter" if train.path("adapter").is_dir() else "model"
-    return {"base": {**made, "name": told.get("name", "")}, "tuned": {**made, "train": train.digest, "kind": kind}}
+    tuned = {**made, train.manifest.stage: train.digest, "kind": kind}
+    return {"base": {**made, "name": told.get("name", "")}, "tuned": tuned}
+
+
+def tuned_of(inputs: Inputs) -> Artifact:
+    """What made the tuned model: `align` where it is read, else `train`."""
+    return inputs.get("align") or inputs["train"]
 
 
 def _part(out: Output, suite: str, model: str) -> Path:

@@ -283,17 +283,27 @@ class Train(Stage):
         return Recipe(**plain, **found)
 
     def _task(self, inputs: Inputs, team: Any = None) -> Any:
-        from buril.generators._load import load
         from buril.train.batch import PackedFile
-        from buril.train.numerics import use_fp16
         from buril.train.objectives._objective import Scene, open_objective
-        from buril.train.parallel.team import ALONE
         from buril.train.recipe import Task
+
+        train, valid = (PackedFile(inputs["pack"].path(f"{part}.parquet")) for part in ("train", "valid"))
+        loaded, trainable, bf16 = self._model(inputs, (train, valid), team)
+        objective = self.settings.objective.make()
+        told = open_objective(objective, Scene(inputs, trainable, bf16))
+        return Task(trainable, objective, train, valid, loaded, told)
+
+    def _model(self, inputs: Inputs, files: Sequence[Any], team: Any = None) -> tuple[Any, Any, bool]:
+        """The base as loaded, as what is trained, and whether it multiplies in bf16; `files` are what it will read."""
+        from buril.generators._load import load
+        from buril.train.numerics import use_fp16
+        from buril.train.parallel.team import ALONE
 
         team = team or ALONE
         method = self.settings.method.make()
         kind = inputs["base"].json("base.json")["kind"]
-        if kind == "scratch" and not method.trains_weights:
+        trained = self._trained(inputs)
+        if kind == "scratch" and not method.trains_weights and not trained:
             raise BurilError("T104", method=self.settings.method.name)
         precision = resolve_precision(self.settings.precision, self.settings.device)
         bf16 = precision == "bf16"
@@ -301,21 +311,26 @@ class Train(Stage):
         convert = partial(method.convert, bf16=bf16) if hasattr(method, "convert") else None
         device = "cpu" if team.split else self.settings.device  # whole at first, then each process keeps its piece
         check_method(self.settings, method, fp16=precision == "fp16")
-        loaded = load(inputs["base"].folder, inputs["tokenizer"].folder, dtype=dtype, device=device, convert=convert)
-        train, valid = (PackedFile(inputs["pack"].path(f"{part}.parquet")) for part in ("train", "valid"))
-        check_fits(loaded.model, inputs["pack"], largest=max(train.largest_token, valid.largest_token))
-        new_tokens = [] if kind == "scratch" else list(loaded.fim["added"])
+        folders = (inputs["base"].folder, inputs["tokenizer"].folder)
+        loaded = load(*folders, model_dir=trained, dtype=dtype, device=device, convert=convert)
+        check_fits(loaded.model, inputs["pack"], largest=max(file.largest_token for file in files))
+        new_tokens = [] if kind == "scratch" or trained else list(loaded.fim["added"])
         trainable = method.prepare(loaded.model, bf16=bf16, new_tokens=new_tokens, seed=self.settings.seed)
         if precision == "fp16":
             use_fp16(trainable, trains_weights=method.trains_weights)
-        check_same_output(trainable, train)
+        self._ready(trainable, inputs)
+        check_same_output(trainable, files[0])
         if team.split:
             from buril.train.parallel.spread import spread
 
             spread(trainable, team)
-        objective = self.settings.objective.make()
-        told = open_objective(objective, Scene(inputs, trainable, bf16))
-        return Task(trainable, objective, train, valid, loaded, told)
+        return loaded, trainable, bf16
+
+    def _trained(self, inputs: Inputs) -> Any:
+        """The folder of weights that stand in the base's place; None where training begins with the base."""
+
+    def _ready(self, trainable: Any, inputs: Inputs) -> None:
+        """Change what has been prepared, before anything is done with it."""
 
     def _write(self, out: Output, loop: Any, counts: dict[str, Any], state: Any) -> None:
         from buril.train.loop import curve_lines

@@ -1,0 +1,242 @@
+"""Pairs as the loop reads them: both texts of a pair one after the other in one sequence, with ordinary code behind.
+
+A sequence holds two documents that do not see each other, the secure text and the vulnerable one, and a piece of a
+packed sequence that the model is to go on writing as before. So each sequence is a whole of its own, and a step is the
+same however it is split into micro-batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from buril.core.errors import BurilError
+from buril.train.batch import Packed, PackedFile, order
+
+SHORT = 3
+"""Fewer tokens that are alike between two changes are taken for chance: `(`, `=` and the like are in every line."""
+ASKED = (
+    "Finish this {language} code:\n\n{code}", "Write the rest.\n\n{code}", "Termina esta función.\n\n{code}",
+    "{code}\n\nThe body is missing. Please write it in {language}.", "Implement what is described here.\n{code}",
+)  # fmt: skip
+"""How a user may ask for the rest of a text; several, so that no wording is what is learnt."""
+RETAINED = 2**33
+"""The "epoch" whose order pieces of ordinary code are taken in."""
+
+
+class Written(NamedTuple):
+    """Both texts of a pair as tokens."""
+
+    pair_id: str
+    cwe: str
+    secure: list[int]
+    vulnerable: list[int]
+
+
+@dataclass(frozen=True)
+class PairSequence(Packed):
+    """A pair, and what is kept beside it.
+
+    All places are of the sequence, and of the token *before* the one that is scored: hidden states, not targets.
+
+    Attributes:
+        part: the part of the pairs that it is of, `train` say: with `index` its name.
+        changed: places of the tokens of each side that the other has not.
+        answer: places of all tokens of each side from where the two part.
+        near: places of what is to stay as it was: what the texts begin with, and the ordinary code.
+    """
+
+    part: str = ""
+    changed: tuple[np.ndarray, np.ndarray] = field(default=(np.zeros(0, np.int64),) * 2)
+    answer: tuple[np.ndarray, np.ndarray] = field(default=(np.zeros(0, np.int64),) * 2)
+    near: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+class PairFile(PackedFile):
+    """Pairs of one part in memory, read as packed sequences are."""
+
+    def __init__(self, part: str, pairs: Sequence[Written], beside: Beside) -> None:
+        # nothing of a packed file is read: these are made
+        self.part = part
+        self._pairs, self._beside = pairs, beside
+        self.num_tokens = sum(len(self[index].input_ids) for index in range(len(pairs)))
+        self.largest_token = max((int(self[index].input_ids.max()) for index in range(len(pairs))), default=0)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> PairSequence:
+        pair = self._pairs[index]
+        return sequence_of(index, self.part, pair, self._beside.piece(self.part, index))
+
+    def cwe(self, index: int) -> str:
+        """The weakness of a pair."""
+        return self._pairs[index].cwe
+
+    def pair_id(self, index: int) -> str:
+        """The name of a pair."""
+        return self._pairs[index].pair_id
+
+
+class Piece(NamedTuple):
+    """A piece of ordinary code: its tokens, and the rows they come from with how many each gave."""
+
+    ids: np.ndarray
+    rows: tuple[tuple[str, int], ...]
+
+
+class Beside:
+    """Pieces of packed sequences, one for each pair; the same for the same pair each time.
+
+    Args:
+        packed: the sequences of each part; None for no pieces.
+        num_tokens: of a piece, at most.
+        seed: of which sequence stands beside which pair.
+    """
+
+    def __init__(self, packed: dict[str, PackedFile] | None, num_tokens: int, seed: int) -> None:
+        self._packed, self._num_tokens = packed or {}, num_tokens
+        self._order = {part: order(len(file), seed=seed, epoch=RETAINED) for part, file in self._packed.items()}
+
+    def piece(self, part: str, index: int) -> Piece | None:
+        """The first document of a sequence, up to the bound; None where there is no ordinary code."""
+        file = self._packed.get(part)
+        if not file or not len(file):
+            return None
+        sequence = file[int(self._order[part][index % len(file)])]
+        size = min(sequence.lengths[0], self._num_tokens)
+        rows, left = [], size
+        for row, length in sequence.rows():
+            taken = min(length, left)
+            rows.append((row, taken))
+            left -= taken
+            if not left:
+                break
+        return Piece(np.asarray(sequence.input_ids[:size]), tuple(rows))
+
+
+def sequence_of(index: int, part: str, pair: Written, piece: Piece | None) -> PairSequence:
+    """The sequence of a pair."""
+    secure, vulnerable = changed_places(pair.secure, pair.vulnerable)
+    shift = len(pair.secure)
+    ids = [np.array(pair.secure), np.array(pair.vulnerable)]
+    lengths, row_ids, row_lengths = [shift, len(pair.vulnerable)], [pair.pair_id] * 2, [shift, len(pair.vulnerable)]
+    first = min(secure[0], vulnerable[0])
+    near = [np.arange(first - 1)]
+    if piece is not None and len(piece.ids) > 1:
+        near.append(shift + len(pair.vulnerable) + np.arange(len(piece.ids) - 1))
+        ids.append(piece.ids)
+        lengths.append(len(piece.ids))
+        row_ids += [row for row, _length in piece.rows]
+        row_lengths += [length for _row, length in piece.rows]
+    return PairSequence(
+        index, np.concatenate(ids).astype(np.int64), tuple(lengths), tuple(row_ids), tuple(row_lengths), part=part,
+        changed=(secure - 1, vulnerable - 1 + shift),
+        answer=(np.arange(first, shift) - 1, np.arange(first, len(pair.vulnerable)) - 1 + shift),
+        near=np.concatenate(near),
+    )  # fmt: skip
+
+
+def changed_places(one: Sequence[int], other: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens of each that the other has not, by their places; never none, and never the first.
+
+    Where something was only put in, the other side's change is the token that follows there: going on at once is what
+    it does instead.
+    """
+    changed: tuple[set[int], set[int]] = set(), set()
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    blocks = [block for block in matcher.get_matching_blocks() if block.size >= SHORT or not block.size or not block.a]
+    at_one = at_other = 0
+    for start_one, start_other, size in blocks:
+        if start_one > at_one or start_other > at_other:
+            changed[0].update(range(at_one, max(start_one, at_one + 1)))
+            changed[1].update(range(at_other, max(start_other, at_other + 1)))
+        at_one, at_other = start_one + size, start_other + size
+    found = (
+        np.array(sorted(place for place in places if 0 < place < len(ids)) or [len(ids) - 1], dtype=np.int64)
+        for places, ids in zip(changed, (one, other), strict=True)
+    )
+    return next(found), next(found)
+
+
+def written(
+    rows: Sequence[dict[str, Any]], encode: Callable[[dict[str, Any], int], tuple[list[int], list[int]]], most: int
+) -> tuple[list[Written], int]:
+    """Pairs as tokens, and how many were left out because they do not fit.
+
+    Args:
+        rows: of pairs.
+        encode: a pair and its place to the tokens of both texts, from their beginning.
+        most: tokens of a text; of a longer one the beginning that both share is cut.
+    """
+    found, left_out = [], 0
+    for place, row in enumerate(rows):
+        secure, vulnerable = encode(row, place)
+        over = max(len(secure), len(vulnerable)) - most
+        if over > 0:
+            shared = _shared(secure, vulnerable)
+            if over >= shared:
+                left_out += 1
+                continue
+            secure, vulnerable = secure[over:], vulnerable[over:]
+        if min(len(secure), len(vulnerable)) < 2 or secure == vulnerable:
+            left_out += 1
+            continue
+        found.append(Written(row["pair_id"], row["cwe"], secure, vulnerable))
+    return found, left_out
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
+
+
+class Writer:
+    """Puts the texts of pairs into tokens.
+
+    Args:
+        tokenizer: the tokenizer's folder.
+        form: `text`, `chat`, `mixed`, or `auto`.
+
+    Raises:
+        BurilError: T203 for a chat without a template.
+    """
+
+    def __init__(self, tokenizer: Path, form: str) -> None:
+        from buril.generators._encoder import read_fim
+        from buril.generators._load import Loaded, inside
+
+        folder = inside(tokenizer, "tokenizer")
+        no_model: Any = None
+        self._loaded = Loaded(no_model, folder, read_fim(folder))
+        able = bool(self._loaded.tokenizer.chat_template)
+        if form in ("chat", "mixed") and not able:
+            raise BurilError("T203", form=form)
+        self.form = ("mixed" if able else "text") if form == "auto" else form
+
+    def both(self, row: Mapping[str, Any], place: int) -> tuple[list[int], list[int]]:
+        """The tokens of the secure and of the vulnerable text; every second pair is a chat where forms are mixed."""
+        encode = self._loaded.encoder.encode
+        if self.form == "text" or (self.form == "mixed" and place % 2):
+            bos = self._loaded.fim["bos"]
+            head = [] if bos is None else [bos]
+            return head + encode(row["secure"]), head + encode(row["vulnerable"])
+        head = self._asked(row, place)
+        fence = f"```{row['language']}\n"
+        return head + encode(fence + row["secure"]), head + encode(fence + row["vulnerable"])
+
+    def _asked(self, row: Mapping[str, Any], place: int) -> list[int]:
+        """A chat up to its answer: somebody asks to go on with what both texts begin with."""
+        from buril.generators._chat import render
+
+        lines = zip(row["secure"].splitlines(True), row["vulnerable"].splitlines(True), strict=False)
+        begun = "".join(one for one, _other in takewhile(lambda pair: pair[0] == pair[1], lines)).rstrip()
+        name = row["language"]
+        text = ASKED[place // 2 % len(ASKED)].format(language=name, code=f"```{name}\n{begun}\n```")
+        return render(self._loaded, [{"role": "user", "content": text}])
