@@ -332,6 +332,11 @@ def test_objective(torch: Any, name: str) -> None:
     testing.check_objective(plugin("objective", name))
 
 
+@pytest.mark.parametrize("name", own("preference"))
+def test_preference(torch: Any, name: str) -> None:
+    testing.check_preference(plugin("preference", name))
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with `base/model`, `tokenizer/` and, both in one as a user has them, `whole/` of a tiny llama."""

@@ -35,8 +35,6 @@ COLUMNS = ("pair_id", "cwe", "language", "secure", "vulnerable")
 class Retain(BaseSettings):
     """What of the model is to stay as it is."""
 
-    shorthand: ClassVar[str | None] = "weight"
-
     weight: float = Field(1.0, ge=0)
     """What a nat of divergence from the model before costs beside the mean loss of a pair; 0 retains nothing."""
     tokens: int = Field(160, ge=16)
@@ -45,6 +43,17 @@ class Retain(BaseSettings):
     """Whether there is ordinary code beside the pairs; without, only what both texts of a pair begin with is kept."""
     top_k: int = Field(32, ge=1)
     """Words of the model before that are compared one by one; all others count as one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_number(cls, given: Any) -> Any:
+        """`retain: 0.5` names the weight."""
+        return {"weight": given} if isinstance(given, (int, float)) and not isinstance(given, bool) else given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
+        """The number by itself, for editors too."""
+        return {"anyOf": [{"type": "number", "minimum": 0}, handler(core_schema)]}
 
 
 class Align(Train):

@@ -92,7 +92,8 @@ class KeptNearness(NamedTuple):
         rest_C = (1 - wanted_CK.sum(-1)).clamp(min=0)
         chance_CV = logits_CV.softmax(-1)
         chance_CK = chance_CV.gather(1, word_CK)
-        left_C = (1 - chance_CK.sum(-1)).clamp(min=SMALLEST)
+        # 1 − Σ would leave rounding where almost nothing is left
+        left_C = chance_CV.scatter(1, word_CK, 0.0).sum(-1).clamp(min=SMALLEST)
         kept_C = (wanted_CK * (_log(wanted_CK) - _log(chance_CK))).sum(-1)
         loss_C = kept_C + rest_C * (_log(rest_C) - left_C.log())
         if grad:
