@@ -26,6 +26,7 @@ MANY_PARAMETERS: set[str] = {
     "train/methods/_gated.py:forward",
     "train/methods/_lora_linear.py:forward",  # autograd functions take tensors one by one
     "train/objectives/_head.py:forward",
+    "train/objectives/_pick.py:forward",
 }
 
 

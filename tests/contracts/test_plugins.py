@@ -199,6 +199,12 @@ OWN = '''def label(name):
 """A file with what `own_repo` looks for."""
 
 
+PAIRS = [
+    {"pair_id": "a", "cwe": "cwe-089", "language": "python", "secure": "run('?', x)\n", "vulnerable": "run('' + x)\n"},
+    {"pair_id": "b", "cwe": "78", "path": "b.js", "secure": "call(['ls', x]);\n", "vulnerable": "call('ls ' + x);\n"},
+]
+
+
 @pytest.mark.parametrize("name", own("suite"))
 def test_suite(name: str, tmp_path: Path) -> None:
     """Two scores compare when the version of their suite is one; so what is asked may only change with it."""
@@ -207,6 +213,9 @@ def test_suite(name: str, tmp_path: Path) -> None:
         path = tmp_path / ("humaneval-sh.jsonl" if name == "multipl_e" else "tasks.jsonl")
         path.write_text(json.dumps(TASKS[name]), encoding="utf-8")
         found = found(found.Settings(path=path, prompt="auto" if name == "humaneval_infilling" else "plain"))
+    if name == "preference":
+        (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
+        found = found(found.Settings(path=tmp_path / "pairs.jsonl"))
     if name == "lm_eval":
         pytest.importorskip("lm_eval", reason="lm_eval is not installed")
         (tmp_path / "words.yaml").write_text(WORDS)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.stage import Output
+from buril.generators._changed import changed_places
 from buril.generators._load import load
 from buril.train.align import Align, method_of
 from buril.train.aligning import Aligning
@@ -25,7 +26,7 @@ from buril.train.batch import PackedFile, micro_batches
 from buril.train.methods.full import Full
 from buril.train.objectives._head import Head, head_loss
 from buril.train.objectives._pick import KeptNearness, likeliest, log_probabilities
-from buril.train.paired import Beside, PairFile, Writer, changed_places, written
+from buril.train.paired import Beside, PairFile, Writer, written
 from buril.train.preferences._preference import Sides
 from buril.train.preferences.contrastive import Contrastive
 from buril.train.preferences.dpo import Dpo

@@ -547,7 +547,7 @@ def test_what_can_not_be_trained_is_said(
 
 def test_a_model_with_other_attention_or_output_is_refused(tmp_path: Path, inputs: dict[str, Artifact]) -> None:
     from buril.train.attention import check_plain
-    from buril.train.stage import check_same_output
+    from buril.train.fits import check_same_output
 
     with pytest.raises(BurilError, match="T106"):
         check_plain(torch.nn.Linear(1, 1), {"softcap": 30.0}, longest=10)

@@ -21,6 +21,8 @@ from buril.core.artifact import Artifact
 from buril.core.errors import BurilError, nearest
 from buril.core.store import Store
 
+TRAINED = ("train", "align")
+"""Stages whose weights have read rows."""
 PLACE = ["row_id", "repo", "commit", "path", "language", "license", "bytes"]
 
 
@@ -225,8 +227,8 @@ def ancestors(store: Store, artifact: Artifact) -> dict[str, Artifact]:
 def learnt_rows(chain: Mapping[str, Artifact]) -> tuple[pa.Table, str] | None:
     """The files a model learnt from: row_id, repo, commit, license, bytes, one row a file; and how that is known.
 
-    The source is `train` (rows that the kept weights had read), `pack` (rows in the training sequences) or `split` (the
-    whole training part), the most exact that there is; None when there is no split.
+    The source is `train` (rows that the kept weights had read, in `align` too), `pack` (rows in the training sequences)
+    or `split` (the whole training part), the most exact that there is; None when there is no split.
     """
     if "split" not in chain:
         return None
@@ -236,8 +238,9 @@ def learnt_rows(chain: Mapping[str, Artifact]) -> tuple[pa.Table, str] | None:
     if not tables:
         return None
     table = pa.concat_tables(tables)
-    if "train" in chain and chain["train"].path("seen.parquet").exists():
-        seen, source = pq.read_table(chain["train"].path("seen.parquet")).column("row_id"), "train"
+    read = [chain[stage].path("seen.parquet") for stage in TRAINED if stage in chain]
+    if read := [path for path in read if path.exists()]:
+        seen, source = pa.concat_tables([pq.read_table(path, columns=["row_id"]) for path in read])["row_id"], "train"
     elif "pack" in chain and chain["pack"].path("train.parquet").exists():
         spans = pq.read_table(chain["pack"].path("train.parquet"), columns=["spans"]).column("spans")
         seen, source = pc.struct_field(pc.list_flatten(spans), "row_id"), "pack"
@@ -300,7 +303,7 @@ def models_with(store: Store, row_id: str) -> list[tuple[Artifact, int]]:
     Repeats are counted.
     """
     found = []
-    for train in store.artifacts("train"):
+    for train in (artifact for stage in TRAINED for artifact in store.artifacts(stage)):
         row_ids = [row_id, *(item["row_id"] for item in derived_of(ancestors(store, train), row_id))]
         rows = [row for name in row_ids if (row := _one(train, "seen.parquet", name))]
         if rows:

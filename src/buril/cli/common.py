@@ -15,6 +15,7 @@ from buril.core.text import _
 
 if TYPE_CHECKING:
     from buril.chain import Chain
+    from buril.core.artifact import Artifact
     from buril.core.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -62,6 +63,16 @@ def open_store(config_path: Path, store_path: Path | None, *, make: bool = False
     if not make and not (folder / "refs").is_dir():
         raise BurilError("S010", path=folder)
     return Store(folder)
+
+
+def resolve(store: Store, ref: str) -> Artifact:
+    """The artifact of a reference; `model` is the tuned model of the latest run: that of `align`, else of `train`.
+
+    Raises:
+        BurilError: as `Store.resolve`.
+    """
+    latest = next(iter(store.refs().values()), {})
+    return store.resolve({"model": "align" if "align" in latest else "train"}.get(ref, ref))
 
 
 def load_chain(config_path: Path, changes: tuple[str, ...] = (), *, small: bool = False) -> Chain:

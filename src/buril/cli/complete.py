@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 ID_CHARS = 12
 SAMPLING_TEMPERATURE = 0.8
 """The temperature of several samples where none is given: at 0 they would all be the same."""
-STORED = ("base", "tokenizer", "train")
+STORED = ("base", "tokenizer", "train", "align")
+TUNED = ("align", "train")
+"""Stages that make a tuned model, the one that goes on from the other first."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,12 @@ class InUse:
 
     base: Artifact
     tokenizer: Artifact
-    train: Artifact | None
+    tuned: Artifact | None
 
     def links(self) -> dict[str, Link]:
         """How a record names them."""
         found = {"base": self.base.link, "tokenizer": self.tokenizer.link}
-        return {**found, "train": self.train.link} if self.train else found
+        return {**found, self.tuned.manifest.stage: self.tuned.link} if self.tuned else found
 
 
 @dataclass(frozen=True)
@@ -206,21 +208,22 @@ def model_in_use(store: Store, ref: str | None) -> InUse:
     if ref == "base":
         base, tokenizer = (latest(store, stage) for stage in ("base", "tokenizer"))
         return InUse(base, tokenizer, None)
-    train = latest(store, "train") if ref is None else _trained(store, ref)
-    found = {name: store.linked(link) for name, link in train.manifest.inputs.items() if name in STORED}
+    tuned = latest(store, *TUNED) if ref is None else _trained(store, ref)
+    found = {name: store.linked(link) for name, link in tuned.manifest.inputs.items() if name in STORED}
     base_or_none, tokenizer_or_none = found.get("base"), found.get("tokenizer")
     if base_or_none is None or tokenizer_or_none is None:  # removed from the store since
         raise BurilError("S007", stage="tokenizer" if base_or_none else "base")
-    return InUse(base_or_none, tokenizer_or_none, train)
+    return InUse(base_or_none, tokenizer_or_none, tuned)
 
 
-def latest(store: Store, stage: str) -> Artifact:
-    """The artifact of a stage in the latest run that has one."""
+def latest(store: Store, *stages: str) -> Artifact:
+    """The artifact of a stage, or of the first of several, in the latest run that has one."""
     for links in store.refs().values():
-        artifact = store.linked(links[stage]) if stage in links else None
+        found = (store.linked(links[stage]) for stage in stages if stage in links)
+        artifact = next((item for item in found if item), None)
         if artifact:
             return artifact
-    raise BurilError("S007", stage=stage)
+    raise BurilError("S007", stage=stages[-1])
 
 
 def _trained(store: Store, ref: str) -> Artifact:
@@ -230,12 +233,13 @@ def _trained(store: Store, ref: str) -> Artifact:
         if problem.code != "S001":
             raise
         artifact = store.resolve(ref)
-        if artifact.manifest.stage != "train":
+        if artifact.manifest.stage not in TUNED:
             raise BurilError("S001", ref=ref) from problem
         return artifact
-    if "train" not in chain:
+    found = next((chain[stage] for stage in TUNED if stage in chain), None)
+    if found is None:
         raise BurilError("S007", stage="train")
-    return chain["train"]
+    return found
 
 
 def knows_fim(model: InUse, store: Store) -> bool:
@@ -244,7 +248,7 @@ def knows_fim(model: InUse, store: Store) -> bool:
         return False
     if model.base.json("base.json").get("fim") and model.base.json("base.json").get("kind") != "scratch":
         return True
-    link = model.train.manifest.inputs.get("pack") if model.train else None
+    link = model.tuned.manifest.inputs.get("pack") if model.tuned else None
     pack = store.linked(link) if link else None
     return bool(pack and pack.manifest.settings.get("fim_rate"))
 
@@ -260,7 +264,7 @@ def open_model(model: InUse) -> Generator:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stderr is for what concerns the user
     found = plugin("generator", "transformers")
     generator: Generator = found(found.Settings())
-    folders = {name: model.train.path(name) for name in ("adapter", "model")} if model.train else {}
+    folders = {name: model.tuned.path(name) for name in ("adapter", "model")} if model.tuned else {}
     there = {f"{name}_dir": path for name, path in folders.items() if path.is_dir()}
     generator.open(model.base.folder, model.tokenizer.folder, **there)
     return generator

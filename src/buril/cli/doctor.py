@@ -35,7 +35,7 @@ MEMORY_MB = 4000
 DISK_MB, DISK_LOW_MB = 500, 5000
 """Required and advisable free space: a small run takes some 100 MB, a base model as safetensors 270 MB and more."""
 COMPARISONS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, "<": operator.lt, ">": operator.gt}
-MODEL_STAGES = ("tokenizer", "pack", "train", "evaluate")
+MODEL_STAGES = ("tokenizer", "pack", "train", "align", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ def _grammars(scene: Scene) -> Iterator[Check]:
 def _base(scene: Scene) -> Iterator[Check]:
     from buril.cli.models import WHEEL_BASE, WHEEL_COMMAND, find_models
 
-    train = scene.keys.get("train")
+    train = scene.keys.get("train", scene.keys.get("align"))
     named = train.get("base") if isinstance(train, dict) else None
     models = find_models(scene.config_path.resolve().parent)
     if named not in (None, WHEEL_BASE):

@@ -16,7 +16,7 @@ from buril.cli.schema import (
     is_given,
     limits_words,
     nested,
-    owners_in_train,
+    owners_in,
     plugin_kind,
     shown_value,
     type_words,
@@ -218,8 +218,8 @@ def _effective(node: Node, chain: Chain, default: Any) -> Any:
     if len(node.steps) != 2 or node.steps[0].name not in STAGES:
         return default
     stage, name = node.steps[0].name, node.steps[1].name
-    if stage == "train" and name not in stage_class("train").Settings.model_fields:
-        stage = owners_in_train().get(name, stage)
+    if name not in stage_class(stage).Settings.model_fields:
+        stage = owners_in(stage).get(name, stage)
     try:
         settings: Settings = chain.settings(stage)
     except BurilError:

@@ -115,7 +115,7 @@ def _tell(done: Run, report: Path | None) -> None:
         common.say(line)
     if report:
         common.say(_("report: {path}").format(path=report))
-    if "train" in done.artifacts:
+    if {"train", "align"} & set(done.artifacts):
         common.following("buril complete --prompt 'def fibonacci(n):' · buril trace model · buril plan")
     else:
         common.following("buril plan")

@@ -41,19 +41,19 @@ def nested(annotation: Any) -> type[Settings] | None:
 
 
 def fields_of(stage: str) -> dict[str, FieldInfo]:
-    """The keys the YAML may hold below a stage; `train:` also takes those that describe the base model."""
+    """The keys the YAML may hold below a stage; `train:` and `align:` also take those that describe the base model."""
     found = dict(stage_class(stage).Settings.model_fields)
-    if stage == "train":
-        others = {name: owner for name, owner in owners_in_train().items() if name not in found}
-        added = {name: stage_class(owner).Settings.model_fields[name] for name, owner in others.items()}
-        found = {**added, **found}
-    return found
+    others = {name: owner for name, owner in owners_in(stage).items() if name not in found}
+    return {**{name: stage_class(owner).Settings.model_fields[name] for name, owner in others.items()}, **found}
 
 
-def owners_in_train() -> dict[str, str]:
-    """Keys of `train:` that another stage is told: key → stage."""
+def owners_in(stage: str) -> dict[str, str]:
+    """Keys below a stage that another stage is told: key → stage."""
+    if stage not in ("train", "align"):
+        return {}
     base = stage_class("base").Settings.model_fields
-    return {**{name: "base" for name in FROM_TRAIN if name in base}, LENGTH: "pack"}
+    found = {name: "base" for name in FROM_TRAIN if name in base}
+    return {**found, LENGTH: "pack"} if stage == "train" else found
 
 
 # --- words
@@ -183,10 +183,10 @@ def json_schema() -> dict[str, Any]:
 def _stage(stage: str, definitions: dict[str, Any]) -> dict[str, Any]:
     settings = stage_class(stage).Settings
     found = _object(settings, stage, definitions)
-    if stage == "train":
+    if others := owners_in(stage):
         added = {
             name: _object(stage_class(owner).Settings, owner, definitions)["properties"][name]
-            for name, owner in owners_in_train().items()
+            for name, owner in others.items()
         }
         found["properties"] = {**added, **found.get("properties", {})}
     if settings.others:

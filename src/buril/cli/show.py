@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def command(ref: str, config_path: Path, store_path: Path | None, as_json: bool, sequence: int | None) -> None:
     """Show an artifact: a stage of the latest run, NAME@RUN:STAGE, a key, a digest or a folder."""
     store = common.open_store(config_path, store_path)
-    artifact = store.resolve({"model": "train"}.get(ref, ref))
+    artifact = common.resolve(store, ref)
     manifest = artifact.manifest
     if sequence is not None:
         show_sequence(store, artifact, sequence, as_json=as_json)

@@ -47,7 +47,7 @@ def command(what: str, config_path: Path, store_path: Path | None, as_json: bool
 
 def _artifact(store: Store, what: str) -> Artifact | None:
     try:
-        return store.resolve({"model": "train"}.get(what, what))
+        return common.resolve(store, what)
     except BurilError as problem:
         if problem.code != "S001":
             raise
@@ -60,7 +60,7 @@ def _model_of(store: Store, record: dict[str, Any]) -> Artifact:
     from buril.core.artifact import Link
 
     links = {name: Link(**link) for name, link in record["model"].items()}
-    link = links.get("train") or links["base"]
+    link = links.get("align") or links.get("train") or links["base"]
     found = store.linked(link)
     if found is None:
         raise BurilError("S001", ref=f"{link.stage}@{link.key[:12]}")
@@ -87,7 +87,7 @@ def _forwards(store: Store, what: str) -> dict[str, Any]:
     found = []
     for story in lineage.stories(store.chain(), what):
         models = [
-            {"model": f"train@{artifact.key[:12]}", "digest": artifact.digest, "tokens": tokens}
+            {"model": f"{artifact.manifest.stage}@{artifact.key[:12]}", "digest": artifact.digest, "tokens": tokens}
             for artifact, tokens in lineage.models_with(store, story.row_id)
         ]
         found.append(

@@ -102,7 +102,8 @@ class Evaluate(Stage):
 
     def needs(self) -> tuple[str, ...]:
         """The two models' parts, and the held-out data."""
-        return ("base", "tokenizer", self.settings.tuned, "split")
+        also = [need for suite in self._suites.values() for need in getattr(suite, "needs", ())]
+        return tuple(dict.fromkeys(("base", "tokenizer", self.settings.tuned, "split", *also)))
 
     def work(self, inputs: Inputs) -> float:
         """Tokens to write and to read, for both models, weighted by what they cost: reading is ten times cheaper."""
@@ -169,7 +170,7 @@ class Evaluate(Stage):
         told = self.settings
         return SuiteContext(
             generator, inputs["split"], sandbox, told.seed, told.max_items, told.max_tokens, told.max_file_tokens,
-            told.max_prompt_bytes,
+            told.max_prompt_bytes, also=inputs,
         )  # fmt: skip
 
     def _summary(self, name: str, found: dict[str, dict[str, SuiteResult]]) -> dict[str, Any]:

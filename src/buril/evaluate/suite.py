@@ -7,7 +7,7 @@ and paired differences between two models are computed in one place, the same wa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -149,6 +149,8 @@ class SuiteContext:
     max_file_tokens: int = 4096
     max_prompt_bytes: int = 4096
     progress: Callable[[int, int], None] = lambda _done, _total: None
+    also: Mapping[str, Artifact] = field(default_factory=dict)
+    """What a suite asks for by `needs`, by stage."""
 
     def test_files(self) -> Iterator[CodeFile]:
         """The rows of the held-out test part, in its order."""
@@ -164,7 +166,10 @@ class SuiteContext:
 
 
 class Suite(Protocol):
-    """What a plugin of kind `suite` offers."""
+    """What a plugin of kind `suite` offers.
+
+    It may also have `needs`, the names of stages whose artifacts it reads as `context.also`.
+    """
 
     version: ClassVar[int]
 

@@ -27,7 +27,7 @@ def check_preference(preference: Any) -> None:
     loss_P = preference.losses(sides)
     expect(tuple(loss_P.shape) == (_PAIRS,), f"losses() gives {tuple(loss_P.shape)}, not one loss a pair")
     expect(bool(loss_P.isfinite().all()), "a loss is not finite")
-    loss_P.sum().backward()  # type: ignore[no-untyped-call]  # torch does not type it
+    loss_P.sum().backward()
     grad_NS = torch.stack([leaf.grad for leaf in leaves])
     expect(bool(grad_NS.isfinite().all()), "a gradient is not finite")
     expect(bool((grad_NS[0] <= 0).all()), "a step would make secure tokens less likely")
@@ -47,7 +47,8 @@ def _sides() -> tuple[Any, tuple[Any, Any]]:
     from buril.train.preferences._preference import Sides
 
     drawn = torch.Generator().manual_seed(0)
-    leaves = tuple((-3 * torch.rand(_PAIRS, _TOKENS, generator=drawn)).requires_grad_() for _side in range(2))
+    secure, vulnerable = (-3 * torch.rand(2, _PAIRS, _TOKENS, generator=drawn)).unbind()
+    leaves = secure.clone().requires_grad_(), vulnerable.clone().requires_grad_()
     logp_N = torch.stack(leaves, 1).flatten()
     cell_N = torch.arange(2 * _PAIRS).repeat_interleave(_TOKENS)
     sum_P2 = torch.zeros(2 * _PAIRS).index_add(0, cell_N, logp_N).view(-1, 2)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from buril.core.errors import BurilError
+from buril.generators._changed import changed_places, shared_length
 from buril.train.batch import Packed, PackedFile, order
 
-SHORT = 3
-"""Fewer tokens that are alike between two changes are taken for chance: `(`, `=` and the like are in every line."""
 ASKED = (
     "Finish this {language} code:\n\n{code}", "Write the rest.\n\n{code}", "Termina esta función.\n\n{code}",
     "{code}\n\nThe body is missing. Please write it in {language}.", "Implement what is described here.\n{code}",
@@ -143,28 +141,6 @@ def sequence_of(index: int, part: str, pair: Written, piece: Piece | None) -> Pa
     )  # fmt: skip
 
 
-def changed_places(one: Sequence[int], other: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens of each that the other has not, by their places; never none, and never the first.
-
-    Where something was only put in, the other side's change is the token that follows there: going on at once is what
-    it does instead.
-    """
-    changed: tuple[set[int], set[int]] = set(), set()
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
-    blocks = [block for block in matcher.get_matching_blocks() if block.size >= SHORT or not block.size or not block.a]
-    at_one = at_other = 0
-    for start_one, start_other, size in blocks:
-        if start_one > at_one or start_other > at_other:
-            changed[0].update(range(at_one, max(start_one, at_one + 1)))
-            changed[1].update(range(at_other, max(start_other, at_other + 1)))
-        at_one, at_other = start_one + size, start_other + size
-    found = (
-        np.array(sorted(place for place in places if 0 < place < len(ids)) or [len(ids) - 1], dtype=np.int64)
-        for places, ids in zip(changed, (one, other), strict=True)
-    )
-    return next(found), next(found)
-
-
 def written(
     rows: Sequence[dict[str, Any]], encode: Callable[[dict[str, Any], int], tuple[list[int], list[int]]], most: int
 ) -> tuple[list[Written], int]:
@@ -180,7 +156,7 @@ def written(
         secure, vulnerable = encode(row, place)
         over = max(len(secure), len(vulnerable)) - most
         if over > 0:
-            shared = _shared(secure, vulnerable)
+            shared = shared_length(secure, vulnerable)
             if over >= shared:
                 left_out += 1
                 continue
@@ -190,11 +166,6 @@ def written(
             continue
         found.append(Written(row["pair_id"], row["cwe"], secure, vulnerable))
     return found, left_out
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    pairs = zip(one, other, strict=False)
-    return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
 
 
 class Writer:
