@@ -18,6 +18,7 @@ from buril.core.artifact import Artifact, atomic
 from buril.core.errors import BurilError
 from buril.core.estimate import Machine
 from buril.core.text import _, language
+from buril.web.alignment import AlignmentPart, gather_alignment
 from buril.web.evaluation import Evaluation, Score, gather_evaluation
 from buril.web.facets import DataFacets, gather_data
 from buril.web.federation import FederationPart, gather_federation
@@ -48,6 +49,7 @@ class ReportData:
     data: DataFacets | None
     training: Training | None
     federation: FederationPart | None
+    alignment: AlignmentPart | None
     evaluation: Evaluation | None
     lineage: Lineage
     environment: dict[str, str]
@@ -78,6 +80,7 @@ def gather(
         "data": gather_data,
         "training": gather_training,
         "federation": lambda found: gather_federation(found.get("train")),
+        "alignment": lambda found: gather_alignment(found.get("align")),
         "evaluation": gather_evaluation,
         "lineage": gather_lineage,
     }
