@@ -6,8 +6,8 @@
 Pairs come from the project's templates for Python; scenarios are held out as wholes. An adapter learns the preference
 with ordinary code of installed packages beside it. Then base and aligned model are asked the tasks of `security`, each
 judged by running it and attacking it, and HumanEval; and both score pairs that neither has read: the held-out
-templates, and, with `--sven`, real Python functions before and after a fix. The tasks of `security` are other functions than those
-of the templates; most of their weaknesses are taught, some are not, and both are told apart.
+templates, and, with `--sven`, real Python functions before and after a fix. The tasks of `security` are other functions
+than those of the templates; most of their weaknesses are taught, some are not, and both are told apart.
 
 Every prompt, sample, verdict and attack is in the store's `evaluate` (with `--store` it stays, and an interrupted run
 goes on). The peer is the base. The last line has the rate of insecure completions among all tasks, of each form; the

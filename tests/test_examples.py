@@ -16,7 +16,7 @@ from .journeys.person import ROOT, buril, module, repository
 pytestmark = pytest.mark.slow
 EXAMPLES = ROOT / "examples"
 YAMLS = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
-NEED_WHEEL = ("installed-packages.yaml", "own-repositories.yaml", "federated.yaml")
+NEED_WHEEL = ("installed-packages.yaml", "own-repositories.yaml", "federated.yaml", "safer.yaml")
 
 
 @pytest.fixture

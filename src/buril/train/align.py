@@ -81,7 +81,7 @@ class Align(Train):
         """How pairs are put: as a `text`, as the answer of a `chat` that asks to complete it, or `mixed`, every second
         one a chat. `auto` is mixed where the model has a chat template, else text."""
         max_length: int = Field(1024, ge=32)
-        """Tokens of one text of a pair; of a longer one the beginning is cut."""
+        """Tokens of one text of a pair, at most what the model reads; of a longer one the beginning is cut."""
         batch_size: int | None = Field(16, ge=1)
         """Pairs of a step."""
         learning_rate: float | None = Field(None, gt=0)
@@ -137,8 +137,10 @@ class Align(Train):
         told: Align.Settings = self.settings
         method = told.method or method_of(inputs.get("train"))
         rate = told.learning_rate or plugin("method", method.name).learning_rate / 2
-        settled = told.model_copy(update={"method": method, "learning_rate": rate})
-        laid: Any = Laid(told, inputs)
+        reads = inputs["base"].json("model/config.json").get("max_position_embeddings") or told.max_length
+        changes = {"method": method, "learning_rate": rate, "max_length": min(told.max_length, reads)}
+        settled = told.model_copy(update=changes)
+        laid: Any = Laid(settled, inputs)
         return settled, {**inputs, "pack": laid}
 
     # --- what `train` asks
