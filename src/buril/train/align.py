@@ -7,7 +7,7 @@ out takes the place of `train`'s: a plain PEFT adapter or Hugging Face folder, w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -229,7 +229,8 @@ class Align(Train):
         write_folder(out, task.trainable, state)
         write_seen(out, loop)
         out.text("curve.json", "\n".join(curve_lines(loop.progress.curve)) + "\n")
-        rows = margins(task, files)
+        total = sum(map(len, files.values()))
+        rows = margins(task, files, lambda done: out.progress(done, total, _("pairs read again")))
         write_table(out.path(MARGINS), pa.Table.from_pylist(rows))
         out.rows[MARGINS] = len(rows)
         if loop.progress.best_file and loop.progress.best_step == 0:
@@ -283,11 +284,15 @@ class Laid:
         return [len(row["secure"]) + len(row["vulnerable"]) for row in rows]
 
 
-def margins(task: Any, files: Mapping[str, Any]) -> list[dict[str, Any]]:
+def margins(task: Any, files: Mapping[str, Any], tell: Callable[[int], None]) -> list[dict[str, Any]]:
     """A row for each pair: how much likelier its secure text is, before and after, in nats a token."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for part, file in files.items():
-        before, after = task.objective.margins(part), task.objective.read(task.trainable, file, near=False)
+        done = len(rows)
+        after = task.objective.read(
+            task.trainable, file, near=False, tell=lambda number, done=done: tell(done + number)
+        )
+        before = task.objective.margins(part)
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
             rows.append({
                 "pair_id": file.pair_id(index), "part": part, "cwe": file.cwe(index), "before": old.changed,
