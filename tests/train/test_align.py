@@ -432,3 +432,15 @@ def test_the_plan_knows_what_it_costs(paired: dict[str, Artifact]) -> None:
     found = stage().estimate(paired, [])
     assert found.seconds > 0 and found.ram_mb > 100
     assert Beside(None, 8, 0).piece("train", 0) is None and isinstance(files_of(paired)["test"], PairFile)
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_adapters_learn_it_too(
+    method: str, paired: dict[str, Artifact], make_artifact: Callable[..., Artifact]
+) -> None:
+    if method == "qlora":
+        pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    done = make_artifact(stage(method={method: {"rank": 4}}, max_steps=8, learning_rate=1e-2), paired)
+    found = done.json("align.json")["margins"]["test"]
+    assert found["preferred_before"] < found["preferred_after"] == 1.0
+    assert done.path("adapter/adapter_config.json").is_file()
