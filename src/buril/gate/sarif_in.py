@@ -123,7 +123,7 @@ class _Run:
         rule_id, rule = self._rules.of(told)
         place, cwe = self._places.of(told), self._rules.cwe(told, rule)
         finding = Finding(
-            self.name, rule_id, place.line, severity(told, rule, self._rules.level(told, rule)),
+            self.name, rule_id, place.line, severity(told, rule, self._rules.level(told, rule_id, rule)),
             self._rules.message(told, rule), cwe, owasp(cwe), confidence(told, rule), *place[2:],
         )  # fmt: skip
         fingerprint = str((told.get("partialFingerprints") or {}).get(FINGERPRINT, ""))

@@ -45,8 +45,11 @@ class Rules:
         rule = self._meant({**reference, "id": name})
         return line(name or str(rule.get("id") or "?")), rule
 
-    def level(self, told: Json, rule: Json) -> str:
-        """The level of a result (3.27.10); of several configurations the worst, where it says none of its own."""
+    def level(self, told: Json, rule_id: str, rule: Json) -> str:
+        """The level of a result (3.27.10); of several configurations the worst, where it says none of its own.
+
+        A configuration that sets parameters alone changes no level.
+        """
         if told.get("level"):
             return str(told["level"])
         invocations = self._run.get("invocations") or ()
@@ -54,12 +57,16 @@ class Rules:
         asked = invocations[mine : mine + 1] if mine >= 0 else invocations
         overrides = [item for invocation in asked for item in invocation.get("ruleConfigurationOverrides") or ()]
         levels = [
-            str((item.get("configuration") or {}).get("level", "warning"))
+            str(item["configuration"]["level"])
             for item in overrides
-            if rule and self._meant(item.get("descriptor") or {}) is rule
+            if (item.get("configuration") or {}).get("level") and self._names(item["descriptor"], rule_id, rule)
         ]
         default = str((rule.get("defaultConfiguration") or {}).get("level", "warning"))
         return min(levels, key=list(LEVELS).index, default=default)
+
+    def _names(self, reference: Json, rule_id: str, rule: Json) -> bool:
+        """Whether a reference is to a rule, which the log may not describe."""
+        return self._meant(reference) is rule if rule else reference.get("id") == rule_id
 
     def _meant(self, reference: Json) -> Json:
         """The rule that a reference names (3.52); {} where the log does not describe it."""
