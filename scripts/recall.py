@@ -104,8 +104,6 @@ def _look(scanner: Scanner, programs: Sequence[Case]) -> dict[Key, Seen]:
 
 def _again(name: str, programs: Sequence[Case], digest: str, before: Kept | None) -> Kept | None:
     """A program measured anew, where it or the programs have changed; None where it is not here and must be."""
-    if before and before.get("digest") == digest:
-        return before
     if name == "semgrep" and (found := semgrep_program()):
         os.environ[PROGRAM_VARIABLE] = found
     makers: dict[str, Callable[[], Scanner]] = {"semgrep": Semgrep, "ruff": Ruff, "bandit": Bandit}
@@ -113,8 +111,12 @@ def _again(name: str, programs: Sequence[Case], digest: str, before: Kept | None
     try:
         versions = scanner.observe()
     except BurilError as problem:
+        if before and before["digest"] == digest:
+            return before
         print(f"{name} is not measured, and has no figures: {problem}")
         return None
+    if before and (before["digest"], before["version"]) == (digest, versions[name]):
+        return before
     told = _look(scanner, programs)
     rows = {" ".join(key): [sorted(seen.found), sorted(seen.alarms)] for key, seen in sorted(told.items())}
     return {"digest": digest, "seen": rows, "version": versions[name]}
