@@ -31,9 +31,10 @@ HEAD = """# Scanning
 A model writes what it has read. `prepare` therefore notes on every row what scanners see in it, and `select` decides
 what becomes of the file. The same scanners judge what a model writes.
 
-**A finding** names its scanner and rule, the lines, how bad it would be (`severity`), how sure the scanner is
-(`confidence`), its weakness (`cwe`) and the category of the OWASP Top Ten 2021 that lists this weakness (`owasp`; the
-table below has 2025's too). It never holds the secret or the code that it is about.
+**A finding** names its scanner and rule, the lines, the columns where the scanner knows them (`column`, `end_column`, in
+characters from 1, the end behind the last one; 0 for unknown), how bad it would be (`severity`), how sure the scanner
+is (`confidence`), its weakness (`cwe`) and the category of the OWASP Top Ten 2021 that lists this weakness (`owasp`;
+the table below has 2025's too). It never holds the secret or the code that it is about.
 
 **What was not read is not clean.** bandit skips what its Python can't parse and ends well; an engine may scan nothing
 and say so nowhere. So every scanner must answer for every file: with findings, with none, or with `inconclusive`
