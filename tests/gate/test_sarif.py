@@ -123,7 +123,7 @@ def test_a_region_of_several_lines_ends_on_its_last(report: Report) -> None:
     (region,) = [
         result["locations"][0]["physicalLocation"]["region"] for result in run["results"] if result["ruleId"] == "B324"
     ]
-    assert region == {"startLine": 5, "startColumn": 1, "endLine": 7}, "bandit does not say where a call of lines ends"
+    assert region == {"startLine": 5, "startColumn": 1, "endLine": 7, "endColumn": 2}
 
 
 def test_no_value_of_a_secret_is_in_it(report: Report) -> None:

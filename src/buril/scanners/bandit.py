@@ -27,6 +27,8 @@ _SAMPLES = {
 }  # fmt: skip
 _CHARACTERS = "B613"
 """The test that counts characters, from 1; the others count bytes."""
+_STRINGS = frozenset({"B104", "B105", "B108", "B608"})
+"""The tests that look at strings."""
 _UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
@@ -166,19 +168,20 @@ def _reason(why: str) -> str:
 def _seen(issue: Any, content: str) -> Seen:
     """An issue with its columns, where bandit's are those of its lines.
 
-    It counts bytes, tells the line of an argument with the column of the call, and with the lines of a statement the
-    end of a string in it; so the beginning is known on the first of its lines, the end where there is but one.
+    It counts bytes, and tells the line of an argument with the column of the call, so the beginning is known on the
+    first of its lines; with the lines of an expression it tells the end of a string in it, which is known on one line.
     """
     last = max([issue.lineno, *issue.linerange])
     column = end_column = 0
-    marked = issue.lineno == 1 and content.startswith(MARK)
+    mark = MARK if content.startswith(MARK) else ""
     if issue.test_id == _CHARACTERS:
-        column, end_column = issue.col_offset + marked, issue.col_offset + marked + 1
+        column = issue.col_offset + (len(mark) if issue.lineno == 1 else 0)
+        end_column = column + 1
     elif issue.linerange and issue.lineno == min(issue.linerange):
-        marked *= len(MARK.encode())
-        lines = Lines(content.encode("utf-8", "replace"), PYTHON_LINES)
-        column = lines.column(issue.lineno, issue.col_offset + marked)
-        end_column = lines.column(last, issue.end_col_offset + marked) if last == issue.lineno else 0
+        lines, width = Lines(content.encode("utf-8", "replace"), PYTHON_LINES), len(mark.encode())
+        column = lines.column(issue.lineno, issue.col_offset + (width if issue.lineno == 1 else 0))
+        if last == issue.lineno or issue.test_id not in _STRINGS:
+            end_column = lines.column(last, issue.end_col_offset + (width if last == 1 else 0))
     return Seen(
         issue.test_id, issue.lineno, last, "", issue.severity.lower(), issue.confidence.lower(), column, end_column
     )
