@@ -12,7 +12,7 @@ import pytest
 
 from buril.code.codefile import SCHEMA, CodeFile, Finding, from_table, read_rows, to_table, write_rows
 from buril.scanners import INCONCLUSIVE, PARTIAL, Scanner, Text, bandit
-from buril.scanners._columns import Lines, num_chars, num_units, where
+from buril.scanners._columns import Cursor, Lines, num_chars
 from buril.scanners.bandit import Bandit
 from buril.scanners.packages import Packages
 from buril.scanners.ruff import Ruff
@@ -191,10 +191,12 @@ def test_counting() -> None:
     for _ in range(500):
         line, rest = odd(chance) + odd(chance), "b" + odd(chance)
         source = (line + "\n" + rest).encode()
-        assert num_chars(line.encode()) == len(line) and num_units(line) == len(line.encode("utf-16-le")) // 2
+        assert num_chars(line.encode()) == len(line)
         at = chance.randrange(len(line) + 1)
         assert Lines(source).column(1, len(line[:at].encode())) == at + 1
-        assert where(source, len(line[:at].encode()), len(source), 1) == (2, at + 1, len(rest) + 1)
+        cursor, start = Cursor(source), len(line[:at].encode())
+        assert cursor.over(start, len(source)) == (1, 2, at + 1, len(rest) + 1)
+        assert Cursor(source + b"\r\n").over(start, len(source) + 2) == (1, 2, at + 1, len(rest) + 1)
     assert Lines(b"abc").column(2, 0) == Lines(b"abc").column(1, 4) == Lines(b"abc").column(0, 0) == 0
     assert num_chars("a\ud800b".encode("utf-8", "surrogatepass")) == 3
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from buril.code.codefile import Finding
-
 _CONTINUED: Final = bytes(range(0x80, 0xC0))
 PYTHON_LINES: Final = re.compile(rb"\r\n|\r|\n")
 """Where a line ends for Python, whose numbers ruff and bandit tell."""
@@ -22,15 +20,6 @@ def num_chars(source: bytes) -> int:
         `num_chars("ñ🌍".encode())` → 2
     """
     return len(source.translate(None, _CONTINUED))
-
-
-def num_units(text: str) -> int:
-    """How many UTF-16 code units a text has, which is what LSP and SARIF count where they say nothing.
-
-    Example:
-        `num_units("ñ🌍")` → 3
-    """
-    return len(text) + sum(sign > "\uffff" for sign in text)
 
 
 class Lines:
@@ -46,27 +35,35 @@ class Lines:
         return num_chars(self._lines[line - 1][:num_bytes]) + 1
 
 
-class Where(NamedTuple):
-    """The end of a place and its columns, as a finding has them."""
+class Cursor:
+    """Lines and columns of places that are asked in ascending order: it reads the text once."""
 
+    def __init__(self, source: bytes) -> None:
+        self._source, self._at, self._line, self._chars = source, 0, 1, 0
+
+    def to(self, at: int) -> tuple[int, int]:
+        """The line and the column of a byte."""
+        between = self._source[self._at : at]
+        if breaks := between.count(b"\n"):
+            self._line, self._chars = self._line + breaks, 0
+            between = between[between.rfind(b"\n") + 1 :]
+        self._chars += num_chars(between)
+        self._at = at
+        return self._line, self._chars + 1
+
+    def over(self, start: int, end: int) -> Where:
+        """Where `source[start:end]` stands; a line break at its end is no part of it."""
+        while end > start + 1 and self._source[end - 1] in b"\r\n":
+            end -= 1
+        line, column = self.to(start)
+        last, end_column = self.to(end)
+        return Where(line, last if last > line else 0, column, end_column)
+
+
+class Where(NamedTuple):
+    """A place as a finding has it; `end_line` 0 is the same line."""
+
+    line: int
     end_line: int
     column: int
     end_column: int
-
-
-def where(source: bytes, start: int, end: int, line: int) -> Where:
-    r"""Where `source[start:end]` stands, which begins on `line`.
-
-    Example:
-        `where(b"a\n b\nc", 3, 6, 2)` → (3, 2, 2)
-    """
-    end = max(start, len(source[:end].rstrip(b"\r\n")) if source[start:end].strip() else end)
-    breaks = source.count(b"\n", start, end)
-    column = num_chars(source[source.rfind(b"\n", 0, start) + 1 : start]) + 1
-    end_column = num_chars(source[source.rfind(b"\n", 0, end) + 1 : end]) + 1
-    return Where(line + breaks if breaks else 0, column, end_column)
-
-
-def placed(finding: Finding, at: Where) -> Finding:
-    """A finding with the place that it is about."""
-    return finding._replace(end_line=at.end_line, column=at.column, end_column=at.end_column)

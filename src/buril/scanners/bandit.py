@@ -147,13 +147,17 @@ def _run(contents: Sequence[str], profile: dict[str, set[str]]) -> tuple[list[li
     logging.getLogger("bandit").setLevel(logging.CRITICAL)  # it logs what it skips; we say it by finding
     names = numbered("py")
     found: list[list[Seen]] = [[] for _ in contents]
+    lines: dict[int, Lines] = {}
     with folder(contents, names) as place:
         paths = {str(place / names(number)): number for number in range(len(contents))}
         manager = BanditManager(BanditConfig(), "file", profile=profile, ignore_nosec=True)
         manager.discover_files(list(paths))
         manager.run_tests()
         for issue in manager.get_issue_list():
-            found[paths[issue.fname]].append(_seen(issue, contents[paths[issue.fname]]))
+            number = paths[issue.fname]
+            if number not in lines:
+                lines[number] = Lines(contents[number].encode("utf-8", "replace"), PYTHON_LINES)
+            found[number].append(_seen(issue, lines[number], marked=contents[number].startswith(MARK)))
         read = {paths[name] for name in manager.files_list}
         skipped = {paths[name]: _reason(why) for name, why in manager.get_skipped()}
     return found, {
@@ -165,7 +169,7 @@ def _reason(why: str) -> str:
     return NOT_PYTHON if "syntax" in why else "bandit failed on it"
 
 
-def _seen(issue: Any, content: str) -> Seen:
+def _seen(issue: Any, lines: Lines, *, marked: bool) -> Seen:
     """An issue with its columns, where bandit's are those of its lines.
 
     It counts bytes, and tells the line of an argument with the column of the call, so the beginning is known on the
@@ -173,12 +177,12 @@ def _seen(issue: Any, content: str) -> Seen:
     """
     last = max([issue.lineno, *issue.linerange])
     column = end_column = 0
-    mark = MARK if content.startswith(MARK) else ""
+    mark = MARK if marked else ""
     if issue.test_id == _CHARACTERS:
         column = issue.col_offset + (len(mark) if issue.lineno == 1 else 0)
         end_column = column + 1
     elif issue.linerange and issue.lineno == min(issue.linerange):
-        lines, width = Lines(content.encode("utf-8", "replace"), PYTHON_LINES), len(mark.encode())
+        width = len(mark.encode())
         column = lines.column(issue.lineno, issue.col_offset + (width if issue.lineno == 1 else 0))
         if last == issue.lineno or issue.test_id not in _STRINGS:
             end_column = lines.column(last, issue.end_col_offset + (width if last == 1 else 0))

@@ -22,7 +22,7 @@ from buril.code.packages import ECOSYSTEMS, Use, uses
 from buril.code.parse import parse
 from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
-from buril.scanners._columns import placed, where
+from buril.scanners._columns import Cursor
 from buril.scanners._cwe import owasp
 from buril.scanners._known import Known, package_of
 from buril.scanners._scanner import PARTIAL, About, Scanner, inconclusive
@@ -149,9 +149,10 @@ class Packages(Scanner):
 
 def _placed(finding: Finding, use: Use, text: str) -> Finding:
     """A finding with the columns of the name, where that stands on the line of the finding."""
-    source = text.encode("utf-8", "replace")
-    same = use.end and source.count(b"\n", 0, use.start) + 1 == use.line
-    return placed(finding, where(source, use.start, use.end, use.line)) if same else finding
+    at = Cursor(text.encode("utf-8", "replace")).over(use.start, use.end)
+    if not use.end or at.line != use.line:
+        return finding
+    return finding._replace(end_line=at.end_line, column=at.column, end_column=at.end_column)
 
 
 def _uses(text: str, language: str) -> list[Use]:

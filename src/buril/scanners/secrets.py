@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
-from buril.scanners._columns import where
+from buril.scanners._columns import Cursor
 from buril.scanners._cwe import owasp
 from buril.scanners._engine import engine
 from buril.scanners._families import Family, rules_of
@@ -48,11 +48,10 @@ class Secrets(Scanner):
     def scan(self, text: str, language: str) -> Iterator[Finding]:
         """One finding a place, in the order of the text; a finding never holds the value."""
         source = text.encode("utf-8", "surrogatepass")
-        line, seen = 1, 0
+        cursor = Cursor(source)
         for span in self.spans(source, language):
-            line, seen = line + source.count(b"\n", seen, span.start), span.start
-            cwe, at = _CWE[span.group], where(source, span.start, span.end, line)
-            yield Finding("secrets", span.rule, line, span.severity, "", cwe, owasp(cwe), "", *at)
+            cwe, at = _CWE[span.group], cursor.over(span.start, span.end)
+            yield Finding("secrets", span.rule, at.line, span.severity, "", cwe, owasp(cwe), "", *at[1:])
 
     def spans(self, source: bytes, language: str) -> list[Span]:
         """Where values stand in UTF-8 text, in order and without overlap."""

@@ -54,7 +54,8 @@ class Unicode(Scanner):
         first: dict[tuple[int, str], tuple[int, int]] = {}
         for hit in found:
             line, seen = line + read.count("\n", seen, hit.start), hit.start
-            first.setdefault((line, hit.rule), _columns(read, hit) if len(read) == len(text) else (0, 0))
+            if (line, hit.rule) not in first:
+                first[line, hit.rule] = _columns(read, hit) if len(read) == len(text) else (0, 0)
             wanted = read[hit.start : hit.end]
             signs.setdefault((line, hit.rule), Counter()).update(sign for sign in wanted if not _plain(sign))
         for (line, name), counted in sorted(signs.items()):
