@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,12 +235,15 @@ def test_compressed_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         path.write_bytes(broken)
         with pytest.raises(BurilError, match="W231"):
             read(path, tmp_path)
-    monkeypatch.setattr(sarif_in, "MAX_BYTES", 1000)
-    path.write_bytes(gzip.compress(b"[" * 100_000))
-    with pytest.raises(BurilError, match="larger than 1000 bytes"):
+    monkeypatch.setattr(sarif_in, "MAX_BYTES", 100_000)
+    path.write_bytes(gzip.compress(b"[" * 30_000_000))
+    tracemalloc.start()
+    with pytest.raises(BurilError, match="larger than 100000 bytes"):
         read(path, tmp_path)
-    path.write_bytes(b" " * 1001)
-    with pytest.raises(BurilError, match="larger than 1000 bytes"):
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000, "no more is unpacked than may be there"
+    tracemalloc.stop()
+    path.write_bytes(b" " * 100_001)
+    with pytest.raises(BurilError, match="larger than 100000 bytes"):
         read(path, tmp_path)
 
 

@@ -163,6 +163,20 @@ def test_two_on_one_line_that_say_the_same_stay_one() -> None:
         assert [(item.line, item.column) for item in found] == [(1, 1)], scanner
 
 
+def test_an_end_on_a_line_that_a_finding_does_not_name_is_unknown() -> None:
+    """What a view returns is told by the line of its `return`."""
+    head = "from flask import request\n@app.route('/')\ndef f():\n    x = request.args['x']\n"
+    text = head + "    return (\n        '<b>' + x + '</b> and more words than the line of the return has'\n    )\n"
+    (found,) = [item for item in Taint().scan(text, "python") if item.rule == "xss"]
+    assert (found.line, found.end_line, found.column, found.end_column) == (5, 0, 5, 0)
+
+
+def test_in_a_text_that_is_no_unicode_columns_are_unknown() -> None:
+    """Half of a pair of UTF-16 is three bytes that are no character: nothing counts it alike."""
+    (found,) = [item for item in Unicode().scan("a = '\ud800'; \u202e b\n", "") if item.rule.startswith("bidi")]
+    assert (found.line, found.column, found.end_column) == (1, 0, 0)
+
+
 def test_bandit_says_no_column_of_an_argument_on_another_line() -> None:
     """It tells the line of `shell=True` with the column of the call."""
     (found,) = Bandit(Bandit.Settings(first="none")).scan_many(
