@@ -24,7 +24,7 @@ def test_a_finding_of_the_severity_stops_it(call: Callable[..., Any], here: Repo
     here.write("a.py", SHELL)
     done = call("scan", *RUFF)
     assert done.code == 3
-    assert done.out.split() == ["a.py:2", "S605", "CWE-78", "high", "a", "command", "is", "run", "by", "a", "shell"]
+    assert done.out.split() == ["a.py:2:1", "S605", "CWE-78", "high", "a", "command", "is", "run", "by", "a", "shell"]
     assert "error[W230]" in done.err and "severity high or worse: 1;" in done.err
     here.write("a.py", EVAL)
     assert call("scan", *RUFF).code == 0
@@ -84,7 +84,7 @@ def test_only_what_a_change_adds(call: Callable[..., Any], here: Repository) -> 
     assert call("scan", *RUFF, f"--diff={base}").code == 0
     here.write("c.py", SHELL)
     done = call("scan", *RUFF, "--diff")
-    assert done.code == 3 and [line.split()[0] for line in done.out.splitlines()] == ["c.py:2"]
+    assert done.code == 3 and [line.split()[0] for line in done.out.splitlines()] == ["c.py:2:1"]
     assert call("scan", *RUFF, "b.py", "--diff", base).code == 0, "a path narrows it"
 
 
@@ -95,7 +95,7 @@ def test_a_baseline_holds_what_was_known(call: Callable[..., Any], here: Reposit
     assert call("scan", *RUFF, "--baseline", "known.json").code == 0
     here.write("a.py", "y = 1\n" + SHELL + "os.system(y)\n")
     done = call("scan", *RUFF, "--baseline", "known.json")
-    assert done.code == 3 and [line.split()[0] for line in done.out.splitlines()] == ["a.py:4"]
+    assert done.code == 3 and [line.split()[0] for line in done.out.splitlines()] == ["a.py:4:1"]
 
 
 def test_what_could_not_be_read_is_no_baseline(call: Callable[..., Any], here: Repository) -> None:
@@ -141,7 +141,7 @@ def test_github_gets_annotations_that_nobody_can_forge(
     done = call("scan", *RUFF, "--github")
     error, warning = done.out.splitlines()
     assert error.startswith(
-        "::error file=a%2Cb%3Ac%0A%3A%3Aset-output name=x%3A%3Ay <img src=x> |.py,line=2,title=ruff S605"
+        "::error file=a%2Cb%3Ac%0A%3A%3Aset-output name=x%3A%3Ay <img src=x> |.py,line=2,col=1,endColumn=10,title=ruff S605"
     )
     assert error.endswith("::a command is run by a shell") and warning.startswith("::warning file=")
     text = summary.read_text(encoding="utf-8")

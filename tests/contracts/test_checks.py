@@ -348,6 +348,22 @@ class Shouting(Secrets):
             yield Finding("shouting", "rule", 1, "critical")
 
 
+class Overreaching(Secrets):
+    """Its columns lie behind the line."""
+
+    def scan(self, text: str, language: str) -> Iterator[Finding]:
+        if text:
+            yield Finding("overreaching", "rule", 1, "low", column=len(text.partition("\n")[0]) + 2)
+
+
+class Backward(Secrets):
+    """It ends where it has not begun."""
+
+    def scan(self, text: str, language: str) -> Iterator[Finding]:
+        if text:
+            yield Finding("backward", "rule", 1, "low", end_column=1)
+
+
 @pytest.mark.parametrize(
     ("scanner", "told"),
     [
@@ -355,6 +371,8 @@ class Shouting(Secrets):
         (Remembering, "findings depend on the texts"),
         (Misplacing, "line 0 is outside"),
         (Shouting, "'critical' is no severity"),
+        (Overreaching, "is outside of the text"),
+        (Backward, "an end without a beginning"),
     ],
 )
 def test_scanners(scanner: type[Secrets], told: str) -> None:

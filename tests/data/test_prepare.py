@@ -203,7 +203,9 @@ def test_settings_choose_the_steps(tmp_path: Path, make_artifact: Make) -> None:
 
 def test_scanners_see_the_text_as_it_is_afterwards(tmp_path: Path, make_artifact: Make) -> None:
     file = one(tmp_path, make_artifact, f'# TODO: go\nKEY = "{TOKENS[0]}"\n', redact=[], scan=["secrets"], workers=1)
-    assert file.findings == [Finding("secrets", "github_token", 1, "high", cwe="CWE-798", owasp="A07:2021")]
+    assert file.findings == [
+        Finding("secrets", "github_token", 1, "high", cwe="CWE-798", owasp="A07:2021", column=8, end_column=48)
+    ]
 
 
 def test_identity() -> None:

@@ -24,7 +24,7 @@ from tests.data.made import collected
 Make = Callable[..., Artifact]
 BAD = "import os\n\n\ndef run(command):\n    os.system(command)\n"
 GOOD = "def add(first, second):\n    return first + second\n"
-FINDING = Finding("bandit", "B605", 5, "high", "a command is run by a shell", "CWE-78", "A03:2021", "high")
+FINDING = Finding("bandit", "B605", 5, "high", "a command is run by a shell", "CWE-78", "A03:2021", "high", 0, 5, 23)
 
 
 def prepared(tmp_path: Path, make_artifact: Make, files: list[CodeFile], **settings: Any) -> dict[str, Artifact]:

@@ -88,7 +88,7 @@ def test_a_run_says_what_github_reads(report: Report) -> None:
     (shell,) = [result for result in run["results"] if result["ruleId"] == "S602"]
     place = shell["locations"][0]["physicalLocation"]
     assert place["artifactLocation"] == {"uri": "a%20b/%C3%B1.py", "uriBaseId": "%SRCROOT%"}
-    assert place["region"] == {"startLine": 2} and shell["level"] == "error"
+    assert place["region"] == {"startLine": 2, "startColumn": 1, "endColumn": 15} and shell["level"] == "error"
     assert shell["taxa"][0]["id"] == "78" and len(shell["partialFingerprints"]["burilLine/v1"]) == 18
 
 
@@ -110,11 +110,20 @@ def test_what_was_not_analysed_is_a_notification_and_no_success(report: Report) 
     assert of(runs, "buril secrets")["invocations"][0]["executionSuccessful"] is True
 
 
-def test_columns_are_utf_16_where_they_are_known(report: Report) -> None:
+def test_columns_are_code_points(report: Report) -> None:
+    """One character stands before the name that is two units of UTF-16 and four bytes."""
     run = of(checked(document(report.tools, report.results)), "buril secrets")
-    assert run["columnKind"] == "utf16CodeUnits"
+    assert run["columnKind"] == "unicodeCodePoints"
     (region,) = [result["locations"][0]["physicalLocation"]["region"] for result in run["results"]]
-    assert (region["startColumn"], region["endColumn"] - region["startColumn"]) == (13, 40)
+    assert (region["startColumn"], region["endColumn"] - region["startColumn"]) == (12, 40)
+
+
+def test_a_region_of_several_lines_ends_on_its_last(report: Report) -> None:
+    run = of(checked(document(report.tools, report.results)), "buril bandit")
+    (region,) = [
+        result["locations"][0]["physicalLocation"]["region"] for result in run["results"] if result["ruleId"] == "B324"
+    ]
+    assert region == {"startLine": 5, "startColumn": 1, "endLine": 7, "endColumn": 2}
 
 
 def test_no_value_of_a_secret_is_in_it(report: Report) -> None:
@@ -153,7 +162,8 @@ def test_what_is_written_is_read_again(report: Report, repository: Repository, t
     def shape(results: Any, prefix: str = "") -> set[tuple[Any, ...]]:
         return {
             (item.path, prefix + item.finding.scanner, item.finding.rule, item.finding.line, item.finding.severity,
-             item.finding.cwe, item.finding.owasp, item.finding.end_line, item.columns, item.fingerprint,
+             item.finding.cwe, item.finding.owasp, item.finding.end_line, item.finding.column,
+             item.finding.end_column, item.fingerprint,
              item.suppression and item.suppression.reason)
             for item in results if not item.unread
         }  # fmt: skip

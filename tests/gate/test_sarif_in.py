@@ -107,7 +107,8 @@ def test_codeql_names_rules_in_an_extension(tmp_path: Path) -> None:
     ))  # fmt: skip
     (one,) = found
     assert one.finding[:4] == ("CodeQL", "py/sql-injection", 7, "high")
-    assert (one.path, one.columns, one.finding.cwe, one.finding.confidence) == ("src/a.py", (9, 20), "CWE-89", "high")
+    assert (one.path, one.finding.column, one.finding.end_column) == ("src/a.py", 9, 20)
+    assert (one.finding.cwe, one.finding.confidence, one.finding.message) == ("CWE-89", "high", "from a value.")
 
 
 # --- what the standard allows

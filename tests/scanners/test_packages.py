@@ -84,8 +84,8 @@ def test_imports_are_read_and_the_files_own_names_left_out(language: str) -> Non
 
 def test_lines_and_guards() -> None:
     text = "try:\n    import fast\nexcept ImportError:\n    fast = None\nimport slow\nimport fast\n"
-    assert uses("python", parse("python", text.encode())) == [
-        Use(5, "pypi", "slow"), Use(6, "pypi", "fast"),
+    assert [use[:5] for use in uses("python", parse("python", text.encode()))] == [
+        (5, "pypi", "slow", False, False), (6, "pypi", "fast", False, False),
     ]  # fmt: skip
     assert uses("python", parse("python", text[:50].encode()))[0].guarded
     assert set(ECOSYSTEMS) <= {*IMPORTS, "typescript"}

@@ -45,7 +45,7 @@ def test_bandit_alone_keeps_the_contract() -> None:
 def test_a_finding_says_what_it_is() -> None:
     (found,) = one(Bandit(), "import os\n\n\nos.system(\n    command)\n")
     assert found == Finding(
-        "bandit", "B605", 4, "high", "a command is run by a shell", "CWE-78", "A03:2021", "high", end_line=5
+        "bandit", "B605", 4, "high", "a command is run by a shell", "CWE-78", "A03:2021", "high", 5, 1, 13
     )
     assert one(Ruff(), "import os\nos.system(command)\n")[0][:4] == ("ruff", "S605", 2, "high")
 

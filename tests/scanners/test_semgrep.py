@@ -111,7 +111,7 @@ def test_rules_of_a_user(tmp_path: Path, semgrep: str) -> None:
     path.write_text(json.dumps({"rules": [rule]}))
     scanner = Semgrep(Semgrep.Settings(program=semgrep, rules=(str(tmp_path),)))
     assert list(scanner.scan("print(1)\neval(input())\n", "python")) == [
-        Finding("semgrep", "acme-print", 1, "low", "no print", "CWE-532", "A09:2021")
+        Finding("semgrep", "acme-print", 1, "low", "no print", "CWE-532", "A09:2021", "", 0, 1, 9)
     ]
     path.write_text(json.dumps({"rules": [{**rule, "pattern": "print((("}]}))
     rules_of.load.cache_clear()

@@ -149,7 +149,8 @@ def _prepare(chain: Mapping[str, Artifact], row_id: str) -> Iterator[Moment]:
             for item in row["redactions"]:
                 yield Moment("prepare", "changed", f"redacted {item['rule']}", f"line {item['line']}")
             for item in row["findings"]:
-                what = " ".join(filter(None, (f"line {item['line']}", item["severity"], item["cwe"], item["message"])))
+                place = f"line {item['line']}" + (f":{item['column']}" if item.get("column") else "")
+                what = " ".join(filter(None, (place, item["severity"], item["cwe"], item["message"])))
                 yield Moment("prepare", "noted", f"{item['scanner']} {item['rule']}", what)
             for item in row["verdicts"]:
                 yield Moment("prepare", "noted", f"{item['step']}: {item['reason']}", item["detail"])

@@ -263,8 +263,7 @@ def _json(report: Report, gate: Gate) -> dict[str, Any]:
 
 
 def _row(item: Result) -> dict[str, Any]:
-    columns = {"column": item.columns[0]} if item.columns[0] else {}
-    told = {**item.finding._asdict(), **columns, "fingerprint": item.fingerprint, "also": list(item.also)}
+    told = {**item.finding._asdict(), "fingerprint": item.fingerprint, "also": list(item.also)}
     return {"path": item.path, **told}
 
 
@@ -282,6 +281,7 @@ def _table(report: Report, root: Path) -> None:
 def _cells(item: Result, root: Path) -> tuple[str, ...]:
     finding = item.finding
     place = f"{os.path.relpath(root / item.path) if (root / item.path).exists() else item.path}:{finding.line}"
+    place += f":{finding.column}" if finding.column else ""  # as editors open it
     message = finding.message or finding.rule.replace("_", " ")
     if item.also:
         message += " " + _("(also: {names})").format(names=", ".join(item.also))

@@ -29,10 +29,11 @@ class Verdict(NamedTuple):
 class Finding(NamedTuple):
     """Something a scanner saw, or that it could not see (`rule` is then `inconclusive` or `partial`).
 
-    `line` and `end_line` count from 1 (`end_line` 0: the same line). `severity` is `low`, `medium` or `high`: how bad
-    it would be; `confidence` is on the same scale or "": how sure the scanner is. `cwe` is an identifier such as
-    `CWE-89`, `owasp` a category of its Top Ten such as `A03:2021`; both "" where none fits. `message` never holds a
-    secret.
+    `line` and `end_line` count from 1 (`end_line` 0: the same line). `column` is where it begins on `line`, and
+    `end_column` the one behind its last character on the last line; both count characters (code points; a tab is one)
+    from 1, and are 0 where the scanner does not say. `severity` is `low`, `medium` or `high`: how bad it would be;
+    `confidence` is on the same scale or "": how sure the scanner is. `cwe` is an identifier such as `CWE-89`, `owasp` a
+    category of its Top Ten such as `A03:2021`; both "" where none fits. `message` never holds a secret.
     """
 
     scanner: str
@@ -44,6 +45,8 @@ class Finding(NamedTuple):
     owasp: str = ""
     confidence: str = ""
     end_line: int = 0
+    column: int = 0
+    end_column: int = 0
 
 
 class Redaction(NamedTuple):
@@ -66,6 +69,8 @@ _FINDING = pa.struct(
         ("owasp", pa.string()),
         ("confidence", pa.string()),
         ("end_line", pa.int32()),
+        ("column", pa.int32()),
+        ("end_column", pa.int32()),
     ]
 )
 _REDACTION = pa.struct([("rule", pa.string()), ("line", pa.int32()), ("placeholder", pa.string())])
@@ -172,15 +177,20 @@ def to_table(files: Sequence[CodeFile]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> Iterator[CodeFile]:
-    """The rows of a table of `SCHEMA`."""
+    """The rows of a table of `SCHEMA`; findings of an older one, without columns, have unknown ones."""
     for row in table.to_pylist():
         yield CodeFile(
             **{name: row[name] for name in SCHEMA.names[:9]},
             signals={item["name"]: item["value"] for item in row["signals"]},
             redactions=[Redaction(**item) for item in row["redactions"]],
-            findings=[Finding(**item) for item in row["findings"]],
+            findings=[_finding(item) for item in row["findings"]],
             verdicts=[Verdict(**item) for item in row["verdicts"]],
         )
+
+
+def _finding(item: dict[str, Any]) -> Finding:
+    """A finding of a row; what an older version did not write has its default."""
+    return Finding(**{name: value for name, value in item.items() if value is not None})
 
 
 def write_rows(path: Path, files: Sequence[CodeFile]) -> None:

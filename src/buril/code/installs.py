@@ -72,42 +72,58 @@ def installs(text: str) -> list[Use]:
 def _commands(text: str) -> Iterator[Use]:
     if not _HINT.search(text):
         return
-    number = 1
+    number = past = 0
     for line in _LINES.findall(text):
-        yield from _in_line(_CONTINUED.sub(" ", line), number)
-        number += line.count("\n")
+        for use in _in_line(_CONTINUED.sub(lambda sign: " " * len(sign[0]), line)):
+            yield Use(number + 1, *use[1:5], *_bytes(text, past + use.start, past + use.end))
+        number, past = number + line.count("\n"), past + len(line)
 
 
-def _in_line(line: str, number: int) -> Iterator[Use]:
-    for part in map(str.strip, _SPLIT.split(line)):
+def _bytes(text: str, start: int, end: int) -> tuple[int, int]:
+    """A place told in characters, in bytes of UTF-8."""
+    before = len(text[:start].encode("utf-8", "replace"))
+    return before, before + len(text[start:end].encode("utf-8", "replace"))
+
+
+def _in_line(line: str) -> Iterator[Use]:
+    """What is installed in a line; places are in its characters."""
+    at = 0
+    for written in _SPLIT.split(line):
+        at = line.index(written, at)
+        begin = at + len(written) - len(written.lstrip())
+        part, at = written.strip(), at + len(written)
         found = _COMMAND.match(part)
         if found is None or found.lastgroup is None:
             continue
         words = _END.split(part[found.end() :], maxsplit=1)[0]
         one = found[found.lastgroup] in _ONE
-        for name in _packages(words.split(), found.lastgroup, one):
-            yield Use(number, found.lastgroup, name, installed=True)
+        for name, place in _packages(words, found.lastgroup, one):
+            start = begin + found.end() + place
+            yield Use(1, found.lastgroup, name, True, False, start, start + len(name))
 
 
-def _packages(words: list[str], ecosystem: str, one: bool) -> Iterator[str]:
-    """The names among the words of a command, its options and their values left out."""
+def _packages(words: str, ecosystem: str, one: bool) -> Iterator[tuple[str, int]]:
+    """The names among the words of a command and where they stand, its options and their values left out."""
     skip = False
-    for written in words:
+    for told in re.finditer(r"\S+", words):
+        written = told[0]
         if skip or written.startswith("-"):
             skip = not skip and written in _WITH_VALUE[ecosystem]
             continue
         word = written.strip("\"'`,()")
         found = _NAMES[ecosystem].fullmatch(word)
         if found and not _FILES.search(word) and not re.search(r"@\s*(?:git\+|https?:|file:)", word):
-            yield found[1].removesuffix("/...")
+            yield found[1].removesuffix("/..."), told.start() + written.index(found[1])
         if one:
             return
 
 
 def _requirements(text: str) -> Iterator[Use]:
     """The names of a list of requirements: every line is one or an option, and half of them say a version."""
-    names, versions = [], 0
-    for number, written in enumerate(text.splitlines(), 1):
+    names, versions, past = [], 0, 0
+    for number, whole in enumerate(text.splitlines(keepends=True), 1):
+        written, start = whole.rstrip("\r\n"), past + len(whole) - len(whole.lstrip())
+        past += len(whole)
         line = written.split(" #", 1)[0].strip()
         if not line or line.startswith(("#", "-", "--")):
             continue
@@ -116,9 +132,9 @@ def _requirements(text: str) -> Iterator[Use]:
             return
         versions += found[2] is not None
         if not (found[2] or "").startswith("@"):
-            names.append(Use(number, "pypi", found[1], installed=True))
+            names.append(Use(number, "pypi", found[1], True, False, start, start + len(found[1])))
     if versions and versions * 2 >= len(names):
-        yield from names
+        yield from (Use(*use[:5], *_bytes(text, use.start, use.end)) for use in names)
 
 
 def _package_json(text: str) -> Iterator[Use]:
@@ -128,12 +144,16 @@ def _package_json(text: str) -> Iterator[Use]:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return
-    at: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        for found in _KEY.findall(line):
-            at.setdefault(found, number)
+    at: dict[str, tuple[int, int]] = {}
+    past = 0
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        for found in _KEY.finditer(line):
+            at.setdefault(found[1], (number, past + found.start(1)))
+        past += len(line)
     for key in _PACKAGE_KEYS if isinstance(content, dict) else ():
         group = content.get(key)
         for name, version in group.items() if isinstance(group, dict) else ():
             if not re.match(r"(?:file|link|workspace|portal|git[+:]|https?):", str(version)):
-                yield Use(at.get(name, 1), "npm", name, installed=True)
+                number, start = at.get(name, (1, 0))
+                place = _bytes(text, start, start + len(name)) if name in at else (0, 0)
+                yield Use(number, "npm", name, True, False, *place)

@@ -27,7 +27,8 @@ ECOSYSTEMS: Mapping[str, str] = {
 class Use(NamedTuple):
     """A package that a text uses. `name` is an import's path (`a.b`, `@x/y`, `x::y`), or a package if `installed`.
 
-    `guarded`: the text goes on without it (an import within `try`, or for types alone).
+    `guarded`: the text goes on without it (an import within `try`, or for types alone). The name stands at
+    `source[start:end]`, in bytes of the text in UTF-8; (0, 0) where that is not known.
     """
 
     line: int
@@ -35,6 +36,8 @@ class Use(NamedTuple):
     name: str
     installed: bool = False
     guarded: bool = False
+    start: int = 0
+    end: int = 0
 
 
 _ECMASCRIPT = """
@@ -98,7 +101,8 @@ def uses(language: str, tree: Tree) -> list[Use]:
     read, ecosystem = _READ[ECOSYSTEMS[language]], ECOSYSTEMS[language]
     for node, more in sorted(nodes, key=lambda item: item[0].start_byte):
         for name in read(_text(node) + more):
-            use = Use(node.start_point.row + 1, ecosystem, name, guarded=_inside(node.start_byte, guards))
+            guarded, place = _inside(node.start_byte, guards), _place(node, name)
+            use = Use(node.start_point.row + 1, ecosystem, name, False, guarded, *place)
             if name not in first or (first[name].guarded and not use.guarded):
                 first[name] = use
     own = {_text(node) for node in found.get("own", ())}
@@ -128,6 +132,12 @@ def _query(language: str) -> Query | None:
 
 def _text(node: Node) -> str:
     return (node.text or b"").decode("utf-8", "replace")
+
+
+def _place(node: Node, name: str) -> tuple[int, int]:
+    """Where in a node a name stands; the whole node where it is not written like that."""
+    at = (node.text or b"").find(name.encode())
+    return (node.start_byte + at, node.start_byte + at + len(name.encode())) if at >= 0 else node.byte_range
 
 
 def _declared(language: str, own: set[str], texts: list[str]) -> Callable[[str], bool]:

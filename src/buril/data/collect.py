@@ -62,7 +62,7 @@ class Collect(Stage):
     """Rows of source code from folders, repositories and packages; whatever is left out is in `dropped.parquet`."""
 
     name: ClassVar[str] = "collect"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     small: ClassVar[dict[str, Any]] = {"max_files": 2000}
 
     class Settings(BaseSettings):

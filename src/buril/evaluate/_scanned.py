@@ -66,10 +66,14 @@ def scanned(pieces: Sequence[Piece], scanners: Sequence[Scanner], severity: Seve
                 read[place] = True
             found[place] += [item for item in findings if _counts(item, piece, severity)]
     return [
-        Scan(tuple(item._replace(line=max(1, item.line - piece.first + 1), end_line=0) for item in findings),
-             known or bool(findings))
+        Scan(tuple(_within(item, piece) for item in findings), known or bool(findings))
         for piece, findings, known in zip(pieces, found, read, strict=True)
-    ]  # fmt: skip
+    ]
+
+
+def _within(item: Finding, piece: Piece) -> Finding:
+    """A finding by the piece's own lines; columns are unknown, because its first line may have begun before it."""
+    return item._replace(line=max(1, item.line - piece.first + 1), end_line=0, column=0, end_column=0)
 
 
 def _counts(item: Finding, piece: Piece, severity: Severity) -> bool:

@@ -180,3 +180,14 @@ def decoded(content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", "replace")
     return content.decode("utf-8-sig", "replace")
+
+
+def inside(root: Path, path: str) -> Path | None:
+    """The file of a path that another tool told; None where it is none below the root."""
+    if path.startswith("/") or ".." in path.split("/"):
+        return None
+    file = root / path
+    try:
+        return file if file.is_file() else None
+    except (OSError, ValueError):  # a name that no file can have
+        return None

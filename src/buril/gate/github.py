@@ -39,8 +39,10 @@ def _command(level: str, item: Result) -> str:
     place = {"file": item.path, "line": str(finding.line)}
     if finding.end_line > finding.line:
         place["endLine"] = str(finding.end_line)
-    elif item.columns[0]:
-        place["col"] = str(item.columns[0])
+    elif finding.column:  # GitHub shows columns on one line alone
+        place["col"] = str(finding.column)
+        if finding.end_column:
+            place["endColumn"] = str(finding.end_column)
     place["title"] = " ".join(part for part in (finding.scanner, finding.rule, finding.cwe) if part)
     told = ",".join(f"{name}={_escaped(value, _PROPERTY)}" for name, value in place.items())
     return f"::{level} {told}::{_escaped(finding.message or finding.rule, _DATA)}"
@@ -81,5 +83,6 @@ def summary(report: Report, least: str) -> str:
 
 def _row(item: Result) -> str:
     finding = item.finding
-    cells = (f"{item.path}:{finding.line}", finding.rule, finding.cwe, finding.severity, finding.message)
+    column = f":{finding.column}" if finding.column else ""
+    cells = (f"{item.path}:{finding.line}{column}", finding.rule, finding.cwe, finding.severity, finding.message)
     return "| " + " | ".join(_escaped(cell, _MARKDOWN) for cell in cells) + " |"

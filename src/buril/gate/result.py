@@ -29,14 +29,12 @@ class Suppression(NamedTuple):
 class Result:
     """A finding in a file.
 
-    `path` is relative to the root, with forward slashes. `columns` are where it begins and ends on its line, in UTF-16
-    code units from 1, (0, 0) where the scanner does not say. `known` is None without a baseline. `also` names other
+    `path` is relative to the root, with forward slashes. `known` is None without a baseline. `also` names other
     scanners that saw the same.
     """
 
     path: str
     finding: Finding
-    columns: tuple[int, int] = (0, 0)
     fingerprint: str = ""
     suppression: Suppression | None = None
     known: bool | None = None
@@ -65,7 +63,7 @@ class Result:
     @property
     def order(self) -> tuple[Any, ...]:
         """By place, then by who says it."""
-        return self.path, self.finding.line, self.columns, self.finding
+        return self.path, self.finding.line, self.finding.column, self.finding
 
 
 def odd_lines(text: str) -> bool:
@@ -87,24 +85,23 @@ def worst(severities: Iterable[str]) -> str:
 
 
 def located(path: str, text: str, findings: Sequence[Finding], spans: Sequence[Span] = ()) -> list[Result]:
-    """The findings of one scanner in one text as results, with columns where its spans say them, and fingerprints.
+    """The findings of one scanner in one text as results with fingerprints; its spans say where a person's data stand.
 
     A fingerprint is a hash of the scanner, the rule, the line without its spaces' widths, and which of such lines it is
-    in the file: it stays when lines move. A person's data are cut out of the line first, because a hash of a telephone
-    number gives it away; a secret is not, because another secret in its place is another leak.
+    in the file: it stays when lines move, and columns are no part of it. A person's data are cut out of the line first,
+    because a hash of a telephone number gives it away; a secret is not, because another secret in its place is another
+    leak.
     """
     source = text.encode("utf-8", "surrogatepass")
-    paired = len(spans) == len(findings) and all(a.rule == b.rule for a, b in zip(spans, findings, strict=True))
     shown = _without(source, [span for span in spans if span.group == PERSONAL])
     lines = shown.splitlines() if odd_lines(text) else shown.split(b"\n")
     seen: Counter[tuple[str, str, bytes]] = Counter()
     results = []
-    for place, finding in sorted(enumerate(findings), key=lambda item: (item[1].line, item[0])):
+    for finding in sorted(findings, key=lambda item: item.line):
         line = b" ".join(lines[finding.line - 1].split()) if finding.line <= len(lines) else b""
         same = (finding.scanner, finding.rule, line)
         seen[same] += 1
-        columns = _columns(source, spans[place]) if paired else (0, 0)
-        results.append(Result(path, finding, columns, _fingerprint(*same, seen[same])))
+        results.append(Result(path, finding, _fingerprint(*same, seen[same])))
     return results
 
 
@@ -120,15 +117,3 @@ def _without(source: bytes, spans: Sequence[Span]) -> bytes:
         parts += [source[past : span.start], b"\n" * source.count(b"\n", span.start, span.end)]
         past = span.end
     return b"".join([*parts, source[past:]])
-
-
-def _columns(source: bytes, span: Span) -> tuple[int, int]:
-    """Where a span begins and ends on its line; (n, 0) for one that ends on another line."""
-    before = source[source.rfind(b"\n", 0, span.start) + 1 : span.start]
-    inside = source[span.start : span.end]
-    start = _units(before) + 1
-    return start, 0 if b"\n" in inside else start + _units(inside)
-
-
-def _units(source: bytes) -> int:
-    return len(source.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")) // 2

@@ -56,7 +56,7 @@ def _run(tool: Tool, results: Sequence[Result]) -> dict[str, Any]:
     run: dict[str, Any] = {
         "tool": {"driver": _driver(tool, [_rule(tool, name, seen, weaknesses) for name in rules], weaknesses)},
         "originalUriBaseIds": {ROOT: {"description": {"text": "the root of what was scanned"}}},
-        "columnKind": "utf16CodeUnits",
+        "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(unread)],
         "results": [_result(item, rules, weaknesses) for item in seen],
     }
@@ -129,14 +129,14 @@ def _result(item: Result, rules: Sequence[str], weaknesses: Sequence[int]) -> di
 
 
 def _place(item: Result) -> dict[str, Any]:
-    region: dict[str, int] = {"startLine": max(1, item.finding.line)}
-    start, end = item.columns
-    if start:
-        region["startColumn"] = start
-    if item.finding.end_line > item.finding.line:
-        region["endLine"] = item.finding.end_line
-    if start and end:
-        region["endColumn"] = end
+    finding = item.finding
+    region: dict[str, int] = {"startLine": max(1, finding.line)}
+    if finding.column:
+        region["startColumn"] = finding.column
+    if finding.end_line > finding.line:
+        region["endLine"] = finding.end_line
+    if finding.column and finding.end_column:
+        region["endColumn"] = finding.end_column
     return {"artifactLocation": {"uri": uri(item.path), "uriBaseId": ROOT}, "region": region}
 
 

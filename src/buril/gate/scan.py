@@ -20,7 +20,7 @@ from buril.core.machine import cpus
 from buril.core.plugins import Ref
 from buril.core.workers import each
 from buril.gate import baseline, git, sarif_in, suppress
-from buril.gate.files import NAME, Found, Limits, Target, decoded, find
+from buril.gate.files import NAME, Found, Limits, Target, decoded, find, inside
 from buril.gate.merge import merged
 from buril.gate.result import SEVERITIES, Result, located, odd_lines
 from buril.gate.sarif import Tool
@@ -265,7 +265,7 @@ def _marked(results: Sequence[Result], root: Path) -> list[Result]:
     """Another tool's results in one file with fingerprints like ours, where the file is there."""
     if not results:
         return []
-    file = _inside(root, results[0].path)
+    file = inside(root, results[0].path)
     try:
         text = decoded(file.read_bytes()) if file else ""
     except OSError:
@@ -311,13 +311,5 @@ def _touched(result: Result, change: git.Change, root: Path) -> bool:
     What another tool says of a file that is not here can't be placed in the change, and stays.
     """
     if result.path not in change.files:
-        return _inside(root, result.path) is None
+        return inside(root, result.path) is None
     return result.unread or change.files[result.path].touches(result.finding.line, result.last_line)
-
-
-def _inside(root: Path, path: str) -> Path | None:
-    """The file of a path that another tool told; None where it is none below the root."""
-    if path.startswith("/") or ".." in path.split("/"):
-        return None
-    file = root / path
-    return file if file.is_file() else None

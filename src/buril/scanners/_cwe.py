@@ -50,12 +50,13 @@ _TOP_TEN: Final[dict[Year, dict[str, tuple[int, ...]]]] = {
     },
 }  # fmt: skip
 
-_TOP_25: Final = {
-    2024: frozenset((79, 787, 89, 352, 22, 125, 78, 416, 862, 434, 94, 20, 77, 287, 269, 502, 200, 863, 918, 119, 476,
-                     798, 190, 400, 306)),
-    2025: frozenset((79, 89, 352, 862, 787, 22, 416, 125, 78, 94, 120, 434, 476, 121, 502, 122, 863, 20, 284, 200, 306,
-                     918, 77, 639, 770)),
+TOP_25: Final = {
+    2024: (79, 787, 89, 352, 22, 125, 78, 416, 862, 434, 94, 20, 77, 287, 269, 502, 200, 863, 918, 119, 476, 798, 190,
+           400, 306),
+    2025: (79, 89, 352, 862, 787, 22, 416, 125, 78, 94, 120, 434, 476, 121, 502, 122, 863, 20, 284, 200, 306, 918, 77,
+           639, 770),
 }  # fmt: skip
+"""By year, the worst first."""
 
 _CATEGORY: Final = {
     year: {number: f"{name}:{year}" for name, numbers in categories.items() for number in numbers}
@@ -88,4 +89,4 @@ def top_25(cwe: str) -> tuple[int, ...]:
     Example:
         `top_25("CWE-190")` → (2024,)
     """
-    return tuple(year for year, numbers in _TOP_25.items() if number_of(cwe) in numbers)
+    return tuple(year for year, numbers in TOP_25.items() if number_of(cwe) in numbers)

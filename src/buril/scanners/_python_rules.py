@@ -7,6 +7,7 @@ ours too, because some of the tools' hold the password that they found.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from buril.code.codefile import Finding
@@ -122,7 +123,10 @@ _HARMLESS = "seems safe"
 
 
 class Seen(NamedTuple):
-    """What a tool reported: its rule (`S602`, `B602`), the lines, and what it graded itself, if it did."""
+    """What a tool reported: its rule (`S602`, `B602`), the lines, what it graded itself, if it did, and the columns.
+
+    Columns are those of `Finding`.
+    """
 
     rule: str
     line: int
@@ -130,6 +134,21 @@ class Seen(NamedTuple):
     message: str = ""
     severity: str = ""
     confidence: str = ""
+    column: int = 0
+    end_column: int = 0
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What makes it another one; two on one line that say the same are one, the first."""
+        return self.rule, str(self.line), str(self.end_line), self.message, self.severity, self.confidence
+
+
+def once(seen: Iterable[Seen]) -> list[Seen]:
+    """Each once, by line; of those that differ by their columns alone the first."""
+    found: dict[tuple[str, ...], Seen] = {}
+    for item in sorted(seen, key=lambda item: (item.line, item)):
+        found.setdefault(item.said, item)
+    return list(found.values())
 
 
 def finding(scanner: str, rule: str, seen: Seen) -> Finding:
@@ -140,5 +159,6 @@ def finding(scanner: str, rule: str, seen: Seen) -> Finding:
         severity = "low"  # a constant command in a shell: ruff says so in words, bandit by its grade
     return Finding(
         scanner, rule, seen.line, severity, known.message or seen.message, known.cwe, owasp(known.cwe),
-        seen.confidence or known.confidence, seen.end_line if seen.end_line > seen.line else 0,
+        seen.confidence or known.confidence, seen.end_line if seen.end_line > seen.line else 0, seen.column,
+        seen.end_column,
     )  # fmt: skip

@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Literal
 from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
 from buril.scanners._batch import folder, halved, numbered
+from buril.scanners._columns import PYTHON_LINES, Lines
 from buril.scanners._python_parts import SAME_TESTS, Part, part_of
-from buril.scanners._python_rules import RULES, Seen, finding
+from buril.scanners._python_rules import RULES, Seen, finding, once
 from buril.scanners._scanner import PARTIAL, About, Scanner, Text, inconclusive
-from buril.scanners.ruff import NOT_PYTHON, Ruff
+from buril.scanners.ruff import MARK, NOT_PYTHON, Ruff
 
 _SAMPLES = {
     "B102": "exec(x)\n", "B301": "pickle.loads(x)\n", "B307": "eval(x)\n", "B404": "import subprocess\n",
@@ -24,13 +25,17 @@ _SAMPLES = {
     "B602": "subprocess.run(x, shell=True)\n", "B608": 'q = "SELECT a FROM b WHERE c = %s" % x\n',
     "B613": "a = 1  # \N{RIGHT-TO-LEFT OVERRIDE} b\n", "B614": "import torch\ntorch.load(x)\n",
 }  # fmt: skip
+_CHARACTERS = "B613"
+"""The test that counts characters, from 1; the others count bytes."""
+_STRINGS = frozenset({"B104", "B105", "B108", "B608"})
+"""The tests that look at strings."""
 _UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 class Bandit(Scanner):
     """bandit's tests for Python, with ruff as the first pass over all files."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     requires: ClassVar = ("bandit", "ruff")
     languages: ClassVar[frozenset[str] | None] = frozenset({"python"})
 
@@ -126,7 +131,7 @@ def _merged(first: Sequence[Seen], second: Sequence[Seen], unread: str) -> list[
 
 
 def _findings(seen: Sequence[Seen]) -> list[Finding]:
-    ordered = sorted(set(seen), key=lambda item: (item.line, item.rule, item))
+    ordered = sorted(once(seen), key=lambda item: (item.line, item.rule, item))
     return [finding("bandit", item.rule, item) for item in ordered]
 
 
@@ -142,13 +147,17 @@ def _run(contents: Sequence[str], profile: dict[str, set[str]]) -> tuple[list[li
     logging.getLogger("bandit").setLevel(logging.CRITICAL)  # it logs what it skips; we say it by finding
     names = numbered("py")
     found: list[list[Seen]] = [[] for _ in contents]
+    lines: dict[int, Lines] = {}
     with folder(contents, names) as place:
         paths = {str(place / names(number)): number for number in range(len(contents))}
         manager = BanditManager(BanditConfig(), "file", profile=profile, ignore_nosec=True)
         manager.discover_files(list(paths))
         manager.run_tests()
         for issue in manager.get_issue_list():
-            found[paths[issue.fname]].append(_seen(issue))
+            number = paths[issue.fname]
+            if number not in lines:
+                lines[number] = Lines(contents[number].encode("utf-8", "replace"), PYTHON_LINES)
+            found[number].append(_seen(issue, lines[number], marked=contents[number].startswith(MARK)))
         read = {paths[name] for name in manager.files_list}
         skipped = {paths[name]: _reason(why) for name, why in manager.get_skipped()}
     return found, {
@@ -160,6 +169,23 @@ def _reason(why: str) -> str:
     return NOT_PYTHON if "syntax" in why else "bandit failed on it"
 
 
-def _seen(issue: Any) -> Seen:
-    lines = [issue.lineno, *issue.linerange]
-    return Seen(issue.test_id, issue.lineno, max(lines), "", issue.severity.lower(), issue.confidence.lower())
+def _seen(issue: Any, lines: Lines, *, marked: bool) -> Seen:
+    """An issue with its columns, where bandit's are those of its lines.
+
+    It counts bytes, and tells the line of an argument with the column of the call, so the beginning is known on the
+    first of its lines; with the lines of an expression it tells the end of a string in it, which is known on one line.
+    """
+    last = max([issue.lineno, *issue.linerange])
+    column = end_column = 0
+    mark = MARK if marked else ""
+    if issue.test_id == _CHARACTERS:
+        column = issue.col_offset + (len(mark) if issue.lineno == 1 else 0)
+        end_column = column + 1
+    elif issue.linerange and issue.lineno == min(issue.linerange):
+        width = len(mark.encode())
+        column = lines.column(issue.lineno, issue.col_offset + (width if issue.lineno == 1 else 0))
+        if last == issue.lineno or issue.test_id not in _STRINGS:
+            end_column = lines.column(last, issue.end_col_offset + (width if last == 1 else 0))
+    return Seen(
+        issue.test_id, issue.lineno, last, "", issue.severity.lower(), issue.confidence.lower(), column, end_column
+    )

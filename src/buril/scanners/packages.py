@@ -22,6 +22,7 @@ from buril.code.packages import ECOSYSTEMS, Use, uses
 from buril.code.parse import parse
 from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
+from buril.scanners._columns import Cursor
 from buril.scanners._cwe import owasp
 from buril.scanners._known import Known, package_of
 from buril.scanners._scanner import PARTIAL, About, Scanner, inconclusive
@@ -44,7 +45,7 @@ _SAMPLES = {
 class Packages(Scanner):
     """Imports and install commands that name packages which none of your lists knows."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """What is known."""
@@ -79,7 +80,7 @@ class Packages(Scanner):
                 reason = f"no list of packages of {use.ecosystem} is configured"
                 yield Finding("packages", PARTIAL, use.line, "low", reason)
                 return
-            yield self._finding(use)
+            yield _placed(self._finding(use), use, text)
 
     def observe(self) -> dict[str, str]:
         """A fingerprint of all known names.
@@ -144,6 +145,14 @@ class Packages(Scanner):
             rule, severity, told = UNKNOWN, "medium", f"{verb} `{name}`, which no list of known packages holds"
         confidence = "low" if use.guarded else "medium"
         return Finding("packages", rule, use.line, severity, told, CWE, owasp(CWE), confidence)
+
+
+def _placed(finding: Finding, use: Use, text: str) -> Finding:
+    """A finding with the columns of the name, where that stands on the line of the finding."""
+    at = Cursor(text.encode("utf-8", "replace")).over(use.start, use.end)
+    if not use.end or at.line != use.line:
+        return finding
+    return finding._replace(end_line=at.end_line, column=at.column, end_column=at.end_column)
 
 
 def _uses(text: str, language: str) -> list[Use]:

@@ -15,12 +15,14 @@ from typing import Any, ClassVar
 from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
 from buril.scanners._batch import call, failed, folder, halved, numbered
-from buril.scanners._python_rules import RULES, Seen, finding
+from buril.scanners._python_rules import RULES, Seen, finding, once
 from buril.scanners._scanner import About, Scanner, Text, inconclusive
 
 PLANTED = "def f(x):\n    return eval(x)\n"
 """Goes with every batch: a process that does not report it has not looked."""
 NOT_PYTHON = "not Python 3"
+MARK = "\ufeff"
+"""A byte order mark, which Python's tools do not count as a character of the first line."""
 _SAMPLES = {
     "S102": "exec(x)\n", "S301": "import pickle\npickle.loads(x)\n", "S307": PLANTED,
     "S324": "import hashlib\nhashlib.md5(x)\n", "S501": "import requests\nrequests.get(x, verify=False, timeout=9)\n",
@@ -33,7 +35,7 @@ _SAMPLES = {
 class Ruff(Scanner):
     """ruff's security rules (S) for Python: the fast port of bandit."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     requires: ClassVar = ("ruff",)
     languages: ClassVar[frozenset[str] | None] = frozenset({"python"})
 
@@ -86,14 +88,15 @@ class Ruff(Scanner):
         """
         names = numbered("py")
         contents = [*(text.content for text in texts), PLANTED]
-        with folder(contents, names) as place:
-            answer = call("ruff", self._command(), place, {"PATH": os.defpath, "HOME": str(place)})
+        with folder(contents, names) as home:
+            answer = call("ruff", self._command(), home, {"PATH": os.defpath, "HOME": str(home)})
         if answer.code not in (0, 1):
             raise failed("ruff", answer.error)
         place_of = {names(number): number for number in range(len(contents))}
         found: list[list[Seen]] = [[] for _ in contents]
         for item in _rows(answer.out):
-            found[place_of[os.path.basename(item["filename"])]].append(_seen(item))  # noqa: PTH119  a name of ours
+            place = place_of[os.path.basename(item["filename"])]  # noqa: PTH119  a name of ours
+            found[place].append(_seen(item, marked=contents[place].startswith(MARK)))
         if not any(item.rule == "S307" for item in found.pop()):
             raise failed("ruff", "it does not see what is planted")
         return [_ordered(seen) for seen in found]
@@ -137,13 +140,15 @@ def _rows(text: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _seen(item: dict[str, Any]) -> Seen:
+def _seen(item: dict[str, Any], *, marked: bool) -> Seen:
     code = str(item["code"] or "")
     rule = code if code[:1] == "S" and code[1:].isdigit() else ""
-    return Seen(rule, item["location"]["row"], item["end_location"]["row"], item["message"] if rule else "")
+    start, end = item["location"], item["end_location"]
+    columns = [int(place["column"]) + (marked and place["row"] == 1) for place in (start, end)]
+    return Seen(rule, start["row"], end["row"], item["message"] if rule else "", "", "", *columns)
 
 
 def _ordered(seen: list[Seen]) -> list[Seen]:
     """Once each, by line; of several errors of syntax the first."""
     errors = sorted(item for item in seen if not item.rule)
-    return errors[:1] + sorted({item for item in seen if item.rule}, key=lambda item: (item.line, item))
+    return errors[:1] + once(item for item in seen if item.rule)

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from buril.code.codefile import Finding
 from buril.core.settings import Settings as BaseSettings
+from buril.scanners._columns import Cursor
 from buril.scanners._cwe import owasp
 from buril.scanners._engine import engine
 from buril.scanners._families import Family, rules_of
@@ -25,7 +26,7 @@ _CWE = {SECRETS: "CWE-798", PERSONAL: "CWE-359"}
 class Secrets(Scanner):
     """Finds secrets by format, and personal data by form; says where, so that both can be replaced."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Settings(BaseSettings):
         """What to look for."""
@@ -47,11 +48,10 @@ class Secrets(Scanner):
     def scan(self, text: str, language: str) -> Iterator[Finding]:
         """One finding a place, in the order of the text; a finding never holds the value."""
         source = text.encode("utf-8", "surrogatepass")
-        line, seen = 1, 0
+        cursor = Cursor(source)
         for span in self.spans(source, language):
-            line, seen = line + source.count(b"\n", seen, span.start), span.start
-            cwe = _CWE[span.group]
-            yield Finding("secrets", span.rule, line, span.severity, cwe=cwe, owasp=owasp(cwe))
+            cwe, at = _CWE[span.group], cursor.over(span.start, span.end)
+            yield Finding("secrets", span.rule, at.line, span.severity, "", cwe, owasp(cwe), "", *at[1:])
 
     def spans(self, source: bytes, language: str) -> list[Span]:
         """Where values stand in UTF-8 text, in order and without overlap."""

@@ -28,6 +28,7 @@ from buril.core.settings import runtime
 from buril.core.text import _
 from buril.scanners import _semgrep_rules as rules_of
 from buril.scanners._batch import Answer, call, failed, folder, halved
+from buril.scanners._columns import Lines
 from buril.scanners._cwe import number_of, owasp
 from buril.scanners._scanner import PARTIAL, About, Scanner, Text, inconclusive
 
@@ -45,7 +46,7 @@ _BAD_RULES = 7
 class Semgrep(Scanner):
     """semgrep with buril's own rules (OWASP Top Ten, CWE Top 25), or with yours."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     languages: ClassVar[frozenset[str] | None] = frozenset(_EXTENSIONS)
 
     class Settings(BaseSettings):
@@ -140,14 +141,16 @@ class Semgrep(Scanner):
         told = self._told(answer)
         by_name = {rule.name: rule for rule in rules}
         found: dict[str, set[Finding]] = {name: set() for name in names}
+        lines = {name: Lines(text.content.encode("utf-8", "replace")) for name, text in zip(names, texts, strict=True)}
         for item in told["results"]:
-            found[Path(item["path"]).name].add(_finding(item, by_name))
+            name = Path(item["path"]).name
+            found[name].add(_finding(item, by_name, lines[name]))
         for item in told["errors"]:
             if (name := Path(str(item.get("path") or "")).name) in found:
                 found[name].add(_unread(item))
         for name in found.keys() - {Path(path).name for path in told["paths"]["scanned"]}:
             found[name].add(inconclusive("semgrep", "semgrep left it out"))
-        return [sorted(found[name], key=lambda item: (item.line, item)) for name in names]
+        return [_once(found[name]) for name in names]
 
     def _command(self, config: Path) -> list[str]:
         """No network, no ignore file, no word of the author that silences a rule, one process."""
@@ -200,14 +203,23 @@ def _version(program: str) -> str:
     return answer.out.split()[-1]
 
 
-def _finding(item: dict[str, Any], rules: dict[str, rules_of.SemgrepRule]) -> Finding:
-    """A result as a finding; what the rule says, because semgrep's own text may quote the code."""
+def _once(found: set[Finding]) -> list[Finding]:
+    """By line; of those that differ by their columns alone the first."""
+    first: dict[Finding, Finding] = {}
+    for item in sorted(found, key=lambda item: (item.line, item)):
+        first.setdefault(item._replace(column=0, end_column=0), item)
+    return list(first.values())
+
+
+def _finding(item: dict[str, Any], rules: dict[str, rules_of.SemgrepRule], lines: Lines) -> Finding:
+    """A result as a finding; what the rule says, because semgrep's own text may quote the code. It counts bytes."""
     rule = rules[item["check_id"]]
     line, end = int(item["start"]["line"]), int(item["end"]["line"])
     cwe = f"CWE-{number_of(rule.cwe)}" if number_of(rule.cwe) else ""
+    columns = (lines.column(item[place]["line"], item[place]["col"] - 1) for place in ("start", "end"))
     return Finding(
         "semgrep", rule.name, line, rule.severity, rule.message, cwe, owasp(cwe), rule.confidence,
-        end if end > line else 0,
+        end if end > line else 0, *columns,
     )  # fmt: skip
 
 

@@ -14,9 +14,12 @@ from typing import ClassVar, Final, Literal
 from buril.code.codefile import Finding
 from buril.code.parse import HardParse, parse
 from buril.core.settings import Settings as BaseSettings
+from buril.scanners._columns import Lines
 from buril.scanners._cwe import owasp
 from buril.scanners._scanner import PARTIAL, About, Scanner, inconclusive
 from buril.scanners._taint import javascript_rules, python_misuse
+from buril.scanners._taint.engine import Hit
+from buril.scanners._taint.ir import Place
 from buril.scanners._taint.kinds import KINDS
 from buril.scanners._taint.languages import LANGUAGES, SAMPLES, analysed, may_hold
 
@@ -26,7 +29,7 @@ GRADES: Final = {"low": 0, "medium": 1, "high": 2}
 class Taint(Scanner):
     """Follows untrusted input to where it does harm; sees calls that are misused."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     languages: ClassVar[frozenset[str] | None] = LANGUAGES
 
     class Settings(BaseSettings):
@@ -49,19 +52,20 @@ class Taint(Scanner):
         suspicious = self.settings.mode == "snippet"
         if not suspicious and not may_hold(language, text):
             return
+        source = text.encode("utf-8", "replace")
         try:
-            tree = parse(language, text.encode("utf-8", "replace"), bounded=True)
+            tree = parse(language, source, bounded=True)
         except HardParse as problem:
             yield inconclusive("taint", str(problem))
             return
         found = analysed(language, tree, suspicious=suspicious)
-        least = GRADES[self.settings.min_confidence]
+        least, lines = GRADES[self.settings.min_confidence], Lines(source)
         for hit in found.hits:
             if GRADES[hit.confidence] >= least and hit.rule not in self.settings.ignore:
                 cwe = f"CWE-{hit.cwe}"
                 yield Finding(
                     "taint", hit.rule, hit.line, hit.severity, hit.text, cwe, owasp(cwe), hit.confidence,
-                    hit.end_line if hit.end_line != hit.line else 0,
+                    hit.end_line if hit.end_line != hit.line else 0, *_columns(hit, lines),
                 )  # fmt: skip
         if not found.whole:
             yield Finding("taint", PARTIAL, 1, "low", "the file has too many ways through it")
@@ -82,3 +86,11 @@ class Taint(Scanner):
                 if rule not in self.settings.ignore and rule not in {item.rule for item in self.scan(text, language)}:
                     missed.append(f"{language}: {rule}")
         return missed
+
+
+def _columns(hit: Hit, lines: Lines) -> tuple[int, int]:
+    """Where a hit begins and ends; the end only where it is that of the lines that it names."""
+    if not isinstance(hit.line, Place):
+        return 0, 0
+    ends = hit.line.end_line == hit.end_line
+    return lines.column(hit.line, hit.line.column), lines.column(hit.end_line, hit.line.end_column) if ends else 0

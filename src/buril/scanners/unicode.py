@@ -28,7 +28,7 @@ GROUP = "unicode"
 class Unicode(Scanner):
     """Bidirectional controls, invisible and look-alike characters, and controls that deceive a terminal."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """Which rules."""
@@ -41,15 +41,21 @@ class Unicode(Scanner):
     settings: Settings
 
     def scan(self, text: str, language: str) -> Iterator[Finding]:
-        """One finding a rule and line, in the order of the lines; it names the characters by their code points."""
+        """One finding a rule and line, in the order of the lines; it names the characters by their code points.
+
+        Its columns are those of the first of them.
+        """
         source = text.encode("utf-8", "surrogatepass")
         found = self._hits(source, language)
         if not found:
             return
         read, line, seen = decoded(source), 1, 0
         signs: dict[tuple[int, str], Counter[str]] = {}
+        first: dict[tuple[int, str], tuple[int, int]] = {}
         for hit in found:
             line, seen = line + read.count("\n", seen, hit.start), hit.start
+            if (line, hit.rule) not in first:
+                first[line, hit.rule] = _columns(read, hit) if len(read) == len(text) else (0, 0)
             wanted = read[hit.start : hit.end]
             signs.setdefault((line, hit.rule), Counter()).update(sign for sign in wanted if not _plain(sign))
         for (line, name), counted in sorted(signs.items()):
@@ -57,7 +63,7 @@ class Unicode(Scanner):
             told = ", ".join(characters.named(sign) for sign in sorted(counted)[:3])
             yield Finding(
                 "unicode", name, line, rule.severity, f"{rule.message} ({told})", rule.cwe, owasp(rule.cwe),
-                rule.confidence,
+                rule.confidence, 0, *first[line, name],
             )  # fmt: skip
 
     def spans(self, source: bytes, language: str) -> list[Span]:
@@ -91,6 +97,12 @@ class Unicode(Scanner):
     def _hits(self, source: bytes, language: str) -> list[Hit]:
         ignored = set(self.settings.ignore)
         return [hit for hit in hits(source, language) if hit.rule not in ignored]
+
+
+def _columns(text: str, hit: Hit) -> tuple[int, int]:
+    """Where a hit begins on its line and ends; 0 for the end of one that goes on below."""
+    before = text.rfind("\n", 0, hit.start)
+    return hit.start - before, 0 if "\n" in text[hit.start : hit.end] else hit.end - before
 
 
 def _plain(sign: str) -> bool:

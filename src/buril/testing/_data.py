@@ -284,9 +284,21 @@ def _check_form(found: Sequence[Finding], text: str) -> None:
         expect(
             1 <= item.line <= text.count("\n") + 1, f"line {item.line} is outside of a text of {text.count(chr(10))}"
         )
+        _check_columns(item, text)
         expect(item.confidence in ("", *SEVERITIES), f"{item.confidence!r} is no confidence: {', '.join(SEVERITIES)}")
         known = not item.cwe or re.fullmatch(r"CWE-[1-9]\d*", item.cwe)
         expect(known, f"{item.cwe!r} is no identifier of a weakness, such as CWE-89")
+
+
+def _check_columns(item: Finding, text: str) -> None:
+    """Columns count characters from 1; the end is behind the beginning, and both are on their lines."""
+    lines = re.split(r"\r\n|\r|\n", text) if "\r" in text else text.split("\n")
+    last = max(item.line, item.end_line)
+    ends = [len(lines[line - 1]) + 1 if line <= len(lines) else 0 for line in (item.line, last)]
+    told = f"column {item.column} to {item.end_column} of line {item.line} to {last} is outside of the text"
+    expect(0 <= item.column <= ends[0] and 0 <= item.end_column <= ends[1], told)
+    empty = last == item.line and item.end_column and item.end_column < item.column
+    expect(not empty and (item.column or not item.end_column), f"an end without a beginning before it: {item}")
 
 
 def _each(found: Iterable[Any]) -> Iterator[Finding]:

@@ -10,6 +10,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
+class Place(int):
+    """A line that also knows where on it something begins, and where it ends: columns in bytes from 0.
+
+    It is a line to everyone who asks no more, so that nothing between a tree and a finding has to carry columns.
+    """
+
+    column: int
+    end_line: int
+    end_column: int
+
+
 class Const(NamedTuple):
     """A value that stands in the program: text, number, truth, nothing."""
 

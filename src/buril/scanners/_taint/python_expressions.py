@@ -16,9 +16,12 @@ Lower = Callable[[Node], Any]
 SKIPPED = frozenset({"comment", "line_continuation", "type", "ERROR"})
 
 
-def line_of(node: Node) -> int:
-    """The line that a node begins on."""
-    return int(node.start_point[0]) + 1
+def line_of(node: Node) -> ir.Place:
+    """The line that a node begins on, with its columns."""
+    (row, column), (end_row, end_column) = node.start_point, node.end_point
+    place = ir.Place(row + 1)
+    place.column, place.end_line, place.end_column = column, end_row + 1, end_column
+    return place
 
 
 def text_of(node: Node | None) -> str:
