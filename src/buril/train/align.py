@@ -38,9 +38,10 @@ class Retain(BaseSettings):
     weight: float = Field(1.0, ge=0)
     """What a nat of divergence from the model before costs beside the mean loss of a pair; 0 retains nothing."""
     tokens: int = Field(160, ge=16)
-    """Tokens of ordinary code beside each pair, from the packed sequences, at most."""
+    """Tokens of the function of ordinary code beside each pair, at most."""
     code: bool = True
-    """Whether there is ordinary code beside the pairs; without, only what both texts of a pair begin with is kept."""
+    """Whether functions of the training part stand beside the pairs, as text or as chat as the pair is; without, only
+    what both texts of a pair begin with is kept."""
     top_k: int = Field(32, ge=1)
     """Words of the model before that are compared one by one; all others count as one."""
 
@@ -99,7 +100,7 @@ class Align(Train):
     def needs(self) -> tuple[str, ...]:
         """The model, the pairs, and ordinary code to retain."""
         told: Align.Settings = self.settings
-        retained = ("pack",) if told.retain.weight and told.retain.code else ()
+        retained = ("split",) if told.retain.weight and told.retain.code else ()
         return ("base", "tokenizer", "pairs", *(("train",) if told.start == "train" else ()), *retained)
 
     def parts(self) -> dict[str, int]:
@@ -198,24 +199,36 @@ class Align(Train):
         Raises:
             BurilError: T201, T203.
         """
-        from buril.train.batch import PackedFile
-        from buril.train.paired import Beside, PairFile, Writer, written
+        from buril.train.paired import PairFile, Writer, written
 
         told: Align.Settings = self.settings
-        laid: Any = inputs["pack"]
-        packed = {part: PackedFile(path) for part, path in laid.packed.items()}
-        beside = Beside(packed, told.retain.tokens, told.seed)
         writer = Writer(inputs["tokenizer"].folder, told.form)
-        files, left_out = {}, {}
+        rows = {part: read_pairs(inputs["pairs"].path(f"{part}.parquet")) for part in PARTS}
+        beside = self._beside(inputs, rows)
+        files, left_out, begin = {}, {}, 0
         for part in PARTS:
-            rows = read_pairs(inputs["pairs"].path(f"{part}.parquet"))
-            pairs, left_out[part] = written(rows, writer.both, told.max_length)
-            files[part] = PairFile(part, pairs, beside)
+            pairs, left_out[part] = written(rows[part], writer.both, told.max_length)
+            places = range(begin, begin + len(pairs))
+            files[part] = PairFile(part, pairs, [beside.piece(place, writer.ordinary) for place in places])
+            begin += len(pairs)
         if not len(files["train"]):
             raise BurilError("T201", length=told.max_length)
         return files, {
             "form": writer.form, "pairs": {part: len(file) for part, file in files.items()}, "left_out": left_out,
+            "functions": len(beside),
         }  # fmt: skip
+
+    def _beside(self, inputs: Inputs, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
+        """The functions that stand beside the pairs: of the languages that the pairs are in."""
+        from buril.train.retained import Beside
+
+        told: Align.Settings = self.settings
+        every = [row for part in rows.values() for row in part]
+        shards = inputs["split"].files("train/*.parquet") if "split" in inputs else []
+        return Beside(
+            shards, frozenset(str(row["language"]) for row in every), number=len(every),
+            num_tokens=told.retain.tokens, seed=told.seed,
+        )  # fmt: skip
 
     def _write(self, out: Output, loop: Any, counts: dict[str, Any], state: Any) -> None:
         """The model, the rows it has seen, the margins of every pair before and after, `align.json`."""
@@ -246,24 +259,18 @@ class Align(Train):
 
 
 class Laid:
-    """What will be read of the pairs, told as `pack` tells of its sequences; the packed files are those of `pack`.
+    """What will be read of the pairs, told as `pack` tells of its sequences.
 
     Counts are estimates: nothing is put into tokens for a plan.
     """
 
     def __init__(self, told: Align.Settings, inputs: Inputs) -> None:
-        self._pack = inputs.get("pack")
-        self._told, self._pairs = told, inputs["pairs"]
-
-    @property
-    def packed(self) -> dict[str, Path]:
-        """The packed sequences of ordinary code, by part; none where none are read."""
-        return {part: self._pack.path(f"{part}.parquet") for part in PARTS[:2]} if self._pack else {}
+        self._told, self._pairs, self._code = told, inputs["pairs"], "split" in inputs
 
     @property
     def digest(self) -> str:
-        """Of the packed sequences, or of the pairs where there are none."""
-        return (self._pack or self._pairs).digest
+        """Of the pairs."""
+        return self._pairs.digest
 
     def json(self, name: str) -> dict[str, Any]:
         """The summary."""
@@ -276,7 +283,7 @@ class Laid:
         }  # fmt: skip
 
     def _tokens(self, sizes: Sequence[int]) -> int:
-        return int(sum(sizes) / BYTES_PER_TOKEN) + len(sizes) * (self._told.retain.tokens if self._pack else 0)
+        return int(sum(sizes) / BYTES_PER_TOKEN) + len(sizes) * (self._told.retain.tokens if self._code else 0)
 
     def _sizes(self, part: str) -> list[int]:
         """Bytes of both texts of each pair."""

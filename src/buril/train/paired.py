@@ -1,7 +1,7 @@
 """Pairs as the loop reads them: both texts of a pair one after the other in one sequence, with ordinary code behind.
 
-A sequence holds two documents that do not see each other, the secure text and the vulnerable one, and a piece of a
-packed sequence that the model is to go on writing as before. So each sequence is a whole of its own, and a step is the
+A sequence holds two documents that do not see each other, the secure text and the vulnerable one, and a function of
+ordinary code that the model is to go on writing as before. So each sequence is a whole of its own, and a step is the
 same however it is split into micro-batches.
 """
 
@@ -17,15 +17,14 @@ import numpy as np
 
 from buril.core.errors import BurilError
 from buril.generators._changed import changed_places, shared_length
-from buril.train.batch import Packed, PackedFile, order
+from buril.train.batch import Packed, PackedFile
+from buril.train.retained import Ordinary, Piece
 
 ASKED = (
     "Finish this {language} code:\n\n{code}", "Write the rest.\n\n{code}", "Termina esta función.\n\n{code}",
     "{code}\n\nThe body is missing. Please write it in {language}.", "Implement what is described here.\n{code}",
 )  # fmt: skip
 """How a user may ask for the rest of a text; several, so that no wording is what is learnt."""
-RETAINED = 2**33
-"""The "epoch" whose order pieces of ordinary code are taken in."""
 
 
 class Written(NamedTuple):
@@ -59,10 +58,10 @@ class PairSequence(Packed):
 class PairFile(PackedFile):
     """Pairs of one part in memory, read as packed sequences are."""
 
-    def __init__(self, part: str, pairs: Sequence[Written], beside: Beside) -> None:
+    def __init__(self, part: str, pairs: Sequence[Written], pieces: Sequence[Piece | None]) -> None:
         # nothing of a packed file is read: these are made
         self.part = part
-        self._pairs, self._beside = pairs, beside
+        self._pairs, self._pieces = pairs, pieces
         self.num_tokens = sum(len(self[index].input_ids) for index in range(len(pairs)))
         self.largest_token = max((int(self[index].input_ids.max()) for index in range(len(pairs))), default=0)
 
@@ -70,8 +69,7 @@ class PairFile(PackedFile):
         return len(self._pairs)
 
     def __getitem__(self, index: int) -> PairSequence:
-        pair = self._pairs[index]
-        return sequence_of(index, self.part, pair, self._beside.piece(self.part, index))
+        return sequence_of(index, self.part, self._pairs[index], self._pieces[index])
 
     def cwe(self, index: int) -> str:
         """The weakness of a pair."""
@@ -82,43 +80,6 @@ class PairFile(PackedFile):
         return self._pairs[index].pair_id
 
 
-class Piece(NamedTuple):
-    """A piece of ordinary code: its tokens, and the rows they come from with how many each gave."""
-
-    ids: np.ndarray
-    rows: tuple[tuple[str, int], ...]
-
-
-class Beside:
-    """Pieces of packed sequences, one for each pair; the same for the same pair each time.
-
-    Args:
-        packed: the sequences of each part; None for no pieces.
-        num_tokens: of a piece, at most.
-        seed: of which sequence stands beside which pair.
-    """
-
-    def __init__(self, packed: dict[str, PackedFile] | None, num_tokens: int, seed: int) -> None:
-        self._packed, self._num_tokens = packed or {}, num_tokens
-        self._order = {part: order(len(file), seed=seed, epoch=RETAINED) for part, file in self._packed.items()}
-
-    def piece(self, part: str, index: int) -> Piece | None:
-        """The first document of a sequence, up to the bound; None where there is no ordinary code."""
-        file = self._packed.get(part)
-        if not file or not len(file):
-            return None
-        sequence = file[int(self._order[part][index % len(file)])]
-        size = min(sequence.lengths[0], self._num_tokens)
-        rows, left = [], size
-        for row, length in sequence.rows():
-            taken = min(length, left)
-            rows.append((row, taken))
-            left -= taken
-            if not left:
-                break
-        return Piece(np.asarray(sequence.input_ids[:size]), tuple(rows))
-
-
 def sequence_of(index: int, part: str, pair: Written, piece: Piece | None) -> PairSequence:
     """The sequence of a pair."""
     secure, vulnerable = changed_places(pair.secure, pair.vulnerable)
@@ -127,12 +88,12 @@ def sequence_of(index: int, part: str, pair: Written, piece: Piece | None) -> Pa
     lengths, row_ids, row_lengths = [shift, len(pair.vulnerable)], [pair.pair_id] * 2, [shift, len(pair.vulnerable)]
     first = min(secure[0], vulnerable[0])
     near = [np.arange(first - 1)]
-    if piece is not None and len(piece.ids) > 1:
-        near.append(shift + len(pair.vulnerable) + np.arange(len(piece.ids) - 1))
+    if piece is not None:
+        near.append(shift + len(pair.vulnerable) + np.arange(piece.begin - 1, len(piece.ids) - 1))
         ids.append(piece.ids)
         lengths.append(len(piece.ids))
-        row_ids += [row for row, _length in piece.rows]
-        row_lengths += [length for _row, length in piece.rows]
+        row_ids.append(piece.row_id)
+        row_lengths.append(len(piece.ids))
     return PairSequence(
         index, np.concatenate(ids).astype(np.int64), tuple(lengths), tuple(row_ids), tuple(row_lengths), part=part,
         changed=(secure - 1, vulnerable - 1 + shift),
@@ -194,20 +155,42 @@ class Writer:
     def both(self, row: Mapping[str, Any], place: int) -> tuple[list[int], list[int]]:
         """The tokens of the secure and of the vulnerable text; every second pair is a chat where forms are mixed."""
         encode = self._loaded.encoder.encode
-        if self.form == "text" or (self.form == "mixed" and place % 2):
-            bos = self._loaded.fim["bos"]
-            head = [] if bos is None else [bos]
-            return head + encode(row["secure"]), head + encode(row["vulnerable"])
-        head = self._asked(row, place)
-        fence = f"```{row['language']}\n"
+        if not self._is_chat(place):
+            return self._bos + encode(row["secure"]), self._bos + encode(row["vulnerable"])
+        lines = zip(row["secure"].splitlines(True), row["vulnerable"].splitlines(True), strict=False)
+        begun = "".join(one for one, _other in takewhile(lambda pair: pair[0] == pair[1], lines))
+        head, fence = self._asked(begun, row["language"], place), f"```{row['language']}\n"
         return head + encode(fence + row["secure"]), head + encode(fence + row["vulnerable"])
 
-    def _asked(self, row: Mapping[str, Any], place: int) -> list[int]:
-        """A chat up to its answer: somebody asks to go on with what both texts begin with."""
+    def ordinary(self, function: Ordinary, place: int) -> tuple[list[int], list[int]]:
+        """A function up to its body, and the body, put as the pair of this place is put."""
+        encode = self._loaded.encoder.encode
+        if not self._is_chat(place):
+            head = encode(function.head)
+            whole = encode(function.head + function.body)
+            return self._bos + head, _rest(head, whole)
+        asked, fence = self._asked(function.head, function.language, place), f"```{function.language}\n"
+        head = encode(fence + function.head)
+        return asked + head, _rest(head, encode(fence + function.head + function.body))
+
+    def _is_chat(self, place: int) -> bool:
+        return self.form == "chat" or (self.form == "mixed" and place % 2 == 0)
+
+    @property
+    def _bos(self) -> list[int]:
+        bos = self._loaded.fim["bos"]
+        return [] if bos is None else [bos]
+
+    def _asked(self, begun: str, language: str, place: int) -> list[int]:
+        """A chat up to its answer: somebody asks to go on with what is begun."""
         from buril.generators._chat import render
 
-        lines = zip(row["secure"].splitlines(True), row["vulnerable"].splitlines(True), strict=False)
-        begun = "".join(one for one, _other in takewhile(lambda pair: pair[0] == pair[1], lines)).rstrip()
-        name = row["language"]
-        text = ASKED[place // 2 % len(ASKED)].format(language=name, code=f"```{name}\n{begun}\n```")
+        text = ASKED[place // 2 % len(ASKED)].format(language=language, code=f"```{language}\n{begun.rstrip()}\n```")
         return render(self._loaded, [{"role": "user", "content": text}])
+
+
+def _rest(head: list[int], whole: list[int]) -> list[int]:
+    """The tokens of a body: those of the whole that its head has not; where the seam is one token, from there on."""
+    shared = shared_length(head, whole)
+    del head[shared:]
+    return whole[shared:]
