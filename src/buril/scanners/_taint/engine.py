@@ -167,6 +167,9 @@ class Base:
         ):
             return
         taints = value.inside()
+        if kind == "nosql":  # a text that was put together is no object, and does harm only where it is run
+            runs = (value.parts or {}).get("$where")
+            taints = frozenset(taint for taint in taints if not taint.built) | (runs.inside() if runs else frozenset())
         harmful = sorted(taint for taint in taints if kind not in taint.safe and self._counts(taint, kind))
         if not harmful:
             return
