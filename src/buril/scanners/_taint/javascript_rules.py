@@ -26,8 +26,8 @@ SOURCES: Final = (
            "ctx.req.query ctx.req.params *.req.query() *.req.queries() *.req.param() *.req.header() *.req.json() "
            "*.req.text() *.req.parseBody() *.req.formData() req.blob() req.arrayBuffer() *.request.formData() "
            "getQuery() readBody() readRawBody() getRouterParam() getRouterParams() getHeader() getHeaders() "
-           "getCookie() readFormData() readMultipartFormData() h3.getQuery() h3.readBody() h3.readRawBody() h3.getRouterParam() "
-           "h3.getRouterParams() h3.getHeader() h3.getCookie() h3.readFormData() h3.readMultipartFormData() "
+           "getCookie() readFormData() readMultipartFormData() h3.getQuery() h3.readBody() h3.readRawBody() "
+           "h3.getRouterParam() h3.getRouterParams() h3.getHeader() h3.getCookie() h3.readFormData() h3.readMultipartFormData() "
            "page.searchParams page.params action.input message.data",
            "the request"),
     Source("trpc.input graphql.args", "the request", safe="nosql attribute"),
@@ -253,7 +253,8 @@ ENTRIES: Final = Entries(
     pages=r"^$",
     inputs=r"\breq\b|[rR]equest|\bctx\b|location|document\.|event|argv|[qQ]uery|[sS]earchParams|useParams|prompt\(|"
     r"\.data\b|@(?:param\.|\w*(?:Body|Params?|Headers?|Args?|Cookies?|Path|Queries|FormField|Payload)\()|params|"
-    r"use server|\.input\(|readBody|getRouterParam|getHeader|getCookie|readFormData|snapshot|ActivatedRoute|[sS]ocket|\bws",
+    r"use server|\.input\(|readBody|getRouterParam|getHeader|getCookie|readFormData|snapshot|"
+    r"ActivatedRoute|[sS]ocket|\bws",
     from_address=False,
     answers=r"^(res|response|reply)$",
     called={"request": "req", "context": "ctx", "response": "res"},
