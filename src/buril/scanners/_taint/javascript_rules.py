@@ -27,8 +27,8 @@ SOURCES: Final = (
            "*.req.text() *.req.parseBody() *.req.formData() req.blob() req.arrayBuffer() *.request.formData() "
            "getQuery() readBody() readRawBody() getRouterParam() getRouterParams() getHeader() getHeaders() "
            "getCookie() readFormData() readMultipartFormData() h3.getQuery() h3.readBody() h3.readRawBody() "
-           "h3.getRouterParam() h3.getRouterParams() h3.getHeader() h3.getCookie() h3.readFormData() h3.readMultipartFormData() "
-           "page.searchParams page.params action.input message.data",
+           "h3.getRouterParam() h3.getRouterParams() h3.getHeader() h3.getCookie() h3.readFormData() "
+           "h3.readMultipartFormData() page.searchParams page.params action.input message.data",
            "the request"),
     Source("trpc.input graphql.args", "the request", safe="nosql attribute"),
     Source("*.snapshot.queryParamMap *.snapshot.queryParams *.snapshot.paramMap *.snapshot.params *.snapshot.fragment "
