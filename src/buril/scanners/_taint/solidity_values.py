@@ -1,0 +1,403 @@
+"""Expressions of Solidity: where a value comes from, what a condition says, and what it does on the way.
+
+An origin is a word: `param:x`, `sender`, `value` (the ether that came along), `state:x` (storage), `mine` (storage that
+belongs to who calls), `time`, `block`, `balance`, `signer`, `hash:7` and `sum:7` (made in that line). A fact is what a
+test has shown: `auth` (who calls was compared with somebody), `own` (it was the caller's own), `tested:param:x`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+from buril.scanners._taint.solidity_expressions import Called, Expr, called
+from buril.scanners._taint.solidity_tree import Contract, Function, Unit, Variable
+
+Words = frozenset[str]
+NONE: Final[Words] = frozenset()
+MAX_STEPS: Final = 150_000
+"""Expressions that are evaluated for one file; beyond it the file is analysed in part."""
+PLAIN: Final = re.compile(r"(?:u?int|bytes)\d*$|address(?: payable)?$|bool$|string$|byte$")
+_MESSAGE: Final = {
+    "msg.sender": "sender", "msg.value": "value", "msg.data": "param:data", "tx.origin": "origin",
+    "block.timestamp": "time", "block.number": "block", "block.difficulty": "block", "block.prevrandao": "block",
+    "block.coinbase": "block", "block.gaslimit": "block", "msg.sig": "param:sig", "block.basefee": "block",
+}  # fmt: skip
+_GUARD: Final = re.compile(
+    r"(?i)^_*(?:check|only|require|auth|verify|assert|validate|enforce|ensure|restrict|is_?(?:owner|admin|auth|allowed|"
+    r"approved|valid)|has_?role|can_?call)"
+)
+_CHECKED: Final = frozenset({"add", "sub", "mul", "div", "mod", "safeAdd", "safeSub", "safeMul", "safeDiv"})
+_HASHES: Final = frozenset({"keccak256", "sha3", "sha256", "ripemd160"})
+
+
+class Val(NamedTuple):
+    """What is known of a value: its origins, the storage that it stands for, its type, what it says when true or not."""
+
+    origins: Words = NONE
+    alias: str = ""
+    type: str = ""
+    yes: Words = NONE
+    no: Words = NONE
+    key: bool = False
+    """Whether it is one of many that storage holds by a key."""
+
+
+class Pending(NamedTuple):
+    """A call that handed over control, and the storage that had been read by then."""
+
+    line: int
+    sure: bool
+    read: Words
+
+
+class Way:
+    """What is known at a place on all ways to it."""
+
+    __slots__ = ("calls", "dead", "facts", "locals", "marks", "reads", "sums", "writes")
+
+    def __init__(self, variables: dict[str, Val]) -> None:
+        self.locals = variables
+        self.facts: Words = NONE
+        self.reads: Words = NONE
+        self.writes: Words = NONE
+        self.marks: Words = NONE
+        self.sums: frozenset[tuple[int, Words]] = frozenset()
+        self.calls: frozenset[Pending] = frozenset()
+        self.dead = False
+
+    def copy(self, facts: Words = NONE) -> Way:
+        """A way that goes on from here, knowing more."""
+        made = Way(dict(self.locals))
+        for name in ("reads", "writes", "marks", "sums", "calls"):
+            setattr(made, name, getattr(self, name))
+        made.facts = self.facts | facts
+        return made
+
+    def become(self, other: Way) -> None:
+        """Take over what another way knows, but for its variables."""
+        for name in ("facts", "reads", "writes", "marks", "sums", "calls"):
+            setattr(self, name, getattr(other, name))
+
+
+def met(ways: Iterable[Way | None]) -> Way | None:
+    """Where ways come together; None where none goes on."""
+    alive = [way for way in ways if way is not None and not way.dead]
+    if not alive:
+        return None
+    made = alive[0].copy()
+    for way in alive[1:]:
+        made.facts &= way.facts
+        for name in ("reads", "writes", "marks", "sums", "calls"):
+            setattr(made, name, getattr(made, name) | getattr(way, name))
+        for name, value in way.locals.items():
+            before = made.locals.get(name)
+            made.locals[name] = value if before is None or before == value else joined([before, value])
+    return made
+
+
+def joined(values: Iterable[Val]) -> Val:
+    """A value that may be any of some."""
+    found: Val | None = None
+    for value in values:
+        if found is None:
+            found = value
+        else:
+            found = Val(
+                found.origins | value.origins, found.alias or value.alias, found.type or value.type,
+                found.yes & value.yes, found.no & value.no, found.key or value.key,
+            )  # fmt: skip
+    return found if found is not None else Val()
+
+
+class Values:
+    """Evaluates expressions. What calls, writes and sums mean is told by `solidity_checks.py`."""
+
+    unit: Unit
+    contract: Contract
+    family: list[Contract]
+    unchecked: bool
+    steps = 0
+    run_function: Callable[[Function, list[Val], Way], Val]
+
+    # what the checks look at
+    low_called: Callable[[Called, Val, Val | None, Way], None]
+    high_called: Callable[[Called, Val, list[Val], Way], None]
+    paid: Callable[[Called, Val, Val, Way], None]
+    destroyed: Callable[[Called, Way], None]
+    wrote: Callable[[str, Expr, Val, Val | None, Way], None]
+    summed: Callable[[Expr, str, Val, Val, Way], Val]
+    compared: Callable[[Expr, str, Val, Val, Way], None]
+    taken: Callable[[Expr, Val, Way], None]
+
+    def value(self, node: Expr | None, way: Way) -> Val:
+        """The value of an expression, and all that it does."""
+        if node is None or way.dead or self.steps > MAX_STEPS:
+            return Val()
+        self.steps += 1
+        known = _EXPRESSIONS.get(node.kind)
+        if known is not None:
+            return known(self, node, way)
+        return Val(frozenset().union(*(self.value(part, way).origins for part in node.parts)))
+
+    def variable(self, name: str) -> Variable | None:
+        """A variable of the contract or of its bases."""
+        return next((item.variables[name] for item in self.family if name in item.variables), None)
+
+    def function(self, name: str, number: int, within: list[Contract] | None = None) -> Function | None:
+        """A function that the contract has, with as many parameters."""
+        for item in within if within is not None else self.family:
+            for made in item.functions:
+                if made.name == name and made.kind == "function" and len(made.params) == number and made.body:
+                    return made
+        return None
+
+    # --- expressions
+
+    def _name(self, node: Expr, way: Way) -> Val:
+        name = node.name
+        if name in way.locals:
+            return way.locals[name]
+        if name in ("now", "this", "throw"):
+            way.dead = way.dead or name == "throw"
+            return Val(frozenset(["time" if name == "now" else name]))
+        found = self.variable(name)
+        if found is None:
+            return Val(frozenset(["const"]))
+        if found.fixed:
+            return Val(frozenset(["fixed"]), type=found.type)
+        way.reads |= {name}
+        said = frozenset([f"tested:state:{name}"]) if found.type == "bool" else NONE
+        return Val(frozenset([f"state:{name}"]), name, found.type, said, said)
+
+    def _constant(self, node: Expr, way: Way) -> Val:
+        if node.name in ("true", "false"):
+            return Val(frozenset(["const", node.name]))
+        return Val(frozenset(["zero" if re.fullmatch(r"0|0x0+", node.name) else "const"]))
+
+    def _member(self, node: Expr, way: Way) -> Val:
+        text = node.text
+        if text in _MESSAGE:
+            return Val(frozenset([_MESSAGE[text]]))
+        of = self.value(node.parts[0], way)
+        if node.name == "balance":
+            return Val(frozenset(["balance" if "this" in of.origins else "state:@balance"]))
+        kind = "uint" if node.name == "length" else ""
+        tested = frozenset(f"tested:{word}" for word in of.origins if word.startswith("state:"))
+        return Val(of.origins, of.alias, kind, tested, tested, of.key)
+
+    def _item(self, node: Expr, way: Way) -> Val:
+        of = self.value(node.parts[0], way)
+        key = joined([self.value(part, way) for part in node.parts[1:]])
+        self.taken(node, key, way)
+        if not of.alias:
+            return Val(of.origins)
+        mine = bool({"sender", "mine"} & key.origins)
+        kind = re.sub(r"^mapping\s*\(.*?=>\s*|\)\s*$", "", of.type) if "mapping" in of.type else of.type[:-2]
+        yes = frozenset(["auth", f"by:{of.alias}"]) if mine and kind in ("bool", "") else NONE
+        tested = frozenset([f"tested:state:{of.alias}"])
+        owned = frozenset(["mine"]) if mine else NONE
+        return Val(of.origins | owned, of.alias, kind, yes | tested, tested, key=True)
+
+    def _binary(self, node: Expr, way: Way) -> Val:
+        operator = node.name
+        left = self.value(node.parts[0], way)
+        if operator in ("&&", "||"):
+            other = way.copy(left.yes if operator == "&&" else left.no)
+            right = self.value(node.parts[1], other)
+            kept = way.facts
+            way.become(other)
+            way.facts = kept
+            if operator == "&&":
+                return Val(left.origins | right.origins, "", "bool", left.yes | right.yes, left.no & right.no)
+            return Val(left.origins | right.origins, "", "bool", left.yes & right.yes, left.no | right.no)
+        right = self.value(node.parts[1], way)
+        if operator in ("==", "!=", "<", ">", "<=", ">="):
+            self.compared(node, operator, left, right, way)
+            yes, no = _facts(operator, left, right)
+            return Val(left.origins | right.origins, "", "bool", yes, no)
+        if operator in ("+", "-", "*", "%", "**"):
+            return self.summed(node, operator, left, right, way)
+        return Val(left.origins | right.origins)
+
+    def _unary(self, node: Expr, way: Way) -> Val:
+        if node.name in ("++", "--"):
+            return self._update(node, way)
+        if node.name == "delete":
+            self.store(node.parts[0], Val(frozenset(["const"])), node, way)
+            return Val()
+        found = self.value(node.parts[0], way)
+        if node.name == "!":
+            return found._replace(yes=found.no, no=found.yes, alias="")
+        return Val(found.origins)
+
+    def _update(self, node: Expr, way: Way) -> Val:
+        found = self.value(node.parts[0], way)
+        self.store(node.parts[0], found, node, way)
+        return Val(found.origins)
+
+    def _assign(self, node: Expr, way: Way) -> Val:
+        left, right = node.parts
+        found = self.value(right, way)
+        if node.name != "=":
+            found = self.summed(node, node.name[:-1], self.value(left, way), found, way)
+        self.store(left, found, node, way)
+        return found
+
+    def store(self, left: Expr, found: Val, node: Expr, way: Way) -> None:
+        """Put a value where the left side of an assignment says."""
+        if left.kind in ("tuple", "group"):
+            for part in left.parts:
+                self.store(part, found, node, way)
+        elif left.kind == "name" and left.name in way.locals:
+            kept = way.locals[left.name]
+            alias = "" if PLAIN.match(kept.type) else found.alias
+            way.locals[left.name] = found._replace(type=kept.type, alias=alias)
+        elif left.kind == "name":
+            if self.variable(left.name) is not None:
+                self.wrote(left.name, node, found, None, way)
+        else:
+            before = way.reads
+            of = self.value(left, way)
+            way.reads = before
+            if of.alias:
+                key = self.value(left.parts[1], way) if left.kind == "item" and len(left.parts) > 1 else None
+                self.wrote(of.alias, node, found, key, way)
+
+    def _cast(self, node: Expr, way: Way) -> Val:
+        found = joined([self.value(part, way) for part in node.parts])
+        if node.name.startswith("uint"):
+            self.taken(node, found._replace(origins=frozenset(f"cast:{word}" for word in found.origins)), way)
+        if re.fullmatch(r"\w+\((?:0|0x0+)\)", node.text):
+            return Val(frozenset(["zero"]))
+        return found._replace(alias=found.alias if node.name in ("address", "payable") else "")
+
+    def _choose(self, node: Expr, way: Way) -> Val:
+        return joined([self.value(part, way) for part in node.parts][1:])
+
+    def _group(self, node: Expr, way: Way) -> Val:
+        if len(node.parts) == 1:
+            return self.value(node.parts[0], way)
+        return joined([self.value(part, way) for part in node.parts])._replace(alias="", yes=NONE, no=NONE)
+
+    # --- calls
+
+    def _call(self, node: Expr, way: Way) -> Val:
+        call = called(node)
+        given = [self.value(arg, way) for arg in call.args]
+        value = self.value(call.value, way) if call.value is not None else None
+        if call.owner is None:
+            return self._plain(call, given, way)
+        text = call.owner.text
+        if text == "super":
+            rest = [item for item in self.family if item is not self.family[0]]
+            return self._known(self.function(call.name, len(given), rest), call, given, way)
+        if text in ("abi", "type", "bytes", "string"):
+            return joined([*given, Val()])
+        if text == "block" and call.name == "blockhash":
+            return Val(frozenset([f"random:{node.line}"]))
+        library = self.unit.contracts.get(text)
+        if library is not None and library.kind == "library":
+            return self._known(self.function(call.name, len(given), [library]), call, given, way)
+        of = self.value(call.owner, way)
+        if call.low:
+            self.low_called(call, of, value, way)
+            return Val(frozenset([f"call:{node.line}"]))
+        if call.name == "transfer" and len(given) == 1:
+            self.paid(call, of, given[0], way)
+            return Val()
+        return self._method(call, of, given, way)
+
+    def _method(self, call: Called, of: Val, given: list[Val], way: Way) -> Val:
+        if call.name in ("push", "pop") and of.alias:
+            self.wrote(of.alias, call.node, joined([*given, Val(frozenset(["const"]))]), None, way)
+            return of
+        if call.name in _CHECKED and len(given) == 1:
+            words = of.origins | given[0].origins
+            way.facts |= frozenset(f"tested:{word}" for word in words if word.startswith("param:"))
+            way.facts |= frozenset(["own"]) if call.name.endswith(("sub", "Sub")) and "mine" in words else NONE
+            return Val(words)
+        if "this" not in of.origins or of.alias:
+            attached = [item for item in self.unit.contracts.values() if item.kind == "library"]
+            found = self.function(call.name, len(given) + 1, attached)
+            if found is not None:
+                return self.run_function(found, [of, *given], way)
+        self.high_called(call, of, given, way)
+        return Val(frozenset().union(*(item.origins for item in given if "sender" in item.origins)) | {"answer"},
+                   yes=self._asked(call.name, given))  # fmt: skip
+
+    def _plain(self, call: Called, given: list[Val], way: Way) -> Val:
+        name, line = call.name, call.node.line
+        if name in ("require", "assert"):
+            way.facts |= given[0].yes if given else NONE
+            self.believed(given[0].yes if given else NONE)
+            return Val()
+        if name == "revert":
+            way.dead = True
+            return Val()
+        if name in ("selfdestruct", "suicide"):
+            self.destroyed(call, way)
+            return Val()
+        words = frozenset().union(*(item.origins for item in given))
+        if name in _HASHES:
+            drawn = words & {"time", "block"} or any(word.startswith("random:") for word in words)
+            return Val(words | ({f"hash:{line}"} if drawn else NONE))
+        if name == "ecrecover":
+            way.marks |= {f"signed:{line}"}
+            return Val(frozenset(["signer"]))
+        if name == "blockhash":
+            return Val(frozenset([f"random:{line}"]))
+        if name == "_msgSender" and not given:
+            return Val(frozenset(["sender"]))
+        return self._known(self.function(name, len(given)), call, given, way)
+
+    def _known(self, found: Function | None, call: Called, given: list[Val], way: Way) -> Val:
+        if found is not None:
+            return self.run_function(found, given, way)
+        words = frozenset().union(*(item.origins for item in given))
+        if _GUARD.search(call.name):
+            way.facts |= {"auth", "trusted"}
+        if "sender" in words:
+            way.facts |= {"own"}
+        return Val(words, yes=self._asked(call.name, given))
+
+    @staticmethod
+    def _asked(name: str, given: list[Val]) -> Words:
+        """What the answer of unknown code says when it is true."""
+        asks = any("sender" in item.origins for item in given) or _GUARD.search(name)
+        return frozenset(["auth"]) if asks else NONE
+
+    def believed(self, facts: Words) -> None:
+        """A test was passed."""
+
+
+def _facts(operator: str, left: Val, right: Val) -> tuple[Words, Words]:
+    """What a comparison says when it holds, and when not."""
+    words = left.origins | right.origins
+    both = {f"tested:{word}" for word in words if word.startswith(("state:", "param:")) or word == "value"}
+    if "mine" in words:
+        both.add("own")
+    if "signer" in words and "zero" in words:
+        both.add("signer")
+    said: set[str] = set()
+    for one, other in ((left, right), (right, left)):
+        if operator not in ("==", "!=") or not {"sender", "signer"} & one.origins:
+            continue
+        if any(word.startswith(("state:", "fixed", "answer")) or word == "const" for word in other.origins):
+            several = other.key  # each has an own: nobody is trusted thereby
+            said |= {"auth", "own"} if several else {"auth", "trusted", "own"}
+            said |= {f"by:{other.alias}"} if "sender" in one.origins else set()
+        elif other.origins & {"this"} or any(word.startswith("param:") for word in other.origins):
+            said.add("own")
+    if operator == "!=":
+        return frozenset(both), frozenset(both | said)
+    return frozenset(both | said), frozenset(both)
+
+
+_EXPRESSIONS: Final[dict[str, Callable[[Any, Expr, Way], Val]]] = {
+    "name": Values._name, "constant": Values._constant, "member": Values._member, "item": Values._item,
+    "binary": Values._binary, "unary": Values._unary, "update": Values._update, "assign": Values._assign,
+    "cast": Values._cast, "choose": Values._choose, "call": Values._call, "group": Values._group,
+    "tuple": Values._group,
+}  # fmt: skip
