@@ -7,7 +7,7 @@ from typing import Final
 
 from buril.scanners._taint.solidity_expressions import Called, Expr
 from buril.scanners._taint.solidity_flow import Flow
-from buril.scanners._taint.solidity_tree import Contract, Function, Unit
+from buril.scanners._taint.solidity_tree import Contract, Function, Unit, misnamed
 from buril.scanners._taint.solidity_values import NONE, Pending, Val, Way, Words
 
 _READS: Final = re.compile(
@@ -31,7 +31,8 @@ class Checks(Flow):
         self.setters: dict[tuple[str, str], list[tuple[int, bool]]] = {}
         self.targets: list[tuple[str, str, int]] = []
         self.entry: Function | None = None
-        self.safe = False
+        self.safe = self.distrust = False
+        self.taken_over: set[str] = set()
         self.bounded = unit.version >= (0, 8)
 
     def note(self, line: int, rule: str, confidence: str) -> None:
@@ -43,18 +44,32 @@ class Checks(Flow):
     def all(self) -> dict[tuple[int, str], str]:
         """Everything that is found in a file."""
         for contract in self.unit.contracts.values():
-            if contract.kind != "contract":
-                continue
-            self.safe = any("SafeMath" in text or "Math for" in text
-                            for item in self.unit.family(contract) for text in item.using)  # fmt: skip
-            for function in contract.functions:
-                if function.open and function.body is not None:
-                    self.entry = function
-                    way = self.enter(contract, function)
-                    if way is not None:
-                        self._ended(way)
-            self._afterwards(contract)
+            if contract.kind == "contract":
+                family = self.unit.family(contract)
+                self.safe = any("SafeMath" in text or "Math for" in text for item in family for text in item.using)
+                self.distrust = False
+                self._run(contract)
+                if self._anybody(contract):  # who is trusted may be anybody: look again
+                    self.distrust = True
+                    self._run(contract)
         return self.found
+
+    def _run(self, contract: Contract) -> None:
+        for function in contract.functions:
+            if function.open and function.body is not None:
+                self.entry = function
+                way = self.enter(contract, function)
+                if way is not None:
+                    self._ended(way)
+        self._afterwards(contract)
+
+    def _anybody(self, contract: Contract) -> bool:
+        """Whether anybody may become who is trusted."""
+        family = self.unit.family(contract)
+        named = {item.name for item in family}
+        return bool(named & self.taken_over) or any(
+            misnamed(self.unit, item, made) for item in family for made in item.functions
+        )
 
     def believed(self, facts: Words) -> None:
         for fact in facts:
@@ -63,6 +78,9 @@ class Checks(Flow):
 
     def _guarded(self, way: Way) -> bool:
         return "auth" in way.facts
+
+    def _trusted(self, way: Way) -> bool:
+        return "trusted" in way.facts
 
     def _tested(self, way: Way) -> bool:
         """Whether anything but the parameters was tested on the way."""
@@ -90,7 +108,9 @@ class Checks(Flow):
         """A call of another contract's function: one that the caller chose may call back."""
         if call.name in ("transferFrom", "safeTransferFrom") and given:
             self._pulled(call.node.line, given[0], of, way)
-        chosen = bool({"sender"} & of.origins) or any(word.startswith("param:") for word in of.origins)
+        chosen = "sender" in of.origins or any(word.startswith("param:") for word in of.origins)
+        if call.name in ("value", "gas"):
+            return  # nothing is called yet
         if not chosen or of.alias or self._kept_out(way) or _READS.search(call.name) or self._reads_only(call):
             return
         way.calls |= {Pending(call.node.line, False, way.reads)}
@@ -102,7 +122,7 @@ class Checks(Flow):
 
     def _kept_out(self, way: Way) -> bool:
         """Whether nobody can come in again: only somebody trusted calls, or a lock is set."""
-        if way.facts & {"trusted", "locked"}:
+        if "locked" in way.facts or (self._trusted(way) and not self.distrust):
             return True
         for name in way.writes:
             variable = self.variable(name)
@@ -125,6 +145,8 @@ class Checks(Flow):
     # --- who may do what
 
     def _owned(self, name: str, node: Expr, found: Val, key: Val | None, way: Way) -> None:
+        if self.entry is not None and misnamed(self.unit, self.contract, self.entry):
+            return
         chosen = "sender" in found.origins or any(word.startswith("param:") for word in found.origins)
         variable = self.variable(name)
         kind = variable.type if variable is not None else ""
@@ -143,6 +165,7 @@ class Checks(Flow):
             for line, tested in lines:
                 if name in authorities and not tested:
                     self.note(line, "unprotected-owner", "high")
+                    self.taken_over.add(contract.name)
         for owner, name, line in self.targets:
             if owner == contract.name and any(not tested for _line, tested in open_setters.get(name, ())):
                 self.note(line, "delegatecall", "high")
@@ -191,7 +214,7 @@ class Checks(Flow):
                 way.facts |= {"own"}
             return Val(words)
         free = frozenset(word for word in params if f"tested:{word}" not in way.facts)
-        plain = operator in ("+", "-", "*") and not words & {"time"} and not self._is_view()
+        plain = operator in ("+", "-", "*") and not words & {"time"} and not self._is_view() and not self._trusted(way)
         if free and plain and free == params and not self.safe and self._risky(operator, left, right):
             way.sums |= {(line, words)}
             return Val(words | {f"sum:{line}"})

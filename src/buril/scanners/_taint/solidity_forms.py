@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
 from tree_sitter import Node
 
 from buril.scanners._taint.solidity_expressions import Called, Expr, called, expression
-from buril.scanners._taint.solidity_tree import Contract, Function, Unit, line_of, text_of, walk
+from buril.scanners._taint.solidity_tree import Contract, Function, Unit, line_of, misnamed, text_of, walk
 
 Found = tuple[int, str, str]
 """A line, a rule, how sure."""
@@ -21,9 +20,6 @@ _NOBODY: Final = re.compile(r"msg\.sender|_msgSender\(\)|address\(\w*\)|0x?\w*|t
 _WHOLE: Final = re.compile(r"\d+(?:e\d+)?|2\*\*\d+|\(.*\)")
 _HASHES: Final = frozenset({"keccak256", "sha3", "sha256"})
 _OLD_POINTERS: Final = (0, 5)
-_OLD_NAMES: Final = (0, 5)
-_ALIKE: Final = 0.8
-"""Names that differ by less than this are not the same name misspelt."""
 
 
 class _Part(NamedTuple):
@@ -51,8 +47,9 @@ def forms(unit: Unit) -> Iterator[Found]:
             yield from _loops(contract, function.body)
             if unit.version < _OLD_POINTERS:
                 yield from _pointers(contract, function.body)
-        if unit.version < _OLD_NAMES:
-            yield from _names(contract)
+        for function in contract.functions:
+            if misnamed(unit, contract, function):
+                yield function.line, "constructor-name", "high"
 
 
 def _parts(body: Node) -> Iterator[_Part]:
@@ -87,7 +84,8 @@ def _above(node: Expr) -> Expr | None:
 def _unread(function: Function, part: _Part) -> Iterator[Found]:
     """Calls of addresses whose result nobody reads."""
     for call in _calls(part.root):
-        if not call.low or _above(call.node) is not None or (call.owner is not None and call.owner.text == "super"):
+        unsent = call.name in ("value", "gas") and call.owner is not None and call.owner.text.endswith(".call")
+        if not (call.low or unsent) or _above(call.node) is not None or (call.owner is not None and call.owner.text == "super"):
             continue
         if part.kind == "expression_statement":
             yield call.node.line, "unchecked-call", "high"
@@ -233,16 +231,3 @@ def _pointers(contract: Contract, body: Node) -> Iterator[Found]:
             place = text_of(item.child_by_field_name("location"))
             if place != "memory" and (kind in contract.structs or kind.endswith("[]")):
                 yield line_of(node), "loose-pointer", "high"
-
-
-def _names(contract: Contract) -> Iterator[Found]:
-    """Before 0.5 a constructor was called like its contract: one that is not is a function that anybody may call."""
-    if contract.kind != "contract" or any(function.kind == "constructor" for function in contract.functions):
-        return
-    for function in contract.functions:
-        if function.kind != "function" or not function.open or function.body is None or function.uses:
-            continue
-        alike = SequenceMatcher(None, function.name.lower(), contract.name.lower()).ratio() >= _ALIKE
-        capital = function.name[:1].isupper() and function.name not in contract.structs
-        if (alike or capital) and re.search(r"\b\w+\s*=\s*msg\.sender\s*;", text_of(function.body)):
-            yield function.line, "constructor-name", "high"

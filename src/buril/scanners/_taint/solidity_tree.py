@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
 from tree_sitter import Node, Tree
@@ -19,6 +20,9 @@ _FUNCTIONS: Final = {
 }  # fmt: skip
 _WRAPPERS: Final = frozenset({"expression", "parenthesized_expression", "call_argument", "statement"})
 _NEWEST: Final = (0, 8)
+_NAMED: Final = (0, 5)
+_ALIKE: Final = 0.8
+"""Names that are less alike than this are not the same name misspelt."""
 
 
 class Variable(NamedTuple):
@@ -102,6 +106,20 @@ def walk(node: Node, *kinds: str) -> Iterator[Node]:
         if found.type in kinds:
             yield found
         pending += reversed(found.named_children)
+
+
+def misnamed(unit: Unit, contract: Contract, function: Function) -> bool:
+    """Whether a function was meant for a constructor.
+
+    Before 0.5 a constructor was called like its contract: one that is not is a function that anybody may call.
+    """
+    if unit.version >= _NAMED or contract.kind != "contract" or function.body is None or function.uses:
+        return False
+    if function.kind != "function" or not function.open or any(item.kind == "constructor" for item in contract.functions):
+        return False
+    alike = SequenceMatcher(None, function.name.lower(), contract.name.lower()).ratio() >= _ALIKE
+    capital = function.name[:1].isupper() and function.name not in contract.structs
+    return (alike or capital) and re.search(r"\b\w+\s*=\s*msg\.sender\s*;", text_of(function.body)) is not None
 
 
 def unit(tree: Tree) -> Unit:

@@ -181,7 +181,7 @@ class Values:
         if text in _MESSAGE:
             return Val(frozenset([_MESSAGE[text]]))
         of = self.value(node.parts[0], way)
-        if node.name == "balance":
+        if node.name == "balance" and not (of.alias and not of.type.startswith("address")):
             return Val(frozenset(["balance" if "this" in of.origins else "state:@balance"]))
         kind = "uint" if node.name == "length" else ""
         tested = frozenset(f"tested:{word}" for word in of.origins if word.startswith("state:"))
