@@ -8,7 +8,7 @@ from typing import Final
 from buril.scanners._taint.solidity_expressions import Called, Expr
 from buril.scanners._taint.solidity_flow import Flow
 from buril.scanners._taint.solidity_tree import Contract, Function, Unit, misnamed
-from buril.scanners._taint.solidity_values import NONE, Pending, Val, Way, Words
+from buril.scanners._taint.solidity_values import NONE, PLAIN, Pending, Val, Way, Words
 
 _READS: Final = re.compile(
     r"^(?:balanceOf|decimals|totalSupply|allowance|supportsInterface|owner|name|symbol|is[A-Z_]\w*|get[A-Z_]\w*|"
@@ -16,6 +16,9 @@ _READS: Final = re.compile(
     r"slot0|observe|positions|liquidity|fee|factory|WETH\d*|DOMAIN_SEPARATOR|nonces|version|encode\w*|decode\w*)$"
 )
 """Methods that, by their name, only read."""
+_SENDS: Final = frozenset({"functionCall", "functionCallWithValue", "sendValue", "safeTransferETH"})
+"""Functions of libraries that send ether, or call, with all the gas that there is."""
+_TESTS: Final = re.compile(r"^(?:test|invariant|prove|check_)")
 _PERIOD: Final = re.compile(r"(?i)\b\d+\s*(?:seconds|minutes|hours|days|weeks|years)\b|2\s*\*\*|period|interval|epoch|"
                             r"duration|day|week|hour|window|step|\d{4,}")  # fmt: skip
 _BOUNDS: Final = frozenset({"own", "starts"})
@@ -56,7 +59,8 @@ class Checks(Flow):
 
     def _run(self, contract: Contract) -> None:
         for function in contract.functions:
-            if function.open and function.body is not None:
+            tests = _TESTS.match(function.name) and any("Test" in base for base in contract.bases)
+            if function.open and function.body is not None and not tests:
                 self.entry = function
                 way = self.enter(contract, function)
                 if way is not None:
@@ -111,6 +115,14 @@ class Checks(Flow):
         chosen = "sender" in of.origins or any(word.startswith("param:") for word in of.origins)
         if call.name in ("value", "gas"):
             return  # nothing is called yet
+        if call.name in _SENDS:
+            target = of if of.origins != {"const"} or not given else given[0]
+            if not self._kept_out(way):
+                way.calls |= {Pending(call.node.line, True, way.reads)}
+            self.paid(call, target, given[-1] if given else Val(), way)
+            return
+        if PLAIN.match(of.type) or of.type.endswith("]"):
+            return  # of a library
         if not chosen or of.alias or self._kept_out(way) or _READS.search(call.name) or self._reads_only(call):
             return
         way.calls |= {Pending(call.node.line, False, way.reads)}

@@ -72,7 +72,10 @@ class Flow(Values):
             param.name: value._replace(type=param.type, alias=_alias(param, value))
             for param, value in zip(function.params, given, strict=False)
         }
+        inside.locals |= {item.name: _given_back(item) for item in function.returns}
         ended = self._around(function, 0, inside)
+        if ended is not None and not function.uses:
+            frame.returned += [ended.locals.get(item.name, Val()) for item in function.returns]
         self.frames.pop()
         self.unchecked = unchecked
         after = met([*frame.ends, ended])
@@ -243,6 +246,13 @@ class Flow(Values):
             if name in way.locals:
                 way.locals[name] = Val(frozenset(["answer"]), type=way.locals[name].type)
         return way
+
+
+def _given_back(made: Variable) -> Val:
+    """What a function gives back, under its name, before it is set."""
+    if made.place == "storage":  # a place that assembly chooses
+        return Val(frozenset(["state:@slot"]), "@slot", made.type)
+    return Val(type=made.type)
 
 
 def _alias(made: Variable, value: Val) -> str:

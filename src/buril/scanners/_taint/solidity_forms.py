@@ -17,7 +17,7 @@ _DYNAMIC: Final = re.compile(r"^(?:string|bytes)$|\[\]$")
 _COMMENT: Final = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _NOBODY: Final = re.compile(r"msg\.sender|_msgSender\(\)|address\(\w*\)|0x?\w*|this")
 """What `tx.origin` is compared with to know whether a contract calls, or nobody does."""
-_WHOLE: Final = re.compile(r"\d+(?:e\d+)?|2\*\*\d+|\(.*\)")
+_WHOLE: Final = re.compile(r"0x\w+|\d+(?:e\d+)?|2\*\*\d+|\(.*\)")
 _HASHES: Final = frozenset({"keccak256", "sha3", "sha256"})
 _OLD_POINTERS: Final = (0, 5)
 
@@ -111,7 +111,7 @@ def _comparisons(part: _Part) -> Iterator[Found]:
             yield node.line, "origin-as-caller", "high"
         elif node.text in ("this.balance", "address(this).balance"):
             operator, other = _other_side(node)
-            if operator in ("==", "!=") and other != "0":
+            if operator in ("==", "!=") and other != "0" and not re.search(r"(?i)balance|before", other):
                 yield node.line, "exact-balance", "medium"
 
 
@@ -181,7 +181,8 @@ def _signers(function: Function, part: _Part) -> Iterator[Found]:
         named = re.search(r"(\w+)\s*=\s*ecrecover\b", text)
         if named is None:
             operator, other = _other_side(call.node)
-            if operator == "==" and not re.search(r"msg\.sender|_msgSender", other):
+            zero = rf"\b{re.escape(other)}\s*!=\s*address\(\s*0"
+            if operator == "==" and not re.search(r"msg\.sender|_msgSender", other) and not re.search(zero, text):
                 yield call.node.line, "signer-zero", "medium"
             continue
         name, zero = re.escape(named[1]), r"(?:address\(\s*0(?:x0+)?\s*\)|0(?:x0+)?\b)"

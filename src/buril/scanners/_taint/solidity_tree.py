@@ -48,6 +48,7 @@ class Function(NamedTuple):
     mutability: str
     uses: tuple[tuple[str, tuple[Node, ...]], ...]
     body: Node | None
+    returns: tuple[Variable, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -183,8 +184,11 @@ def _function(node: Node, contract: str) -> Function:
             args = tuple(item for item in child.named_children if item.type == "call_argument")
             uses.append((text_of(child.named_children[0]).rpartition(".")[2], args))
     params = tuple(_variable(child) for child in node.named_children if child.type == "parameter")
+    told = node.child_by_field_name("return_type")
+    returns = [_variable(child) for child in told.named_children if child.type == "parameter"] if told is not None else []
     if kind == "function" and name == contract:  # before 0.5
         kind = "constructor"
     return Function(
-        name, kind, contract, line_of(node), params, visibility, mutability, tuple(uses), node.child_by_field_name("body")
-    )
+        name, kind, contract, line_of(node), params, visibility, mutability, tuple(uses),
+        node.child_by_field_name("body"), tuple(item for item in returns if item.name),
+    )  # fmt: skip

@@ -158,18 +158,21 @@ class Values:
     def _name(self, node: Expr, way: Way) -> Val:
         name = node.name
         if name in way.locals:
-            return way.locals[name]
+            found = way.locals[name]
+            if found.alias and found.alias != "@slot":
+                way.reads |= {found.alias}
+            return found
         if name in ("now", "this", "throw"):
             way.dead = way.dead or name == "throw"
             return Val(frozenset(["time" if name == "now" else name]))
-        found = self.variable(name)
-        if found is None:
+        variable = self.variable(name)
+        if variable is None:
             return Val(frozenset(["const"]))
-        if found.fixed:
-            return Val(frozenset(["fixed"]), type=found.type)
+        if variable.fixed:
+            return Val(frozenset(["fixed"]), type=variable.type)
         way.reads |= {name}
-        said = frozenset([f"tested:state:{name}"]) if found.type == "bool" else NONE
-        return Val(frozenset([f"state:{name}"]), name, found.type, said, said)
+        said = frozenset([f"tested:state:{name}"]) if variable.type == "bool" else NONE
+        return Val(frozenset([f"state:{name}"]), name, variable.type, said, said)
 
     def _constant(self, node: Expr, way: Way) -> Val:
         if node.name in ("true", "false"):
@@ -184,6 +187,10 @@ class Values:
         if node.name == "balance" and not (of.alias and not of.type.startswith("address")):
             return Val(frozenset(["balance" if "this" in of.origins else "state:@balance"]))
         kind = "uint" if node.name == "length" else ""
+        if of.alias == "@slot":  # a structure at a place of its own
+            name = f"@slot.{node.name}"
+            way.reads |= {name}
+            of = of._replace(alias=name, origins=frozenset([f"state:{name}"]))
         tested = frozenset(f"tested:{word}" for word in of.origins if word.startswith("state:"))
         return Val(of.origins, of.alias, kind, tested, tested, of.key)
 
@@ -376,6 +383,8 @@ def _facts(operator: str, left: Val, right: Val) -> tuple[Words, Words]:
     """What a comparison says when it holds, and when not."""
     words = left.origins | right.origins
     both = {f"tested:{word}" for word in words if word.startswith(("state:", "param:")) or word == "value"}
+    if "answer" in words:
+        both.add("tested:state:@answer")
     if "mine" in words:
         both.add("own")
     if "signer" in words and "zero" in words:
