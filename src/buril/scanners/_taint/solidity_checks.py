@@ -18,6 +18,8 @@ _READS: Final = re.compile(
 """Methods that, by their name, only read."""
 _SENDS: Final = frozenset({"functionCall", "functionCallWithValue", "sendValue", "safeTransferETH"})
 """Functions of libraries that send ether, or call, with all the gas that there is."""
+_STARTS: Final = re.compile(r"_*(?:re)?(?:init|initiali[sz]e)(?![a-z])")
+"""Names of functions that set up a contract once."""
 _TESTS: Final = re.compile(r"^(?:test|invariant|prove|check_)")
 _PERIOD: Final = re.compile(r"(?i)\b\d+\s*(?:seconds|minutes|hours|days|weeks|years)\b|2\s*\*\*|period|interval|epoch|"
                             r"duration|day|week|hour|window|step|\d{4,}")  # fmt: skip
@@ -149,6 +151,9 @@ class Checks(Flow):
             for call in way.calls:
                 if name in call.read:
                     self.note(call.line, "reentrancy", "high" if call.sure else "medium")
+        entry = self.entry
+        if entry is not None and _STARTS.match(entry.name) and not self._tested(way) and not found.origins <= {"const"}:
+            self.note(entry.line, "unprotected-initialiser", "medium")
         way.writes |= {name}
         if found.origins <= {"const", "true", "false", "zero", "fixed"} and key is None:
             way.marks |= {f"set:{name}"}
@@ -256,6 +261,8 @@ class Checks(Flow):
 
     def taken(self, node: Expr, key: Val, way: Way) -> None:
         """A value is used as a place, or turned into a number."""
+        if node.kind == "cast" and node.parts and node.parts[0].text == "block.coinbase":
+            self.note(node.line, "block-randomness", "medium")
         for word in key.origins:
             if word.startswith(("cast:random:", "cast:hash:")):
                 self.note(int(word.rpartition(":")[2]), "block-randomness", "high")
@@ -266,6 +273,8 @@ class Checks(Flow):
         """Two values are compared: a sum that is looked at is bounded, a rest of the time decides something."""
         for one, other in ((left, right), (right, left)):
             for word in one.origins:
+                if word.startswith("random:") and operator == "==" and "mine" in other.origins:
+                    self.note(int(word.partition(":")[2]), "block-randomness", "medium")
                 if word.startswith("rest:") and operator in ("==", "!=") and "time" not in other.origins:
                     self.note(int(word.partition(":")[2]), "block-time", "medium")
             lines = {int(word.partition(":")[2]) for word in one.origins if word.startswith("sum:")}

@@ -217,8 +217,10 @@ def _lengths(unit: Unit, contract: Contract, function: Function, part: _Part) ->
             continue
         right = set(re.findall(r"\w+", node.parts[-1].text)) if node.kind == "assign" else set()
         shorter = node.name in ("--", "-=")
-        asked = re.search(rf"(?:require|if|assert|while)\s*\([^;]*\b{found[1]}\.length", text)
-        if not asked and (shorter or (node.kind == "assign" and right & params)) and "msg.sender ==" not in text:
+        length = rf"\b{found[1]}\.length"
+        asked = re.search(rf"{length}\s*(?:>(?!=)|!=|>=\s*[1-9])|<\s*{length}|{length}\s*==\s*0", text)
+        grown = node.kind == "assign" and bool(right & params)
+        if ((shorter and not asked) or grown) and "msg.sender ==" not in text:
             yield node.line, "any-storage", "medium"
 
 

@@ -367,7 +367,7 @@ class Values:
             way.facts |= {"auth", "trusted"}
         if "sender" in words:
             way.facts |= {"own"}
-        return Val(words, yes=self._asked(call.name, given))
+        return Val(words | {"answer"}, yes=self._asked(call.name, given))
 
     @staticmethod
     def _asked(name: str, given: list[Val]) -> Words:
@@ -382,7 +382,9 @@ class Values:
 def _facts(operator: str, left: Val, right: Val) -> tuple[Words, Words]:
     """What a comparison says when it holds, and when not."""
     words = left.origins | right.origins
-    both = {f"tested:{word}" for word in words if word.startswith(("state:", "param:")) or word == "value"}
+    sums = any(word.startswith("sum:") for word in words)  # what ran over by then says nothing of its parts
+    both = {f"tested:{word}" for word in words if word == "value" or word.startswith("state:")}
+    both |= {f"tested:{word}" for word in words if word.startswith("param:") and not sums}
     if "answer" in words:
         both.add("tested:state:@answer")
     if "mine" in words:
