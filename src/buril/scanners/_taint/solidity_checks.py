@@ -113,15 +113,20 @@ class Checks(Flow):
     def high_called(self, call: Called, of: Val, given: list[Val], way: Way) -> None:
         """A call of another contract's function: one that the caller chose may call back."""
         if call.name in ("transferFrom", "safeTransferFrom") and given:
-            self._pulled(call.node.line, given[0], of, way)
-        chosen = "sender" in of.origins or any(word.startswith("param:") for word in of.origins)
+            number = 1 if of.origins == {"const"} and len(given) > 1 else 0  # a library gets the token first
+            self._pulled(call.node.line, given[number], of, way)
+        if given and "sender" in given[0].origins:
+            way.facts |= {"own"}
+        known = {word.removeprefix("known:") for word in way.facts if word.startswith("known:")}
+        chosen = "sender" in of.origins or any(word.startswith("param:") for word in of.origins - known)
         if call.name in ("value", "gas"):
             return  # nothing is called yet
         if call.name in _SENDS:
             target = of if of.origins != {"const"} or not given else given[0]
             if not self._kept_out(way):
                 way.calls |= {Pending(call.node.line, True, way.reads)}
-            self.paid(call, target, given[-1] if given else Val(), way)
+            if call.name != "functionCall":
+                self.paid(call, target, given[-1] if given else Val(), way)
             return
         if PLAIN.match(of.type) or of.type.endswith("]"):
             return  # of a library
@@ -167,7 +172,8 @@ class Checks(Flow):
         chosen = "sender" in found.origins or any(word.startswith("param:") for word in found.origins)
         variable = self.variable(name)
         kind = variable.type if variable is not None else ""
-        by_key = key is not None and any(word.startswith("param:") for word in key.origins) and "bool" in kind
+        keys = key.origins if key is not None else NONE
+        by_key = any(word.startswith("param:") for word in keys) and "bool" in kind and not keys & {"sender", "mine"}
         if (key is None and chosen and "mapping" not in kind) or by_key:
             place = (self.contract.name, name)
             starts = "starts" in way.facts
@@ -198,7 +204,7 @@ class Checks(Flow):
         chosen = "sender" in of.origins or any(word.startswith("param:") for word in of.origins)
         whose = amount.origins & {"mine", "value", "answer"} or amount.origins <= {"const", "zero", "fixed"}
         if chosen and not of.alias and not whose and not self._tested(way):
-            self.note(call.node.line, "unprotected-withdrawal", "medium")
+            way.marks |= {f"taken:{call.node.line}"}
 
     def _delegated(self, line: int, of: Val, way: Way) -> None:
         if self._guarded(way) or "this" in of.origins or any(word.startswith("tested:param") for word in way.facts
@@ -227,7 +233,7 @@ class Checks(Flow):
         params = frozenset(word for word in words if word.startswith("param:"))
         if self.bounded and not self.unchecked:
             way.facts |= frozenset(f"tested:{word}" for word in params)
-            if operator == "-" and "mine" in words:
+            if operator == "-" and words & {"mine", "value"}:
                 way.facts |= {"own"}
             return Val(words)
         free = frozenset(word for word in params if f"tested:{word}" not in way.facts)
@@ -259,12 +265,20 @@ class Checks(Flow):
             self.note(line, "block-randomness", "medium")
         return frozenset([f"rest:{line}"]) if "time" in left.origins else NONE
 
+    def divided(self, node: Expr, left: Val, right: Val) -> Val:
+        """A quotient or what bits leave: chance that was made smaller; a time that was cut to a day."""
+        if node.name in ("/", "&", ">>"):
+            for word in left.origins:
+                if word.startswith("hash:"):
+                    self.note(int(word.partition(":")[2]), "block-randomness", "medium")
+        return Val((left.origins | right.origins) - {"time"}, type="uint256")
+
     def taken(self, node: Expr, key: Val, way: Way) -> None:
         """A value is used as a place, or turned into a number."""
         if node.kind == "cast" and node.parts and node.parts[0].text == "block.coinbase":
             self.note(node.line, "block-randomness", "medium")
         for word in key.origins:
-            if word.startswith(("cast:random:", "cast:hash:")):
+            if word.startswith("cast:random:"):
                 self.note(int(word.rpartition(":")[2]), "block-randomness", "high")
             elif word.startswith("rest:") and node.kind == "item":
                 self.note(int(word.partition(":")[2]), "block-time", "medium")
@@ -273,6 +287,8 @@ class Checks(Flow):
         """Two values are compared: a sum that is looked at is bounded, a rest of the time decides something."""
         for one, other in ((left, right), (right, left)):
             for word in one.origins:
+                if word.startswith("hash:") and operator in ("<", ">", "<=", ">="):
+                    self.note(int(word.partition(":")[2]), "block-randomness", "medium")
                 if word.startswith("random:") and operator == "==" and "mine" in other.origins:
                     self.note(int(word.partition(":")[2]), "block-randomness", "medium")
                 if word.startswith("rest:") and operator in ("==", "!=") and "time" not in other.origins:
@@ -288,6 +304,9 @@ class Checks(Flow):
     def _ended(self, way: Way) -> None:
         for line, _words in way.sums:
             self.note(line, "overflow", "medium")
+        for mark in way.marks:
+            if mark.startswith("taken:") and not way.facts & {"own", "auth", "tested:value"}:
+                self.note(int(mark.partition(":")[2]), "unprotected-withdrawal", "medium")
         signed = [mark for mark in way.marks if mark.startswith("signed:")]
         if signed and "paid" in way.marks and not self._remembered(way):
             self.note(int(signed[0].partition(":")[2]), "signature-again", "medium")

@@ -39,10 +39,10 @@ def forms(unit: Unit) -> Iterator[Found]:
             parts = list(_parts(function.body))
             for part in parts:
                 yield from _unread(function, part)
-                yield from _comparisons(part)
+                yield from _comparisons(function, part)
                 yield from _divisions(part)
                 yield from _hashes(function, part)
-                yield from _signers(function, part)
+                yield from _signers(contract, function, part)
                 yield from _lengths(unit, contract, function, part)
             yield from _loops(contract, function.body)
             if unit.version < _OLD_POINTERS:
@@ -104,10 +104,10 @@ def _given_back(function: Function, name: str) -> bool:
     return told is not None and re.search(rf"\b{re.escape(name)}\b", text_of(told)) is not None
 
 
-def _comparisons(part: _Part) -> Iterator[Found]:
+def _comparisons(function: Function, part: _Part) -> Iterator[Found]:
     """`tx.origin` as who may do something; a balance that must be exact."""
     for node in part.root.all("member"):
-        if node.text == "tx.origin" and _decides(node, part):
+        if node.text == "tx.origin" and _decides(node, part) and not _calls_it(function, _other_side(node)[1]):
             yield node.line, "origin-as-caller", "high"
         elif node.text in ("this.balance", "address(this).balance"):
             operator, other = _other_side(node)
@@ -124,6 +124,12 @@ def _other_side(node: Expr) -> tuple[str, str]:
         return "", ""
     left, right = above.parts
     return above.name, (right if left.bare() is node.bare() else left).text
+
+
+def _calls_it(function: Function, name: str) -> bool:
+    """Whether a name is one for who calls."""
+    sender = rf"\b{re.escape(name)}\s*=\s*(?:_msgSender\(\)|msg\.sender)"
+    return bool(name) and re.search(sender, _plain(function.body)) is not None
 
 
 def _decides(node: Expr, part: _Part) -> bool:
@@ -172,7 +178,7 @@ def _hashes(function: Function, part: _Part) -> Iterator[Found]:
             yield call.node.line, "packed-hash", "medium"
 
 
-def _signers(function: Function, part: _Part) -> Iterator[Found]:
+def _signers(contract: Contract, function: Function, part: _Part) -> Iterator[Found]:
     """The signer that `ecrecover` gives is zero for a signature that is none."""
     text = _plain(function.body)
     for call in _calls(part.root):
@@ -189,7 +195,9 @@ def _signers(function: Function, part: _Part) -> Iterator[Found]:
         asked = re.search(rf"\b{name}\s*[!=]=\s*{zero}|{zero}\s*[!=]=\s*{name}\b|\b{name}\s*>\s*{zero}", text)
         sides = re.findall(rf"\b{name}\s*==\s*([\w.]+)|([\w.]+)\s*==\s*{name}\b", text)
         others = {one or other for one, other in sides} - {"msg.sender"}
-        if not asked and (others or re.search(rf"\[\s*{name}\s*\]", text)) and not _given_back(function, named[1]):
+        others = {other for other in others if not re.search(rf"\b{re.escape(other)}\s*!=\s*{zero}", text)}
+        looked_at = function.open or others & set(contract.variables)
+        if not asked and others and looked_at and not _given_back(function, named[1]):
             yield call.node.line, "signer-zero", "medium"
 
 

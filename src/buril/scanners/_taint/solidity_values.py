@@ -128,6 +128,7 @@ class Values:
     destroyed: Callable[[Called, Way], None]
     wrote: Callable[[str, Expr, Val, Val | None, Way], None]
     summed: Callable[[Expr, str, Val, Val, Way], Val]
+    divided: Callable[[Expr, Val, Val], Val]
     compared: Callable[[Expr, str, Val, Val, Way], None]
     taken: Callable[[Expr, Val, Way], None]
 
@@ -203,6 +204,7 @@ class Values:
         mine = bool({"sender", "mine"} & key.origins)
         kind = re.sub(r"^mapping\s*\(.*?=>\s*|\)\s*$", "", of.type) if "mapping" in of.type else of.type[:-2]
         yes = frozenset(["auth", f"by:{of.alias}"]) if mine and kind in ("bool", "") else NONE
+        yes |= frozenset(f"known:{word}" for word in key.origins if word.startswith("param:") and kind == "bool")
         tested = frozenset([f"tested:state:{of.alias}"])
         owned = frozenset(["mine"]) if mine else NONE
         return Val(of.origins | owned, of.alias, kind, yes | tested, tested, key=True)
@@ -225,8 +227,8 @@ class Values:
             yes, no = _facts(operator, left, right)
             return Val(left.origins | right.origins, "", "bool", yes, no)
         if operator in ("+", "-", "*", "%", "**"):
-            return self.summed(node, operator, left, right, way)
-        return Val(left.origins | right.origins)
+            return self.summed(node, operator, left, right, way)._replace(type="uint256")
+        return self.divided(node, left, right)
 
     def _unary(self, node: Expr, way: Way) -> Val:
         if node.name in ("++", "--"):
@@ -270,6 +272,8 @@ class Values:
             way.reads = before
             if of.alias:
                 key = self.value(left.parts[1], way) if left.kind == "item" and len(left.parts) > 1 else None
+                if key is not None and "mine" in of.origins:
+                    key = key._replace(origins=key.origins | {"mine"})
                 self.wrote(of.alias, node, found, key, way)
 
     def _cast(self, node: Expr, way: Way) -> Val:
@@ -278,7 +282,7 @@ class Values:
             self.taken(node, found._replace(origins=frozenset(f"cast:{word}" for word in found.origins)), way)
         if re.fullmatch(r"\w+\((?:0|0x0+)\)", node.text):
             return Val(frozenset(["zero"]))
-        return found._replace(alias=found.alias if node.name in ("address", "payable") else "")
+        return found._replace(alias=found.alias if node.name in ("address", "payable") else "", type=node.name)
 
     def _choose(self, node: Expr, way: Way) -> Val:
         return joined([self.value(part, way) for part in node.parts][1:])
@@ -323,7 +327,7 @@ class Values:
         if call.name in _CHECKED and len(given) == 1:
             words = of.origins | given[0].origins
             way.facts |= frozenset(f"tested:{word}" for word in words if word.startswith("param:"))
-            way.facts |= frozenset(["own"]) if call.name.endswith(("sub", "Sub")) and "mine" in words else NONE
+            way.facts |= frozenset(["own"]) if call.name.endswith(("sub", "Sub")) and words & {"mine", "value"} else NONE
             return Val(words)
         if "this" not in of.origins or of.alias:
             attached = [item for item in self.unit.contracts.values() if item.kind == "library"]
@@ -349,6 +353,7 @@ class Values:
         words = frozenset().union(*(item.origins for item in given))
         if name in _HASHES:
             drawn = words & {"time", "block"} or any(word.startswith("random:") for word in words)
+            words = frozenset(word for word in words if not word.startswith("random:"))
             return Val(words | ({f"hash:{line}"} if drawn else NONE))
         if name == "ecrecover":
             way.marks |= {f"signed:{line}"}
@@ -367,13 +372,15 @@ class Values:
             way.facts |= {"auth", "trusted"}
         if "sender" in words:
             way.facts |= {"own"}
+        if re.match(r"_msgSender", call.name):
+            return Val(frozenset(["sender"]))
         return Val(words | {"answer"}, yes=self._asked(call.name, given))
 
     @staticmethod
     def _asked(name: str, given: list[Val]) -> Words:
         """What the answer of unknown code says when it is true."""
         asks = any("sender" in item.origins for item in given) or _GUARD.search(name)
-        return frozenset(["auth"]) if asks else NONE
+        return frozenset(["auth", "own"]) if asks else NONE
 
     def believed(self, facts: Words) -> None:
         """A test was passed."""
@@ -392,6 +399,8 @@ def _facts(operator: str, left: Val, right: Val) -> tuple[Words, Words]:
     if "signer" in words and "zero" in words:
         both.add("signer")
     said: set[str] = set()
+    if operator in ("==", "!=") and any(word.startswith("state:") for word in words):
+        said |= {f"known:{word}" for word in words if word.startswith("param:")}
     for one, other in ((left, right), (right, left)):
         if operator not in ("==", "!=") or not {"sender", "signer"} & one.origins:
             continue
@@ -399,7 +408,9 @@ def _facts(operator: str, left: Val, right: Val) -> tuple[Words, Words]:
             several = other.key  # each has an own: nobody is trusted thereby
             said |= {"auth", "own"} if several else {"auth", "trusted", "own"}
             said |= {f"by:{other.alias}"} if "sender" in one.origins else set()
-        elif other.origins & {"this"} or any(word.startswith("param:") for word in other.origins):
+        elif other.origins & {"this"}:
+            said |= {"auth", "trusted", "own"}
+        elif any(word.startswith("param:") for word in other.origins):
             said.add("own")
     if operator == "!=":
         return frozenset(both), frozenset(both | said)
