@@ -57,17 +57,33 @@ _ETHER: Final = "mapping(address => uint) a; address o; address[] l; uint n; byt
 _CONTRACTS: Final = {
     rule: f"pragma solidity {version}; contract A {{ {_ETHER} {text} }}\n"
     for rule, version, text in (
-        ("reentrancy", "^0.8.0", "function f() external { msg.sender.call{value: a[msg.sender]}(''); a[msg.sender] = 0; }"),
+        (
+            "reentrancy",
+            "^0.8.0",
+            "function f() external { msg.sender.call{value: a[msg.sender]}(''); a[msg.sender] = 0; }",
+        ),
         ("unchecked-call", "^0.4.0", "function f() { o.send(1); }"),
         ("origin-as-caller", "^0.8.0", "modifier m() { require(tx.origin == o); _; }"),
         ("unprotected-selfdestruct", "^0.4.0", "function f() { suicide(msg.sender); }"),
-        ("unprotected-owner", "^0.8.0", "function f() public { o = msg.sender; } function g() public { require(msg.sender == o); }"),
+        (
+            "unprotected-owner",
+            "^0.8.0",
+            "function f() public { o = msg.sender; } function g() public { require(msg.sender == o); }",
+        ),
         ("unprotected-withdrawal", "^0.5.0", "function f() public { msg.sender.transfer(address(this).balance); }"),
-        ("delegatecall", "^0.8.0", "function f(address t, bytes memory d) public { (bool k, ) = t.delegatecall(d); require(k); }"),
+        (
+            "delegatecall",
+            "^0.8.0",
+            "function f(address t, bytes memory d) public { (bool k, ) = t.delegatecall(d); require(k); }",
+        ),
         ("block-randomness", "^0.8.0", "function f() public { n = uint(blockhash(block.number - 1)) % 6; }"),
         ("block-time", "^0.4.0", "function f() public { if (now % 7 == 0) { n = 1; } }"),
         ("overflow", "^0.4.0", "function f(uint x) public { n += x; }"),
-        ("signer-zero", "^0.8.0", "function f(uint8 v, bytes32 r, bytes32 s) public { require(ecrecover(h, v, r, s) == o); }"),
+        (
+            "signer-zero",
+            "^0.8.0",
+            "function f(uint8 v, bytes32 r, bytes32 s) public { require(ecrecover(h, v, r, s) == o); }",
+        ),
     )
 }
 SAMPLES: Final[dict[str, dict[str, str]]] = {

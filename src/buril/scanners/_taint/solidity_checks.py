@@ -7,8 +7,9 @@ from typing import Final
 
 from buril.scanners._taint.solidity_expressions import Called, Expr
 from buril.scanners._taint.solidity_flow import Flow
+from buril.scanners._taint.solidity_state import NONE, Pending, Val, Way, Words
 from buril.scanners._taint.solidity_tree import Contract, Function, Unit, misnamed
-from buril.scanners._taint.solidity_values import NONE, PLAIN, Pending, Val, Way, Words
+from buril.scanners._taint.solidity_values import PLAIN
 
 _READS: Final = re.compile(
     r"^(?:balanceOf|decimals|totalSupply|allowance|supportsInterface|owner|name|symbol|is[A-Z_]\w*|get[A-Z_]\w*|"
@@ -91,7 +92,8 @@ class Checks(Flow):
     def _tested(self, way: Way) -> bool:
         """Whether anything but the parameters was tested on the way."""
         return any(
-            fact in _BOUNDS or fact == "auth" or fact.startswith(("tested:state:", "tested:value")) for fact in way.facts
+            fact in _BOUNDS or fact == "auth" or fact.startswith(("tested:state:", "tested:value"))
+            for fact in way.facts
         )
 
     # --- order of effects
@@ -104,7 +106,7 @@ class Checks(Flow):
         if value is not None or call.name == "send":
             amount = value if value is not None else self.value(call.args[0], way.copy())
             self.paid(call, of, amount, way)
-        if call.name == "send" or call.name == "staticcall" or self._kept_out(way):
+        if call.name in ("send", "staticcall") or self._kept_out(way):
             return
         stipend = call.gas is not None and re.fullmatch(r"\(?\d{1,4}\)?", call.gas.text.strip("()"))
         if not stipend and of.origins - {"this", "fixed", "const"} and call.name == "call":
@@ -207,8 +209,8 @@ class Checks(Flow):
             way.marks |= {f"taken:{call.node.line}"}
 
     def _delegated(self, line: int, of: Val, way: Way) -> None:
-        if self._guarded(way) or "this" in of.origins or any(word.startswith("tested:param") for word in way.facts
-                                                             if word.removeprefix("tested:") in of.origins):  # fmt: skip
+        tested = any(f"tested:{word}" in way.facts for word in of.origins if word.startswith("param:"))
+        if self._guarded(way) or "this" in of.origins or tested:
             return
         if any(word.startswith("param:") for word in of.origins) and not of.alias:
             if not self._tested(way):
@@ -314,4 +316,3 @@ class Checks(Flow):
     def _remembered(self, way: Way) -> bool:
         """Whether something was written that a second time would be told by."""
         return any(f"tested:state:{name}" in way.facts or name in way.reads for name in way.writes)
-

@@ -1,4 +1,4 @@
-"""Expressions of Solidity, put right: the grammar binds `[…]`, `.x` and `(…)` less tightly than an operator before them.
+"""Expressions of Solidity, put right: the grammar binds `[…]`, `.x` and `(…)` less tightly than operators before.
 
 `a < b[i].c && d` comes as `((a < b)[i].c) && d`. Here what follows an operand belongs to that operand, and operators
 bind as the language says.
@@ -92,7 +92,9 @@ def called(call: Expr) -> Called:
             options[member.name] = found.parts[1]
         found = member.parts[0].bare()
     owner = found.parts[0] if found.kind == "member" else None
-    return Called(call, owner, found.name or found.text, options.get("value"), options.get("gas"), tuple(call.parts[1:]))
+    return Called(
+        call, owner, found.name or found.text, options.get("value"), options.get("gas"), tuple(call.parts[1:])
+    )
 
 
 def expression(node: Node) -> Expr:

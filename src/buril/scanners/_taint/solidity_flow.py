@@ -1,4 +1,4 @@
-"""Statements of Solidity in the order that they run in: branches, loops, modifiers around functions, functions called."""
+"""Statements of Solidity in the order that they run in: branches, loops, modifiers, functions that are called."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Final
 
 from tree_sitter import Node
 
+from buril.scanners._taint.python_expressions import text_of
 from buril.scanners._taint.solidity_expressions import Expr, expression
-from buril.scanners._taint.solidity_tree import Contract, Function, Unit, Variable, inner, text_of
-from buril.scanners._taint.solidity_values import NONE, PLAIN, Val, Values, Way, Words, joined, met
+from buril.scanners._taint.solidity_state import NONE, Val, Way, Words, joined, met
+from buril.scanners._taint.solidity_tree import Contract, Function, Unit, Variable, inner
+from buril.scanners._taint.solidity_values import PLAIN, Values
 
 _DEPTH: Final = 8
 _HARMLESS: Final = re.compile(r"(?i)paused|^(?:lock|nonreent|noreent|payable|ensure|checkdeadline|beforedeadline|"

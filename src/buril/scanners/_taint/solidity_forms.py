@@ -1,4 +1,4 @@
-"""What is wrong with contracts by its form alone: results that nobody reads, `tx.origin`, packed hashes, old pointers."""
+"""What is wrong with contracts by its form alone: results nobody reads, `tx.origin`, packed hashes, old pointers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 from tree_sitter import Node
 
+from buril.scanners._taint.python_expressions import line_of, text_of
 from buril.scanners._taint.solidity_expressions import Called, Expr, called, expression
-from buril.scanners._taint.solidity_tree import Contract, Function, Unit, line_of, misnamed, text_of, walk
+from buril.scanners._taint.solidity_tree import Contract, Function, Unit, misnamed, walk
 
 Found = tuple[int, str, str]
 """A line, a rule, how sure."""
@@ -57,9 +58,7 @@ def _parts(body: Node) -> Iterator[_Part]:
     while pending:
         node = pending.pop()
         for child in node.named_children:
-            if child.type == "expression":
-                yield _Part(node, node.type, expression(child))
-            elif child.type == "call_argument":
+            if child.type in ("expression", "call_argument"):
                 yield _Part(node, node.type, expression(child))
             else:
                 pending.append(child)
@@ -85,7 +84,11 @@ def _unread(function: Function, part: _Part) -> Iterator[Found]:
     """Calls of addresses whose result nobody reads."""
     for call in _calls(part.root):
         unsent = call.name in ("value", "gas") and call.owner is not None and call.owner.text.endswith(".call")
-        if not (call.low or unsent) or _above(call.node) is not None or (call.owner is not None and call.owner.text == "super"):
+        if (
+            not (call.low or unsent)
+            or _above(call.node) is not None
+            or (call.owner is not None and call.owner.text == "super")
+        ):
             continue
         if part.kind == "expression_statement":
             yield call.node.line, "unchecked-call", "high"

@@ -116,7 +116,11 @@ def misnamed(unit: Unit, contract: Contract, function: Function) -> bool:
     """
     if unit.version >= _NAMED or contract.kind != "contract" or function.body is None or function.uses:
         return False
-    if function.kind != "function" or not function.open or any(item.kind == "constructor" for item in contract.functions):
+    if (
+        function.kind != "function"
+        or not function.open
+        or any(item.kind == "constructor" for item in contract.functions)
+    ):
         return False
     alike = SequenceMatcher(None, function.name.lower(), contract.name.lower()).ratio() >= _ALIKE
     capital = function.name[:1].isupper() and function.name not in contract.structs
@@ -185,7 +189,9 @@ def _function(node: Node, contract: str) -> Function:
             uses.append((text_of(child.named_children[0]).rpartition(".")[2], args))
     params = tuple(_variable(child) for child in node.named_children if child.type == "parameter")
     told = node.child_by_field_name("return_type")
-    returns = [_variable(child) for child in told.named_children if child.type == "parameter"] if told is not None else []
+    returns = (
+        [_variable(child) for child in told.named_children if child.type == "parameter"] if told is not None else []
+    )
     if kind == "function" and name == contract:  # before 0.5
         kind = "constructor"
     return Function(

@@ -1,21 +1,15 @@
-"""Expressions of Solidity: where a value comes from, what a condition says, and what it does on the way.
-
-An origin is a word: `param:x`, `sender`, `value` (the ether that came along), `state:x` (storage), `mine` (storage that
-belongs to who calls), `time`, `block`, `balance`, `signer`, `hash:7` and `sum:7` (made in that line). A fact is what a
-test has shown: `auth` (who calls was compared with somebody), `own` (it was the caller's own), `tested:param:x`.
-"""
+"""Expressions of Solidity: where a value comes from, what a condition says, and what it does on the way."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final
 
 from buril.scanners._taint.solidity_expressions import Called, Expr, called
+from buril.scanners._taint.solidity_state import NONE, Val, Way, Words, joined, told
 from buril.scanners._taint.solidity_tree import Contract, Function, Unit, Variable
 
-Words = frozenset[str]
-NONE: Final[Words] = frozenset()
 MAX_STEPS: Final = 150_000
 """Expressions that are evaluated for one file; beyond it the file is analysed in part."""
 PLAIN: Final = re.compile(r"(?:u?int|bytes)\d*$|address(?: payable)?$|bool$|string$|byte$")
@@ -29,86 +23,6 @@ _GUARD: Final = re.compile(
     r"approved|valid)|has_?role|can_?call)"
 )
 _CHECKED: Final = frozenset({"add", "sub", "mul", "div", "mod", "safeAdd", "safeSub", "safeMul", "safeDiv"})
-_HASHES: Final = frozenset({"keccak256", "sha3", "sha256", "ripemd160"})
-
-
-class Val(NamedTuple):
-    """What is known of a value: its origins, the storage that it stands for, its type, what it says when true or not."""
-
-    origins: Words = NONE
-    alias: str = ""
-    type: str = ""
-    yes: Words = NONE
-    no: Words = NONE
-    key: bool = False
-    """Whether it is one of many that storage holds by a key."""
-
-
-class Pending(NamedTuple):
-    """A call that handed over control, and the storage that had been read by then."""
-
-    line: int
-    sure: bool
-    read: Words
-
-
-class Way:
-    """What is known at a place on all ways to it."""
-
-    __slots__ = ("calls", "dead", "facts", "locals", "marks", "reads", "sums", "writes")
-
-    def __init__(self, variables: dict[str, Val]) -> None:
-        self.locals = variables
-        self.facts: Words = NONE
-        self.reads: Words = NONE
-        self.writes: Words = NONE
-        self.marks: Words = NONE
-        self.sums: frozenset[tuple[int, Words]] = frozenset()
-        self.calls: frozenset[Pending] = frozenset()
-        self.dead = False
-
-    def copy(self, facts: Words = NONE) -> Way:
-        """A way that goes on from here, knowing more."""
-        made = Way(dict(self.locals))
-        for name in ("reads", "writes", "marks", "sums", "calls"):
-            setattr(made, name, getattr(self, name))
-        made.facts = self.facts | facts
-        return made
-
-    def become(self, other: Way) -> None:
-        """Take over what another way knows, but for its variables."""
-        for name in ("facts", "reads", "writes", "marks", "sums", "calls"):
-            setattr(self, name, getattr(other, name))
-
-
-def met(ways: Iterable[Way | None]) -> Way | None:
-    """Where ways come together; None where none goes on."""
-    alive = [way for way in ways if way is not None and not way.dead]
-    if not alive:
-        return None
-    made = alive[0].copy()
-    for way in alive[1:]:
-        made.facts &= way.facts
-        for name in ("reads", "writes", "marks", "sums", "calls"):
-            setattr(made, name, getattr(made, name) | getattr(way, name))
-        for name, value in way.locals.items():
-            before = made.locals.get(name)
-            made.locals[name] = value if before is None or before == value else joined([before, value])
-    return made
-
-
-def joined(values: Iterable[Val]) -> Val:
-    """A value that may be any of some."""
-    found: Val | None = None
-    for value in values:
-        if found is None:
-            found = value
-        else:
-            found = Val(
-                found.origins | value.origins, found.alias or value.alias, found.type or value.type,
-                found.yes & value.yes, found.no & value.no, found.key or value.key,
-            )  # fmt: skip
-    return found if found is not None else Val()
 
 
 class Values:
@@ -224,7 +138,7 @@ class Values:
         right = self.value(node.parts[1], way)
         if operator in ("==", "!=", "<", ">", "<=", ">="):
             self.compared(node, operator, left, right, way)
-            yes, no = _facts(operator, left, right)
+            yes, no = told(operator, left, right)
             return Val(left.origins | right.origins, "", "bool", yes, no)
         if operator in ("+", "-", "*", "%", "**"):
             return self.summed(node, operator, left, right, way)._replace(type="uint256")
@@ -300,17 +214,9 @@ class Values:
         value = self.value(call.value, way) if call.value is not None else None
         if call.owner is None:
             return self._plain(call, given, way)
-        text = call.owner.text
-        if text == "super":
-            rest = [item for item in self.family if item is not self.family[0]]
-            return self._known(self.function(call.name, len(given), rest), call, given, way)
-        if text in ("abi", "type", "bytes", "string"):
-            return joined([*given, Val()])
-        if text == "block" and call.name == "blockhash":
-            return Val(frozenset([f"random:{node.line}"]))
-        library = self.unit.contracts.get(text)
-        if library is not None and library.kind == "library":
-            return self._known(self.function(call.name, len(given), [library]), call, given, way)
+        found = self._of_language(call, given, way)
+        if found is not None:
+            return found
         of = self.value(call.owner, way)
         if call.low:
             self.low_called(call, of, value, way)
@@ -320,6 +226,19 @@ class Values:
             return Val()
         return self._method(call, of, given, way)
 
+    def _of_language(self, call: Called, given: list[Val], way: Way) -> Val | None:
+        """Calls of what the language has, of a base's function, or of a library of this file."""
+        text = call.owner.text if call.owner is not None else ""
+        if text in ("abi", "type", "bytes", "string"):
+            return joined([*given, Val()])
+        if text == "block" and call.name == "blockhash":
+            return Val(frozenset([f"random:{call.node.line}"]))
+        library = self.unit.contracts.get(text)
+        if text != "super" and (library is None or library.kind != "library"):
+            return None
+        within = self.family[1:] if library is None or text == "super" else [library]
+        return self._known(self.function(call.name, len(given), within), call, given, way)
+
     def _method(self, call: Called, of: Val, given: list[Val], way: Way) -> Val:
         if call.name in ("push", "pop") and of.alias:
             self.wrote(of.alias, call.node, joined([*given, Val(frozenset(["const"]))]), None, way)
@@ -327,7 +246,9 @@ class Values:
         if call.name in _CHECKED and len(given) == 1:
             words = of.origins | given[0].origins
             way.facts |= frozenset(f"tested:{word}" for word in words if word.startswith("param:"))
-            way.facts |= frozenset(["own"]) if call.name.endswith(("sub", "Sub")) and words & {"mine", "value"} else NONE
+            way.facts |= (
+                frozenset(["own"]) if call.name.endswith(("sub", "Sub")) and words & {"mine", "value"} else NONE
+            )
             return Val(words)
         if "this" not in of.origins or of.alias:
             attached = [item for item in self.unit.contracts.values() if item.kind == "library"]
@@ -339,30 +260,37 @@ class Values:
                    yes=self._asked(call.name, given))  # fmt: skip
 
     def _plain(self, call: Called, given: list[Val], way: Way) -> Val:
-        name, line = call.name, call.node.line
-        if name in ("require", "assert"):
-            way.facts |= given[0].yes if given else NONE
-            self.believed(given[0].yes if given else NONE)
-            return Val()
-        if name == "revert":
-            way.dead = True
-            return Val()
-        if name in ("selfdestruct", "suicide"):
-            self.destroyed(call, way)
-            return Val()
+        known = _BUILTINS.get(call.name)
+        if known is not None:
+            return known(self, call, given, way)
+        return self._known(self.function(call.name, len(given)), call, given, way)
+
+    def _require(self, _call: Called, given: list[Val], way: Way) -> Val:
+        facts = given[0].yes if given else NONE
+        way.facts |= facts
+        self.believed(facts)
+        return Val()
+
+    def _reverted(self, _call: Called, _given: list[Val], way: Way) -> Val:
+        way.dead = True
+        return Val()
+
+    def _end(self, call: Called, _given: list[Val], way: Way) -> Val:
+        self.destroyed(call, way)
+        return Val()
+
+    def _hash(self, call: Called, given: list[Val], _way: Way) -> Val:
         words = frozenset().union(*(item.origins for item in given))
-        if name in _HASHES:
-            drawn = words & {"time", "block"} or any(word.startswith("random:") for word in words)
-            words = frozenset(word for word in words if not word.startswith("random:"))
-            return Val(words | ({f"hash:{line}"} if drawn else NONE))
-        if name == "ecrecover":
-            way.marks |= {f"signed:{line}"}
-            return Val(frozenset(["signer"]))
-        if name == "blockhash":
-            return Val(frozenset([f"random:{line}"]))
-        if name == "_msgSender" and not given:
-            return Val(frozenset(["sender"]))
-        return self._known(self.function(name, len(given)), call, given, way)
+        drawn = words & {"time", "block"} or any(word.startswith("random:") for word in words)
+        kept = frozenset(word for word in words if not word.startswith("random:"))
+        return Val(kept | {f"hash:{call.node.line}"} if drawn else kept)
+
+    def _recover(self, call: Called, _given: list[Val], way: Way) -> Val:
+        way.marks |= {f"signed:{call.node.line}"}
+        return Val(frozenset(["signer"]))
+
+    def _block_hash(self, call: Called, _given: list[Val], _way: Way) -> Val:
+        return Val(frozenset([f"random:{call.node.line}"]))
 
     def _known(self, found: Function | None, call: Called, given: list[Val], way: Way) -> Val:
         if found is not None:
@@ -386,40 +314,14 @@ class Values:
         """A test was passed."""
 
 
-def _facts(operator: str, left: Val, right: Val) -> tuple[Words, Words]:
-    """What a comparison says when it holds, and when not."""
-    words = left.origins | right.origins
-    sums = any(word.startswith("sum:") for word in words)  # what ran over by then says nothing of its parts
-    both = {f"tested:{word}" for word in words if word == "value" or word.startswith("state:")}
-    both |= {f"tested:{word}" for word in words if word.startswith("param:") and not sums}
-    if "answer" in words:
-        both.add("tested:state:@answer")
-    if "mine" in words:
-        both.add("own")
-    if "signer" in words and "zero" in words:
-        both.add("signer")
-    said: set[str] = set()
-    if operator in ("==", "!=") and any(word.startswith("state:") for word in words):
-        said |= {f"known:{word}" for word in words if word.startswith("param:")}
-    for one, other in ((left, right), (right, left)):
-        if operator not in ("==", "!=") or not {"sender", "signer"} & one.origins:
-            continue
-        if any(word.startswith(("state:", "fixed", "answer")) or word == "const" for word in other.origins):
-            several = other.key  # each has an own: nobody is trusted thereby
-            said |= {"auth", "own"} if several else {"auth", "trusted", "own"}
-            said |= {f"by:{other.alias}"} if "sender" in one.origins else set()
-        elif other.origins & {"this"}:
-            said |= {"auth", "trusted", "own"}
-        elif any(word.startswith("param:") for word in other.origins):
-            said.add("own")
-    if operator == "!=":
-        return frozenset(both), frozenset(both | said)
-    return frozenset(both | said), frozenset(both)
-
-
 _EXPRESSIONS: Final[dict[str, Callable[[Any, Expr, Way], Val]]] = {
     "name": Values._name, "constant": Values._constant, "member": Values._member, "item": Values._item,
     "binary": Values._binary, "unary": Values._unary, "update": Values._update, "assign": Values._assign,
     "cast": Values._cast, "choose": Values._choose, "call": Values._call, "group": Values._group,
     "tuple": Values._group,
+}  # fmt: skip
+_BUILTINS: Final[dict[str, Callable[[Any, Called, list[Val], Way], Val]]] = {
+    "require": Values._require, "assert": Values._require, "revert": Values._reverted, "selfdestruct": Values._end,
+    "suicide": Values._end, "keccak256": Values._hash, "sha3": Values._hash, "sha256": Values._hash,
+    "ripemd160": Values._hash, "ecrecover": Values._recover, "blockhash": Values._block_hash,
 }  # fmt: skip
