@@ -1,9 +1,9 @@
 """What is known of values and of the way to a place, in Solidity, and what a comparison says.
 
 An origin is a word: `param:x`, `sender`, `value` (the ether that came along), `state:x` (storage), `mine` (storage
-that belongs to who calls), `time`, `block`, `balance`, `signer`, `answer` (of other code), `hash:7` and `sum:7` (made in
-line 7). A fact is what a test has shown: `auth` (who calls was compared with somebody), `trusted` (with one, not one of
-many), `own` (it was the caller's own), `tested:param:x`, `known:param:x` (it was found in storage).
+that belongs to who calls), `time`, `block`, `balance`, `signer`, `answer` (of other code), `hash:7` and `sum:7` (made
+in line 7). A fact is what a test has shown: `auth` (who calls was compared with somebody), `trusted` (with one, not one
+of many), `own` (it was the caller's own), `tested:param:x`, `known:param:x` (it was found in storage).
 """
 
 from __future__ import annotations
@@ -120,6 +120,9 @@ def told(operator: str, left: Val, right: Val) -> tuple[Words, Words]:
             said |= {"auth", "trusted", "own"}
         elif any(word.startswith("param:") for word in other.origins):
             said.add("own")
+    if "sender" in words and operator in ("==", "!="):  # that somebody is not who is asked for says nothing
+        said |= {word for word in both if word.startswith("tested:state:")}
+        both -= said
     if operator == "!=":
         return frozenset(both), frozenset(both | said)
     return frozenset(both | said), frozenset(both)
