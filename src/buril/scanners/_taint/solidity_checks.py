@@ -115,9 +115,8 @@ class Checks(Flow):
     def high_called(self, call: Called, of: Val, given: list[Val], way: Way) -> None:
         """A call of another contract's function: one that the caller chose may call back."""
         if call.name in ("transferFrom", "safeTransferFrom") and given:
-            number = (
-                1 if call.owner is not None and call.owner.text[:1].isupper() and of.origins == {"const"} else 0
-            )  # a library gets the token first
+            library = call.owner is not None and call.owner.text[:1].isupper() and of.origins == {"const"}
+            number = 1 if library and len(given) > 1 else 0  # a library gets the token first
             self._pulled(call.node.line, given[number], of, way)
         if given and "sender" in given[0].origins:
             way.facts |= {"own"}
