@@ -39,6 +39,8 @@ def function(body: str, head: str = "uint x", version: str = "^0.8.0", more: str
     ("for (uint i; i < 2; i++) { (bool k, ) = msg.sender.call{value: total}(''); require(k); total = 0; }", "reentrancy"),
     ("require(!member[msg.sender]); Hook(msg.sender).hello(); member[msg.sender] = true;", "reentrancy"),
     ("uint due = held[msg.sender]; payable(msg.sender).sendValue(due); delete held[msg.sender];", "reentrancy"),
+    ("require(held[msg.sender] < 2); _safeMint(msg.sender, x); held[msg.sender] += 1;", "reentrancy"),
+    ("require(keeper[x] == msg.sender); nft.safeTransferFrom(address(this), msg.sender, x); delete keeper[x];", "reentrancy"),
     ("owner.call(''); total = x;", "unchecked-call"), ("(bool k, ) = owner.call('');", "unchecked-call"),
     ("require(tx.origin == owner); total = x;", "origin-as-caller"), ("if (member[tx.origin]) total = x;", "origin-as-caller"),
     ("selfdestruct(payable(owner));", "unprotected-selfdestruct"), ("if (x > 3) selfdestruct(payable(owner));", "unprotected-selfdestruct"),
@@ -61,6 +63,8 @@ def test_what_is_seen(body: str, rule: str) -> None:
     ("uint due = held[msg.sender]; msg.sender.call{value: due, gas: 2300}(''); held[msg.sender] = 0;", "reentrancy"),
     ("require(!busy); busy = true; (bool k, ) = msg.sender.call{value: total}(''); require(k); total = 0; busy = false;", "reentrancy"),
     ("require(msg.sender == owner); (bool k, ) = owner.call{value: total}(''); require(k); total = 0;", "reentrancy"),
+    ("require(held[msg.sender] < 2); held[msg.sender] += 1; _safeMint(msg.sender, x);", "reentrancy"),
+    ("require(total < 2); nft.safeTransferFrom(msg.sender, address(this), x); total += 1;", "reentrancy"),
     ("(bool k, ) = owner.call(''); require(k);", "unchecked-call"), ("bool k; (k, ) = owner.call(''); if (!k) revert();", "unchecked-call"),
     ("require(tx.origin == msg.sender); total = x;", "origin-as-caller"), ("emit Seen(tx.origin);", "origin-as-caller"),
     ("require(msg.sender == owner); selfdestruct(payable(owner));", "unprotected-selfdestruct"),
@@ -107,6 +111,16 @@ def test_who_is_trusted_may_be_anybody() -> None:
     assert contract(pay) == set()
     assert contract(pay + take) == {"unprotected-owner", "reentrancy"}
     assert contract(pay + take.replace("owner = next", "require(owner == address(0)); owner = next")) == set()
+
+
+def test_functions_without_their_contract() -> None:
+    """As a completion is: what they name is storage."""
+    take = "function take(uint x) %s { require(held[msg.sender] >= x); (bool k, ) = msg.sender.call{value: x}(''); " \
+           "require(k); held[msg.sender] -= x; }\n"  # fmt: skip
+    assert {item.rule for item in found(take % "external", "solidity")} == {"reentrancy"}
+    assert not found(take % "internal", "solidity") and not found(take % "", "solidity")
+    begun = "pragma solidity ^0.8.0;\ncontract A is B {\n" + take % "public"
+    assert {item.rule for item in found(begun, "solidity")} == {"reentrancy"}
 
 
 def test_old_programs() -> None:

@@ -118,6 +118,8 @@ class Checks(Flow):
             library = call.owner is not None and call.owner.text[:1].isupper() and of.origins == {"const"}
             number = 1 if library and len(given) > 1 else 0  # a library gets the token first
             self._pulled(call.node.line, given[number], of, way)
+            if call.name == "safeTransferFrom" and len(given) - number > 1 and "this" in given[number].origins:
+                self.hooked(call, given[number + 1].origins, way)
         if given and "sender" in given[0].origins:
             way.facts |= {"own"}
         known = {word.removeprefix("known:") for word in way.facts if word.startswith("known:")}
@@ -136,6 +138,12 @@ class Checks(Flow):
         if not chosen or of.alias or self._kept_out(way) or _READS.search(call.name) or self._reads_only(call):
             return
         way.calls |= {Pending(call.node.line, False, way.reads)}
+
+    def hooked(self, call: Called, words: Words, way: Way) -> None:
+        """A token goes to somebody, whose code is asked whether it wants it."""
+        chosen = "sender" in words or any(word.startswith("param:") for word in words)
+        if chosen and not self._kept_out(way):
+            way.calls |= {Pending(call.node.line, False, way.reads)}
 
     def _reads_only(self, call: Called) -> bool:
         """Whether a function of that name, where this file declares it, can't write."""

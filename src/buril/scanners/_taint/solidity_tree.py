@@ -134,7 +134,20 @@ def unit(tree: Tree) -> Unit:
         if node.type in ("contract_declaration", "library_declaration", "interface_declaration"):
             made = _contract(node)
             contracts[made.name] = made
+    if not contracts:
+        part = _fragment(tree.root_node)
+        contracts = {part.name: part} if part.functions else {}
     return Unit(contracts, _version(tree.root_node))
+
+
+def _fragment(root: Node) -> Contract:
+    """Functions without their contract: those that say that anybody may call them are taken for its own."""
+    made = [_function(node, "") for node in walk(root, *_FUNCTIONS)]
+    named = [item._replace(visibility=item.visibility or "internal") for item in made]
+    variables = [_variable(node) for node in walk(root, "state_variable_declaration")]
+    structs = frozenset(text_of(node.child_by_field_name("name")) for node in walk(root, "struct_declaration"))
+    known = {item.name: item for item in variables}
+    return Contract("", "contract", 1, ("?",), known, tuple(named), structs, frozenset())
 
 
 def _version(root: Node) -> tuple[int, int]:

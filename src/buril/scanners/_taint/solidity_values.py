@@ -13,6 +13,8 @@ from buril.scanners._taint.solidity_tree import Contract, Function, Unit, Variab
 MAX_STEPS: Final = 150_000
 """Expressions that are evaluated for one file; beyond it the file is analysed in part."""
 PLAIN: Final = re.compile(r"(?:u?int|bytes)\d*$|address(?: payable)?$|bool$|string$|byte$")
+_INHERITED: Final = re.compile(r"_*[a-z]\w*$")
+"""Names that a variable of a base may have: those of contracts and constants begin with a capital."""
 _MESSAGE: Final = {
     "msg.sender": "sender", "msg.value": "value", "msg.data": "param:data", "tx.origin": "origin",
     "block.timestamp": "time", "block.number": "block", "block.difficulty": "block", "block.prevrandao": "block",
@@ -38,6 +40,7 @@ class Values:
     # what the checks look at
     low_called: Callable[[Called, Val, Val | None, Way], None]
     high_called: Callable[[Called, Val, list[Val], Way], None]
+    hooked: Callable[[Called, Words, Way], None]
     paid: Callable[[Called, Val, Val, Way], None]
     destroyed: Callable[[Called, Way], None]
     wrote: Callable[[str, Expr, Val, Val | None, Way], None]
@@ -57,8 +60,11 @@ class Values:
         return Val(frozenset().union(*(self.value(part, way).origins for part in node.parts)))
 
     def variable(self, name: str) -> Variable | None:
-        """A variable of the contract or of its bases."""
-        return next((item.variables[name] for item in self.family if name in item.variables), None)
+        """A variable of the contract or of its bases; a name that none has may be one of a base from elsewhere."""
+        found = next((item.variables[name] for item in self.family if name in item.variables), None)
+        if found is None and _INHERITED.match(name) and self.unit.unknown(self.contract):
+            return Variable(name, "", 0)
+        return found
 
     def function(self, name: str, number: int, within: list[Contract] | None = None) -> Function | None:
         """A function that the contract has, with as many parameters."""
@@ -296,6 +302,8 @@ class Values:
         if found is not None:
             return self.run_function(found, given, way)
         words = frozenset().union(*(item.origins for item in given))
+        if call.name in ("_safeMint", "_safeTransfer") and call.owner is None:
+            self.hooked(call, words, way)
         if _GUARD.search(call.name):
             way.facts |= {"auth", "trusted"}
         if "sender" in words:
