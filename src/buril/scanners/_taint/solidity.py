@@ -29,6 +29,7 @@ RULES: Final[Mapping[str, Kind]] = {
     "unprotected-owner": Kind(284, "high", "anybody may become who is trusted (SWC-105)"),
     "unprotected-initialiser": Kind(284, "high", "anybody may set the contract up, and again (SWC-105)"),
     "unprotected-withdrawal": Kind(284, "high", "anybody may take the ether (SWC-105)"),
+    "unprotected-mint": Kind(284, "high", "anybody may make tokens (SWC-105)"),
     "delegatecall": Kind(829, "high", "code of somebody else's choice runs on this storage (SWC-112)"),
     "block-randomness": Kind(330, "high", "chance from values of the block, which can be known before (SWC-120)"),
     "block-time": Kind(807, "medium", "the exact second decides, which who makes the block may choose (SWC-116)"),

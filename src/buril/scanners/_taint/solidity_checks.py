@@ -21,6 +21,8 @@ _SENDS: Final = frozenset({"functionCall", "functionCallWithValue", "sendValue",
 """Functions of libraries that send ether, or call, with all the gas that there is."""
 _STARTS: Final = re.compile(r"_*(?:re)?(?:init|initiali[sz]e)(?![a-z])")
 """Names of functions that set up a contract once."""
+_PRACTICE: Final = re.compile(r"(?i)mock|test|dummy|fake|sample|example")
+"""Contracts, by name, that are open to everybody on purpose."""
 _TESTS: Final = re.compile(r"^(?:test|invariant|prove|check_)")
 _PERIOD: Final = re.compile(r"(?i)\b\d+\s*(?:seconds|minutes|hours|days|weeks|years)\b|2\s*\*\*|period|interval|epoch|"
                             r"duration|day|week|hour|window|step|\d{4,}")  # fmt: skip
@@ -120,7 +122,7 @@ class Checks(Flow):
             self._pulled(call.node.line, given[number], of, way)
             if call.name == "safeTransferFrom" and len(given) - number > 1 and "this" in given[number].origins:
                 self.hooked(call, given[number + 1].origins, way)
-        if given and "sender" in given[0].origins:
+        if any("sender" in item.origins for item in given[:2]):
             way.facts |= {"own"}
         known = {word.removeprefix("known:") for word in way.facts if word.startswith("known:")}
         chosen = "sender" in of.origins or any(word.startswith("param:") for word in of.origins - known)
@@ -138,6 +140,13 @@ class Checks(Flow):
         if not chosen or of.alias or self._kept_out(way) or _READS.search(call.name) or self._reads_only(call):
             return
         way.calls |= {Pending(call.node.line, False, way.reads)}
+
+    def minted(self, call: Called, given: list[Val], way: Way) -> None:
+        """Tokens are made: as many as the caller says, without any test, is too many."""
+        chosen = any(word.startswith("param:") for word in given[1].origins)
+        paid = given[1].origins & {"answer", "value"}
+        if chosen and not paid and not self._tested(way) and not _PRACTICE.search(self.contract.name):
+            self.note(call.node.line, "unprotected-mint", "medium")
 
     def hooked(self, call: Called, words: Words, way: Way) -> None:
         """A token goes to somebody, whose code is asked whether it wants it."""

@@ -40,6 +40,7 @@ class Values:
     # what the checks look at
     low_called: Callable[[Called, Val, Val | None, Way], None]
     high_called: Callable[[Called, Val, list[Val], Way], None]
+    minted: Callable[[Called, list[Val], Way], None]
     hooked: Callable[[Called, Words, Way], None]
     paid: Callable[[Called, Val, Val, Way], None]
     destroyed: Callable[[Called, Way], None]
@@ -269,6 +270,8 @@ class Values:
         known = _BUILTINS.get(call.name)
         if known is not None:
             return known(self, call, given, way)
+        if call.name in ("_mint", "_safeMint") and len(given) > 1:
+            self.minted(call, given, way)
         return self._known(self.function(call.name, len(given)), call, given, way)
 
     def _require(self, _call: Called, given: list[Val], way: Way) -> Val:
