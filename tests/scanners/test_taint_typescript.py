@@ -67,7 +67,21 @@ def test_where_it_does_harm(body: str, rule: str) -> None:
     "return this.prisma.$queryRaw`SELECT a FROM b WHERE c = ${x}`;", "return this.db.execute(sql`select ${x}`);",
 ])  # fmt: skip
 def test_where_it_does_none(body: str) -> None:
-    assert not nest("@Query('x') x: string", body) - {"nosql"}
+    assert not nest("@Query('x') x: string", body)
+
+
+def test_a_body_of_a_class_has_its_fields_alone() -> None:
+    for kind, expected in (("CreateDto", set()), ("any", {"attribute"}), ("Record<string, unknown>", {"attribute"})):
+        assert nest(f"@Body() x: {kind}", "return this.users.create(x);") == expected, kind
+    assert nest("@Body() x: CreateDto", "exec(x.name);") == {"command"}
+    assert nest("@Body('a') x: string", "return this.users.findOne({ a: x });") == {"nosql"}
+    assert nest("@Body() x: FindDto", "return this.users.findOne({ a: x.a });") == set()
+
+
+def test_the_other_members_are_the_frameworks() -> None:
+    text = "import { exec } from 'child_process';\nexport async function load({ params, locals }) { exec(%s); }\n"
+    assert {item.rule for item in found(text % "params.x", "typescript")} == {"command"}
+    assert not found(text % "locals.x", "typescript")
 
 
 HANDLERS = {

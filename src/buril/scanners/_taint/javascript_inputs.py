@@ -32,6 +32,8 @@ _PLACES: Final = {
 }  # fmt: skip
 """Decorators of NestJS, routing-controllers, tsoa, Ts.ED, LoopBack, type-graphql."""
 _HARMLESS: Final = re.compile(r"(?:number|boolean|bigint|Date)\b")
+_CLASS: Final = re.compile(r"(?!Record\b|Object\b|Map\b|Any\b)[A-Z]\w*")
+"""A class that says which fields a body has: frameworks check it against that, as they do a text in the query."""
 _PIPE: Final = re.compile(r"\bParse(?:Int|Float|Bool|UUID|Enum|Date|ObjectId)Pipe\b")
 _CHECKED: Final = re.compile(
     r"@(?:Is(?:Int|Number|Boolean|Enum|In|UUID|Date|DateString|ISO8601|MongoId|IP|Port|NumberString|Alphanumeric|Alpha|"
@@ -69,6 +71,8 @@ def decorated(param: Node, kind: str) -> Any | None:
         path = _PLACES.get(name.rpartition(".")[0] if name.startswith("param.") else name)
         if path is None or _HARMLESS.match(kind) or _PIPE.search(arguments):
             continue
+        if (path == "req.body" and _CLASS.match(kind)) or (path == "req.query" and kind == "string"):
+            path = "checked." + path.partition(".")[2]
         found = place(path, line)
         key = re.match(r"\s*[\"'`]([^\"'`]+)[\"'`]", arguments)
         if key and "." in path:
@@ -119,8 +123,19 @@ def given(function: ir.Function, number: int, path: str, member: str = "") -> ir
     if number >= len(params) or _HARMLESS.match(params[number].type):
         return function
     line, name = function.line, params[number].name
-    target = ir.Attr(line, ir.Name(line, name), member) if member else ir.Name(line, name)
-    return function._replace(body=(ir.Assign(line, (target,), place(path, line)), *function.body))
+    if member:  # it alone: the other members are the framework's
+        return function._replace(body=_replaced(function.body, name, member, place(path, line)))
+    return function._replace(body=(ir.Assign(line, (ir.Name(line, name),), place(path, line)), *function.body))
+
+
+def _replaced(node: Any, name: str, member: str, value: Any) -> Any:
+    """A tree in which a member of a variable is another expression."""
+    if isinstance(node, ir.Attr) and node.name == member and isinstance(node.of, ir.Name) and node.of.id == name:
+        return value
+    if not isinstance(node, tuple):
+        return node
+    parts = [_replaced(part, name, member, value) for part in node]
+    return type(node)(*parts) if hasattr(node, "_fields") else tuple(parts)
 
 
 def exported(function: ir.Function, *, default: bool, action: bool) -> ir.Function:
@@ -181,21 +196,13 @@ def _procedure(owner: Node, function: ir.Function) -> ir.Function:
     schema = text[begin:]
     if _NUMBERS.search(schema) and "z.object(" not in schema:
         return function
-    checked = re.findall(r"(\w+)\s*:\s*((?:[^,{}()]|\([^()]*\))+)", schema)
-    made = function
-    for name, kind in checked:
+    line, name = function.line, "@input"
+    made: list[Any] = [ir.Assign(line, (ir.Name(line, name),), place("trpc.input", line))]
+    for key, kind in re.findall(r"(\w+)\s*:\s*((?:[^,{}()]|\([^()]*\))+)", schema):
         if _NUMBERS.search(kind):
-            made = _harmless_member(made, name)
-    return given(made, 0, "trpc.input", "input")
-
-
-def _harmless_member(function: ir.Function, name: str) -> ir.Function:
-    params = function.params
-    if not params:
-        return function
-    line = function.line
-    target = ir.Attr(line, ir.Attr(line, ir.Name(line, params[0].name), "input"), name)
-    return function._replace(body=(ir.Assign(line, (target,), ir.Other(line, ())), *function.body))
+            made.append(ir.Assign(line, (ir.Attr(line, ir.Name(line, name), key),), ir.Other(line, ())))
+    found = given(function, 0, name, "input")
+    return found._replace(body=(*made, *found.body))
 
 
 def resolved(key: str, value: Any) -> Any:

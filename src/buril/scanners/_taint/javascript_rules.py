@@ -30,7 +30,7 @@ SOURCES: Final = (
            "h3.getRouterParam() h3.getRouterParams() h3.getHeader() h3.getCookie() h3.readFormData() "
            "h3.readMultipartFormData() page.searchParams page.params action.input message.data",
            "the request"),
-    Source("trpc.input graphql.args", "the request", safe="nosql attribute"),
+    Source("trpc.input graphql.args checked.body checked.query", "the request", safe="nosql attribute"),
     Source("*.snapshot.queryParamMap *.snapshot.queryParams *.snapshot.paramMap *.snapshot.params *.snapshot.fragment "
            "ActivatedRoute.queryParams ActivatedRoute.params ActivatedRoute.queryParamMap ActivatedRoute.paramMap "
            "document.location.href *useSearchParams()[]", "the address"),
