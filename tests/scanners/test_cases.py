@@ -13,7 +13,7 @@ import pytest
 from buril.code.parse import comments, error_bytes, functions, parse
 from tests.scanners.cases import FOLDER, Case, cases, read
 
-FEWEST = {"go": 55, "java": 75, "javascript": 100, "php": 75, "python": 240, "typescript": 30}
+FEWEST = {"go": 55, "java": 75, "javascript": 100, "php": 75, "python": 240, "solidity": 45, "typescript": 30}
 """Pairs that a language has at least."""
 TELLING = re.compile(
     r"\b(vulnerab\w*|(?:un|in)?safe(?:ly)?|(?:in)?secure(?:ly)?|bad|good|sanitiz\w*|sanitis\w*|taint\w*|attack\w*"

@@ -21,7 +21,7 @@ _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urlj
 """Calls that make one text of several, the way `+` does."""
 
 
-_EACH = frozenset(["map", "forEach", "filter", "then", "some", "every", "find", "flatMap"])
+_EACH = frozenset(["map", "forEach", "filter", "then", "some", "every", "find", "flatMap", "reduce"])
 """Methods that call what they get with what they belong to, or with each of its elements."""
 _WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$")
 """A request that was given to something that is called like another form of it is still one."""
@@ -54,6 +54,8 @@ class Calls(Base):
             owner,
         )
         given = _unfolded(given)
+        if ir.SETTINGS in given.named:
+            given = _settings(given)
         for name, item in given.named.items():
             self.kept_secret(name, item, node.line)
         if func.code is not None and isinstance(func.code[0], ir.Function):
@@ -168,7 +170,7 @@ class Calls(Base):
     def _callbacks(self, path: str, owner: Value | None, given: Given, state: State) -> None:
         """Functions of the file that are handed on are called with what the call has."""
         method = path.rpartition(".")[2]
-        each = method in _EACH and owner is not None
+        each = method in _EACH and owner is not None and path != "functools.reduce"
         for value in given.values():
             if value.code is None or not isinstance(value.code[0], ir.Function) or (len(given.args) < 2 and not each):
                 continue
@@ -268,6 +270,15 @@ def _unfolded(given: Given) -> Given:
     known = {str(name): part for value in given.spread if value.rest is None and not value.taints
              for name, part in (value.parts or {}).items() if isinstance(name, str)}  # fmt: skip
     return given._replace(named={**known, **given.named}) if known else given
+
+
+def _settings(given: Given) -> Given:
+    """Arguments by name that were handed on in a variable."""
+    named = {name: value for name, value in given.named.items() if name != ir.SETTINGS}
+    value = given.named[ir.SETTINGS]
+    if value.code is None and not value.path.startswith("@"):
+        named = {**{name: part for name, part in (value.parts or {}).items() if isinstance(name, str)}, **named}
+    return given._replace(named=named)
 
 
 def _first_text(given: Given) -> str:

@@ -167,6 +167,11 @@ class Base:
         ):
             return
         taints = value.inside()
+        if kind == "nosql":  # a text that was put together is no object, and does harm only where it is run
+            if value.parts and "where" in value.parts:
+                return  # of a mapper for SQL
+            runs = (value.parts or {}).get("$where")
+            taints = frozenset(taint for taint in taints if not taint.built) | (runs.inside() if runs else frozenset())
         harmful = sorted(taint for taint in taints if kind not in taint.safe and self._counts(taint, kind))
         if not harmful:
             return

@@ -36,6 +36,8 @@ class Entries(NamedTuple):
     """Names of parameters for which sources have another one."""
     events: str = r"^(lambda_)?handler$|_handler$"
     """Names of functions that take an event from outside as their first of two parameters."""
+    types: str = r"^$"
+    """Types of parameters under whose names tables know what they do."""
 
 
 class How(NamedTuple):
@@ -138,6 +140,8 @@ def _enter(machine: Machine, function: ir.Function, outer: State, how: How) -> S
             plain_name = param.name.lstrip("_")
             known_as = re.search(entries.answers, plain_name) is not None
             bound[param.name] = Value(path=entries.called.get(plain_name, plain_name)) if known_as else EMPTY
+            if not known_as and (typed := re.search(entries.types, param.type)):
+                bound[param.name] = Value(path=typed[0])
     page = any(re.search(entries.pages, path) for path in routes)
     return machine.enter(function, outer, bound, web=page)
 

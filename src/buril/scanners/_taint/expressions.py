@@ -52,6 +52,8 @@ class Expressions(Calls):
     def member(self, owner: Value, name: str, line: int) -> Value:
         """A member of a value: one that was set, code of its class, or a path that may be a source."""
         of_class = owner.path.startswith("@class") and owner.code is not None
+        if name == "@tag" and owner.code is not None:
+            return owner  # a function of the file before a template
         if owner.parts is not None and name in owner.parts:
             return self._bound_to(owner, owner.parts[name], "classmethod") if of_class else owner.parts[name]
         made_of = owner.owner

@@ -25,6 +25,8 @@ _ENDING = re.compile(
     r"(suffix|splitext\(\)|content_type|mimetype|rsplit\(\)|filetype\w*\(\)|extension)(\[\])?(\.lower\(\))?$"
 )
 _RESOLVED = re.compile(r"(realpath|abspath|resolve|normpath|canonical)\w*\(\)", re.IGNORECASE)
+_RELATIVE = re.compile(r"(^|\.)(relative|relpath)\(\)$")
+"""The way from a folder to a file: one that begins with `..` leaves it."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/", re.IGNORECASE)
 
 
@@ -89,6 +91,8 @@ def asked(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, Fac
         return _matched(path, owner, args)
     if name in PREDICATES and owner is not None:
         return about(owner), NO_FACTS
+    if name in ("startswith", "startsWith") and owner is not None and args and _RELATIVE.search(owner.path):
+        return NO_FACTS, about(owner, "path") if str(args[0].const).startswith("..") else NO_FACTS
     return _holds(path, name, owner, args), NO_FACTS
 
 

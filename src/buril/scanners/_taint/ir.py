@@ -245,5 +245,7 @@ class Import(NamedTuple):
 
 SPREAD = object()
 """The key of an item of `Make` that stands for all elements of its value."""
+SETTINGS = "@settings"
+"""The name of an argument by name that holds, if it is a container that is known, arguments by name."""
 NOTHING = object()
 """No constant is known."""

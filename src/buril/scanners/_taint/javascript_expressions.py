@@ -8,7 +8,7 @@ from typing import Any
 
 from tree_sitter import Node
 
-from buril.scanners._taint import ir
+from buril.scanners._taint import ir, javascript_inputs
 from buril.scanners._taint.python_expressions import line_of, text_of
 
 Lower = Callable[[Node], Any]
@@ -29,6 +29,8 @@ _COMPARISONS = {
     ">=": ">=",
     "in": "in",
 }
+_PUTS_TOGETHER = re.compile(r"^(?:String\.raw|dedent|outdent|stripIndents?|oneLine\w*|commonTags\.\w+)$")
+"""Tags of templates whose result is the text with the values in it."""
 _bodies: list[Body] = []
 
 
@@ -73,15 +75,19 @@ def params_of(node: Node | None) -> tuple[tuple[ir.Param, ...], tuple[Any, ...]]
         stars = ""
         if pattern.type == "rest_pattern":
             pattern, stars = pattern.named_children[0], "*"
-        if pattern.type in ("object_pattern", "array_pattern"):
-            name = f"@{number}"
+        name = f"@{number}" if pattern.type in ("object_pattern", "array_pattern") else text_of(pattern)
+        filled = javascript_inputs.filled(child, name, kind)
+        if filled is not None:
+            taken, kind = [*taken, *filled], javascript_inputs.FILLED
+        if javascript_inputs.kept(child):
+            field = ir.Attr(line_of(child), ir.Name(line_of(child), "this"), name)
+            taken.append(ir.Assign(line_of(child), (field,), ir.Name(line_of(child), name)))
+        if name.startswith("@"):
             taken += [
                 ir.Assign(line_of(child), (target,), value)
                 for target, value in apart(pattern, ir.Name(line_of(child), name))
             ]
-            made.append(ir.Param(name, kind, default, stars))
-        else:
-            made.append(ir.Param(text_of(pattern), kind, default, stars))
+        made.append(ir.Param(name, kind, default, stars))
     return tuple(made), tuple(taken)
 
 
@@ -125,7 +131,10 @@ def function(node: Node, name: str = "") -> ir.Function:
     else:
         statements = (ir.Return(line_of(body), expression(body)),)
     name = name or text_of(node.child_by_field_name("name"))
-    return ir.Function(line_of(node), name, params, (*taken, *statements), (), int(node.end_point[0]) + 1)
+    made = ir.Function(line_of(node), name, params, (*taken, *statements), (), int(node.end_point[0]) + 1)
+    if body is not None and javascript_inputs.is_action(body):
+        return javascript_inputs.exported(made, default=False, action=True)
+    return made
 
 
 def _string(node: Node) -> Any:
@@ -183,25 +192,48 @@ def _unary(node: Node) -> Any:
 
 
 def _call(node: Node) -> Any:
+    inside = node.child_by_field_name("arguments")
+    func = at(node, "function") if node.type == "call_expression" else at(node, "constructor")
+    if inside is not None and inside.type == "template_string":
+        return _tagged(node, func, inside)
     args: list[Any] = []
     spread: list[Any] = []
-    inside = node.child_by_field_name("arguments")
-    if inside is not None and inside.type == "template_string":
-        args = [_template(inside)]
-    else:
-        for child in children(inside) if inside is not None else ():
-            (spread if child.type == "spread_element" else args).append(expression(child))
-    if text_of(node.child_by_field_name("function")) in ("require", "import") and len(args) == 1:
+    for child in children(inside) if inside is not None else ():
+        (spread if child.type == "spread_element" else args).append(expression(child))
+    called = text_of(node.child_by_field_name("function"))
+    if len(args) == 1 and called in ("require", "import", "inject"):
         module = args[0].value if isinstance(args[0], ir.Const) else None
         if isinstance(module, str):
             return ir.Name(line_of(node), module_name(module))
-    func = at(node, "function") if node.type == "call_expression" else at(node, "constructor")
-    named: tuple[tuple[str, Any], ...] = ()
-    for item in reversed(args):  # settings are handed on as an object that is written out
+        if called == "inject" and isinstance(args[0], ir.Name):
+            return args[0]  # Angular's way to ask for an object of a class
+    if called.endswith(".switchToHttp().getRequest"):
+        return ir.Name(line_of(node), "req")
+    args = javascript_inputs.called_back(node, args)
+    return ir.Call(line_of(node), func, tuple(args), _settings(args), tuple(spread), int(node.end_point[0]) + 1)
+
+
+def _settings(args: list[Any]) -> tuple[tuple[str, Any], ...]:
+    """Settings are handed on as an object that is written out, or as one that has a name."""
+    for item in reversed(args):
         if isinstance(item, ir.Make) and item.kind == "dict":
-            named = tuple((str(key.value), value) for key, value in item.items if isinstance(key, ir.Const))
-            break
-    return ir.Call(line_of(node), func, tuple(args), named, tuple(spread), int(node.end_point[0]) + 1)
+            return tuple((str(key.value), value) for key, value in item.items if isinstance(key, ir.Const))
+    if args and isinstance(args[-1], ir.Name):
+        return ((ir.SETTINGS, args[-1]),)
+    return ()
+
+
+def _tagged(node: Node, func: Any, template: Node) -> Any:
+    """A template with a tag: the tag gets text and values apart, but for those that only put them together."""
+    made, line = _template(template), line_of(node)
+    if not isinstance(made, ir.Text):
+        return ir.Call(line, func, (made,), (), (), int(node.end_point[0]) + 1)
+    if _PUTS_TOGETHER.search(text_of(node.child_by_field_name("function"))):
+        return made
+    text = "?".join(part.value for part in made.parts if isinstance(part, ir.Const))
+    values = [part for part in made.parts if not isinstance(part, ir.Const)]
+    args = (ir.Const(line, text), *values)
+    return ir.Call(line, ir.Attr(line, func, "@tag"), args, (), (), int(node.end_point[0]) + 1)
 
 
 def module_name(text: str) -> str:
@@ -217,7 +249,10 @@ def _object(node: Node) -> Any:
             key = child.child_by_field_name("key")
             plain = key is not None and key.type in ("property_identifier", "string", "number")
             name = ir.Const(line, text_of(key).strip("\"'")) if plain else whole(key) if key is not None else None
-            items.append((name, at(child, "value")))
+            value = at(child, "value")
+            if isinstance(name, ir.Const):
+                value = javascript_inputs.resolved(name.value, javascript_inputs.lets_all_in(name.value, value))
+            items.append((name, value))
         elif child.type == "spread_element":
             items.append((ir.SPREAD, whole(child)))
         elif child.type == "method_definition":

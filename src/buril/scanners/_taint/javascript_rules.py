@@ -22,12 +22,22 @@ SOURCES: Final = (
            "req.rawBody req.raw req.url ctx.query ctx.params ctx.request.body ctx.request.query ctx.headers ctx.header "
            "ctx.cookies.get() ctx.get() ctx.req.query() ctx.req.param() ctx.req.json() ctx.querystring "
            "event.body event.queryStringParameters event.pathParameters event.headers "
-           "event.multiValueQueryStringParameters",
+           "event.multiValueQueryStringParameters ctx.request.headers ctx.request.files ctx.request.rawBody "
+           "ctx.req.query ctx.req.params *.req.query() *.req.queries() *.req.param() *.req.header() *.req.json() "
+           "*.req.text() *.req.parseBody() *.req.formData() req.blob() req.arrayBuffer() *.request.formData() "
+           "getQuery() readBody() readRawBody() getRouterParam() getRouterParams() getHeader() getHeaders() "
+           "getCookie() readFormData() readMultipartFormData() h3.getQuery() h3.readBody() h3.readRawBody() "
+           "h3.getRouterParam() h3.getRouterParams() h3.getHeader() h3.getCookie() h3.readFormData() "
+           "h3.readMultipartFormData() page.searchParams page.params action.input message.data",
            "the request"),
+    Source("trpc.input graphql.args checked.body checked.query", "the request", safe="nosql attribute"),
+    Source("*.snapshot.queryParamMap *.snapshot.queryParams *.snapshot.paramMap *.snapshot.params *.snapshot.fragment "
+           "ActivatedRoute.queryParams ActivatedRoute.params ActivatedRoute.queryParamMap ActivatedRoute.paramMap "
+           "document.location.href *useSearchParams()[]", "the address"),
     Source("location.hash location.search location.href window.location.hash window.location.search "
            "window.location.href "
            "document.location.hash document.location.search document.URL document.referrer window.name document.cookie "
-           "event.data e.data message.data *useSearchParams() *useParams() router.query prompt()", "the address or a "
+           "event.data e.data *useSearchParams() *useParams() router.query prompt()", "the address or a "
            "message"),
     Source("process.argv", "who starts the program", "local"),
     Source("Math.random()", "Math.random", "random"),
@@ -43,6 +53,8 @@ SINKS: Final = (
     Sink("command", "child_process.spawn child_process.spawnSync child_process.execFile "
            "child_process.execFileSync", (0, 1),
          "shell=True"),
+    Sink("command", "child_process.spawn child_process.spawnSync child_process.execFile "
+           "child_process.execFileSync execa", (0, 1), "shell:str"),
     Sink("command-word", "child_process.spawn child_process.spawnSync child_process.execFile "
            "child_process.execFileSync execa",
          (0, 1), "shell!=True"),
@@ -51,17 +63,26 @@ SINKS: Final = (
     Sink("code", "setTimeout setInterval setImmediate", (0,), "1:int"),
     Sink("code", "Function", (1, 2)),
     Sink("sql", "*.query *.execute *.raw *.$queryRawUnsafe *.$executeRawUnsafe *.whereRaw *.orderByRaw *.havingRaw "
-         "*.prepare *.literal *.unsafe", (0, "sql", "text")),
+         "*.prepare *.literal *.unsafe *.fromRaw *.joinRaw *.groupByRaw *.$executeRaw *.$queryRaw Prisma.raw",
+         (0, "sql", "text")),
+    Sink("sql", "*.where *.andWhere *.orWhere *.having *.andHaving *.orHaving *.orderBy *.addOrderBy *.groupBy "
+         "*.addSelect", (0,), "0:built"),
+    Sink("sql", "*.innerJoin *.leftJoin *.innerJoinAndSelect *.leftJoinAndSelect", (2,), "2:built"),
     Sink("path", " ".join(f"fs.{name} fs.promises.{name} fs_extra.{name}" for name in _FILES.split()), (0, 1)),
     Sink("path", "*.sendFile *.sendfile *.download", (0,), "-root"),
     Sink("path", "koa_send send", (1,), "-root"),
     Sink("xss", "res.send res.write res.end res.status().send res.status().end res.type().send res.set().send", (0,)),
     Sink("xss", "*.innerHTML= *.outerHTML= ctx.body= *.srcdoc=", (0,)),
     Sink("xss", "document.write document.writeln jsx.dangerouslySetInnerHTML *.html *.insertAdjacentHTML", (0, 1)),
+    Sink("xss", "*.bypassSecurityTrustHtml *.bypassSecurityTrustScript *.bypassSecurityTrustUrl "
+         "*.bypassSecurityTrustResourceUrl *.bypassSecurityTrustStyle @page *.createContextualFragment "
+         "*.setHTMLUnsafe", (0,)),
+    Sink("xss", "*.setProperty", (2,), "1~^(innerHTML|outerHTML|srcdoc)$"),
     Sink("template", "ejs.render pug.render pug.compile handlebars.compile nunjucks.renderString lodash.template "
            "_.template "
          "mustache.render doT.template dot.template eta.renderString Handlebars.compile", (0,)),
-    Sink("redirect", "*.redirect", (0, 1)),
+    Sink("redirect", "*.redirect *.permanentRedirect next.navigation.permanentRedirect sendRedirect h3.sendRedirect",
+         (0, 1)),
     Sink("redirect", "location.href= window.location= window.location.href= document.location= location=", (0,)),
     Sink("redirect", "location.assign location.replace window.location.assign window.location.replace window.open "
          "router.push router.replace", (0,)),
@@ -69,7 +90,12 @@ SINKS: Final = (
     Sink("ssrf", "fetch axios axios.get axios.post axios.put axios.delete axios.head axios.request got got.get "
            "got.post needle "
          "http.get http.request https.get https.request undici.request undici.fetch node_fetch superagent.get "
-         "superagent.post request request.get request.post ky ky.get", (0, "url", "uri", "hostname", "host")),
+         "superagent.post request request.get request.post ky ky.get *HttpService.get *HttpService.post "
+         "*HttpService.put *HttpService.patch *HttpService.delete *HttpService.head *HttpService.request "
+         "*httpService.get *httpService.post *httpService.request *httpService.axiosRef.get "
+         "*httpService.axiosRef.request *HttpService.axiosRef.get *HttpService.axiosRef.request "
+         "ofetch ofetch.raw $fetch *.axios.get *.axios.post puppeteer.launch().newPage().goto axios.patch",
+         (0, "url", "uri", "hostname", "host")),
     Sink("deserialisation", "node_serialize.unserialize serialize.unserialize funcster.deepDeserialize v8.deserialize "
          "serialize_to_js.deserialize", (0,)),
     Sink("xxe", "libxmljs.parseXml libxmljs.parseXmlString libxmljs2.parseXml", (0,), "noent=True"),
@@ -104,6 +130,9 @@ CLEANS: Final = (
     Clean("shell_quote.quote shell_escape", "command"),
     Clean("*.escape mysql.escape mysql2.escape *.escapeId pg.escapeLiteral *.escapeLiteral *.escapeIdentifier "
           "pg_format sqlstring.escape", "sql"),
+    Clean("*.@tag", "sql command"),
+    Clean("*html.@tag *.html.@tag svg.@tag *.sanitize", "xss"),
+    Clean("*.@tag", "nosql"),
     Clean("lodash.escapeRegExp _.escapeRegExp escape_string_regexp *escapeRegExp", "regex"),
     Clean("JSON.stringify String *.toString", "nosql"),
     Clean("mongo_sanitize", "nosql"),
@@ -125,6 +154,10 @@ CONSTANTS: Final = (("fs.constants.S_IWOTH", 2), ("fs.constants.S_IRWXO", 7))
 _NET = (
     "https.request https.get https.Agent tls.connect axios axios.* request request.* got got.* node_fetch undici.Agent "
     "*.createTransport *.Client *.Pool *Pool *Client *.Agent *.connect *.createConnection"
+)
+_COOKIES = (
+    "*.cookie *.cookies.set *.setCookie *cookies().set *.cookies().set setCookie hono.cookie.setCookie h3.setCookie "
+    "nookies.setCookie"
 )
 MISUSES: Final = (
     Misuse("weak-hash", 328, "medium", "crypto.createHash", "0~(?i)^(md4|md5|sha1|sha-1|ripemd160)$",
@@ -160,11 +193,15 @@ MISUSES: Final = (
     Misuse("no-certificate-check", 295, "high", _NET, "rejectUnauthorized=False", "certificates are not checked"),
     Misuse("no-certificate-check", 295, "high", _NET, "ssl.rejectUnauthorized=False", "certificates are not checked"),
     Misuse("no-certificate-check", 295, "high", _NET, "tls.rejectUnauthorized=False", "certificates are not checked"),
+    Misuse("no-certificate-check", 295, "high", "*options= *Options= *opts= *config= *tls= *ssl=",
+           "0.rejectUnauthorized=False", "certificates are not checked",
+           "medium"),
     Misuse("no-certificate-check", 295, "high", "process.env.NODE_TLS_REJECT_UNAUTHORIZED=", "0~^0$", "certificates "
            "are not checked"),
     Misuse("token-not-verified", 347, "high", "jsonwebtoken.verify jwt.verify", "algorithms.0=none",
            "the token's signature is not checked"),
-    Misuse("token-not-verified", 347, "medium", "jsonwebtoken.decode jwt.decode jose.decodeJwt jwt_decode", "",
+    Misuse("token-not-verified", 347, "medium", "jsonwebtoken.decode jwt.decode jose.decodeJwt jwt_decode "
+           "*JwtService.decode *jwtService.decode", "",
            "the token's signature is not checked", "medium"),
     Misuse("hard-coded-secret", 798, "high", "jsonwebtoken.sign jwt.sign jsonwebtoken.verify jwt.verify", "1:str",
            "a secret stands in the code"),
@@ -172,18 +209,20 @@ MISUSES: Final = (
            "stands in the code"),
     Misuse("hard-coded-secret", 798, "high", "crypto.createCipheriv crypto.createHmac", "1:str", "a secret stands in "
            "the code"),
-    Misuse("insecure-cookie", 614, "medium", "*.cookie *.cookies.set *.setCookie", "secure=False", "a cookie goes "
+    Misuse("insecure-cookie", 614, "medium", _COOKIES, "secure=False", "a cookie goes "
            "over plain HTTP"),
-    Misuse("insecure-cookie", 1004, "medium", "*.cookie *.cookies.set *.setCookie", "httpOnly=False", "scripts can "
+    Misuse("insecure-cookie", 1004, "medium", _COOKIES, "httpOnly=False", "scripts can "
            "read a cookie"),
     Misuse("insecure-cookie", 614, "medium", "express_session cookie_session", "cookie.secure=False", "a cookie goes "
            "over plain HTTP"),
     Misuse("insecure-cookie", 614, "medium", "cookie_session", "secure=False", "a cookie goes over plain HTTP"),
     Misuse("insecure-cookie", 1004, "medium", "express_session", "cookie.httpOnly=False", "scripts can read a cookie"),
     Misuse("insecure-cookie", 1004, "medium", "cookie_session", "httpOnly=False", "scripts can read a cookie"),
-    Misuse("any-origin", 942, "medium", "cors *.register fastify_cors", "origin=True credentials=True",
+    Misuse("any-origin", 942, "medium", "cors *.register fastify_cors *.enableCors hono.cors.cors",
+           "origin=True credentials=True",
            "every page may ask with the user's cookies"),
-    Misuse("any-origin", 942, "medium", "cors *.register fastify_cors", "origin=* credentials=True",
+    Misuse("any-origin", 942, "medium", "cors *.register fastify_cors *.enableCors hono.cors.cors",
+           "origin=* credentials=True",
            "every page may ask with the user's cookies"),
     Misuse("any-origin", 942, "medium", "res.setHeader res.header res.set reply.header",
         "0~(?i)^access-control-allow-origin$ 1=*",
@@ -201,7 +240,10 @@ MISUSES: Final = (
            "escape what they show"),
 )  # fmt: skip
 
-ENDS: Final = "ctx.throw process.exit"
+ENDS: Final = (
+    "ctx.throw process.exit next.navigation.redirect next.navigation.notFound next.navigation.permanentRedirect "
+    "sveltejs.kit.redirect sveltejs.kit.error"
+)
 
 ENTRIES: Final = Entries(
     decorators=r"(^|\.)(Get|Post|Put|Patch|Delete|All)(\(\))?$",
@@ -209,10 +251,14 @@ ENTRIES: Final = Entries(
     methods=r"^(GET|POST|PUT|PATCH|DELETE|HEAD)$",
     requests=r"^_?(req|request|ctx|context|event)$",
     pages=r"^$",
-    inputs=r"\breq\b|request|\bctx\b|location|document\.|event|argv|query|[sS]earchParams|useParams|prompt\(|\.data\b",
+    inputs=r"\breq\b|[rR]equest|\bctx\b|location|document\.|event|argv|[qQ]uery|[sS]earchParams|useParams|prompt\(|"
+    r"\.data\b|@(?:param\.|\w*(?:Body|Params?|Headers?|Args?|Cookies?|Path|Queries|FormField|Payload)\()|params|"
+    r"use server|\.input\(|readBody|getRouterParam|getHeader|getCookie|readFormData|snapshot|"
+    r"ActivatedRoute|[sS]ocket|\bws",
     from_address=False,
     answers=r"^(res|response|reply)$",
     called={"request": "req", "context": "ctx", "response": "res"},
-    harmless=r"^(number|boolean|bigint|Date)\b",
+    harmless=r"^(number|boolean|bigint|Date)\b|^@",
     events=r"^$",
+    types=r"^(JwtService|HttpService|DomSanitizer|ActivatedRoute|Router)\b",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 from tree_sitter import Tree
 
-from buril.scanners._taint import javascript_rules, lower_javascript, lower_python, python_rules
+from buril.scanners._taint import javascript_rules, lower_javascript, lower_python, python_rules, solidity
 from buril.scanners._taint.engine import Compiled, compiled
 from buril.scanners._taint.entries import Analysis, Entries, analyse
 from buril.scanners._taint.hints import hints
@@ -34,7 +35,11 @@ _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
         ("javascript", "typescript", "tsx"), (lower_javascript.lower, _JAVASCRIPT, javascript_rules.ENTRIES)
     ),
 }
-LANGUAGES: Final = frozenset(_READ)
+_OWN: Final[dict[str, tuple[Callable[[Tree], Analysis], re.Pattern[str]]]] = {
+    "solidity": (solidity.analysed, solidity.INPUTS),
+}
+"""Languages with an analysis of their own, and what every text has in which that can find anything."""
+LANGUAGES: Final = frozenset(_READ) | frozenset(_OWN)
 _HINTS: Final = {name: hints(rules.misuses, entries.inputs) for name, (_read, rules, entries) in _READ.items()}
 _FLASK: Final = "from flask import request\nimport os\n@app.route('/')\ndef page():\n    x = request.args['x']\n"
 _EXPRESS: Final = "const app = require('express')();\napp.get('/', (req, res) => {\n  const x = req.query.x;\n"
@@ -48,8 +53,42 @@ _SCRIPTS: Final = {
     "redirect": _EXPRESS + "  res.redirect(x);\n});\n",
     "weak-hash": "require('crypto').createHash('md5');\n",
 }
+_ETHER: Final = "mapping(address => uint) a; address o; address[] l; uint n; bytes32 h;"
+_CONTRACTS: Final = {
+    rule: f"pragma solidity {version}; contract A {{ {_ETHER} {text} }}\n"
+    for rule, version, text in (
+        (
+            "reentrancy",
+            "^0.8.0",
+            "function f() external { msg.sender.call{value: a[msg.sender]}(''); a[msg.sender] = 0; }",
+        ),
+        ("unchecked-call", "^0.4.0", "function f() { o.send(1); }"),
+        ("origin-as-caller", "^0.8.0", "modifier m() { require(tx.origin == o); _; }"),
+        ("unprotected-selfdestruct", "^0.4.0", "function f() { suicide(msg.sender); }"),
+        (
+            "unprotected-owner",
+            "^0.8.0",
+            "function f() public { o = msg.sender; } function g() public { require(msg.sender == o); }",
+        ),
+        ("unprotected-withdrawal", "^0.5.0", "function f() public { msg.sender.transfer(address(this).balance); }"),
+        (
+            "delegatecall",
+            "^0.8.0",
+            "function f(address t, bytes memory d) public { (bool k, ) = t.delegatecall(d); require(k); }",
+        ),
+        ("block-randomness", "^0.8.0", "function f() public { n = uint(blockhash(block.number - 1)) % 6; }"),
+        ("block-time", "^0.4.0", "function f() public { if (now % 7 == 0) { n = 1; } }"),
+        ("overflow", "^0.4.0", "function f(uint x) public { n += x; }"),
+        (
+            "signer-zero",
+            "^0.8.0",
+            "function f(uint8 v, bytes32 r, bytes32 s) public { require(ecrecover(h, v, r, s) == o); }",
+        ),
+    )
+}
 SAMPLES: Final[dict[str, dict[str, str]]] = {
     **dict.fromkeys(("javascript", "typescript", "tsx"), _SCRIPTS),
+    "solidity": _CONTRACTS,
     "python": {
         "command": _FLASK + "    os.system('ls ' + x)\n",
         "code": _FLASK + "    eval(x)\n",
@@ -67,10 +106,12 @@ SAMPLES: Final[dict[str, dict[str, str]]] = {
 
 def analysed(language: str, tree: Tree, *, suspicious: bool) -> Analysis:
     """Analyse a tree of one of `LANGUAGES`; `suspicious` as in `analyse`."""
-    read, _plain, entries = _READ[language]
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, _RECURSION))  # a text of a thousand additions is as deep as they are many
     try:
+        if language in _OWN:
+            return _OWN[language][0](tree)
+        read, _plain, entries = _READ[language]
         return analyse(read(tree), _rules(language), entries, suspicious=suspicious)
     finally:
         sys.setrecursionlimit(before)
@@ -78,7 +119,8 @@ def analysed(language: str, tree: Tree, *, suspicious: bool) -> Analysis:
 
 def may_hold(language: str, text: str) -> bool:
     """Whether a text has a word of any rule; without one `analysed` finds nothing unless it is suspicious."""
-    return _HINTS[language].search(text) is not None
+    hint = _OWN[language][1] if language in _OWN else _HINTS[language]
+    return hint.search(text) is not None
 
 
 @cache

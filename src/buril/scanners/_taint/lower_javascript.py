@@ -7,7 +7,7 @@ from typing import Any
 
 from tree_sitter import Node, Tree
 
-from buril.scanners._taint import ir
+from buril.scanners._taint import ir, javascript_inputs
 from buril.scanners._taint.javascript_expressions import (
     SKIPPED,
     apart,
@@ -32,7 +32,7 @@ def lower(tree: Tree) -> tuple[Any, ...]:
 
 
 def body_of(node: Node | None) -> tuple[Any, ...]:
-    """The statements in a node; functions first, as they are known before the first line runs."""
+    """The statements in a node; functions and imports first, as they are known before the first line runs."""
     if node is None:
         return ()
     alone = node.type in _STATEMENTS or node.type in _LEAVES or node.type == "expression_statement"
@@ -40,8 +40,8 @@ def body_of(node: Node | None) -> tuple[Any, ...]:
     if node.type in ("statement_block", "program", "switch_case", "switch_default"):
         inside = node.named_children
     made = [item for child in inside for item in _statement(child)]
-    first = [item for item in made if isinstance(item, ir.Function)]
-    return (*first, *(item for item in made if not isinstance(item, ir.Function)))
+    first = [item for item in made if isinstance(item, (ir.Function, ir.Import))]
+    return (*first, *(item for item in made if not isinstance(item, (ir.Function, ir.Import))))
 
 
 def _statement(node: Node) -> Iterator[Any]:
@@ -194,17 +194,50 @@ def _switch(node: Node) -> Iterator[Any]:
 
 def _class(node: Node) -> Iterator[Any]:
     body = node.child_by_field_name("body")
-    heritage = next((child for child in node.named_children if child.type == "class_heritage"), None)
+    around = node.parent.named_children if node.parent is not None and node.parent.type == "export_statement" else []
+    for child in (*around, *node.named_children):
+        if child.type == "decorator":
+            yield ir.Do(line_of(child), whole(child))
     made: list[Any] = []
+    decorators: list[Any] = []
     for child in body.named_children if body is not None else ():
-        if child.type == "method_definition":
+        if child.type == "decorator":
+            decorators.append(whole(child))
+        elif child.type == "method_definition":
             found = function(child)
-            made.append(found._replace(params=(ir.Param("this"), *found.params)))
+            params = (ir.Param("this"), *found.params)
+            made.append(found._replace(params=params, body=_shown(found, decorators), decorators=tuple(decorators)))
+            decorators = []
         elif child.type in ("field_definition", "public_field_definition"):
             name = child.child_by_field_name("property") or child.child_by_field_name("name")
             made.append(ir.Assign(line_of(child), (ir.Name(line_of(child), text_of(name)),), at(child, "value")))
-    bases = (whole(heritage),) if heritage is not None else ()
-    yield ir.Class(line_of(node), text_of(node.child_by_field_name("name")), bases, tuple(made))
+    yield ir.Class(line_of(node), text_of(node.child_by_field_name("name")), _bases(node), tuple(made))
+
+
+def _bases(node: Node) -> tuple[Any, ...]:
+    heritage = next((child for child in node.named_children if child.type == "class_heritage"), None)
+    if heritage is None:
+        return ()
+    clause = next((child for child in heritage.named_children if child.type == "extends_clause"), None)
+    value = clause.child_by_field_name("value") if clause is not None else None
+    if value is not None:
+        return (expression(value),)
+    plain = [child for child in heritage.named_children if not child.type.endswith("_clause")]
+    return (expression(plain[0]),) if plain else ()
+
+
+def _shown(method: ir.Function, decorators: list[Any]) -> tuple[Any, ...]:
+    """The body of a method; HTML that one of a web handler gives back is shown."""
+    names = {item.func.id for item in decorators if isinstance(item, ir.Call) and isinstance(item.func, ir.Name)}
+    if not names & {"Get", "Post", "Put", "Patch", "Delete", "All"}:
+        return method.body
+    made: list[Any] = []
+    for item in method.body:
+        first = item.value.parts[0] if isinstance(item, ir.Return) and isinstance(item.value, ir.Text) else None
+        if isinstance(first, ir.Const) and str(first.value).lstrip().startswith("<"):
+            made.append(ir.Do(item.line, ir.Call(item.line, ir.Name(item.line, "@page"), (item.value,))))
+        made.append(item)
+    return tuple(made)
 
 
 def _return(node: Node) -> Iterator[Any]:
@@ -214,11 +247,19 @@ def _return(node: Node) -> Iterator[Any]:
 
 def _export(node: Node) -> Iterator[Any]:
     inner = node.child_by_field_name("declaration") or node.child_by_field_name("value")
-    if inner is not None:
-        if inner.type in ("arrow_function", "function_expression"):
-            yield function(inner, "exported")
+    if inner is None:
+        return
+    if inner.type in ("arrow_function", "function_expression"):
+        made: list[Any] = [function(inner, "exported")]
+    else:
+        made = list(_statement(inner))
+    default = any(child.type == "default" for child in node.children)
+    action = node.parent is not None and javascript_inputs.is_action(node.parent)
+    for item in made:
+        if isinstance(item, ir.Function):
+            yield javascript_inputs.exported(item, default=default, action=action)
         else:
-            yield from _statement(inner)
+            yield item
 
 
 def _function(node: Node) -> Iterator[Any]:

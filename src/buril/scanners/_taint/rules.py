@@ -11,6 +11,7 @@ a method of something unknown, `sqlite3.connect().cursor().execute` where it was
     +timeout        it is given;  -timeout  it is not
     0?              it is given and no constant
     bits<2048       a smaller number;  mode&2  a number with this bit;  0:bytes  a constant of this type
+    0:built         text that was put together from something that is not known
 
 A dot goes into a container: `options.verify=False`. `self` is what a method belongs to.
 """
@@ -175,6 +176,8 @@ def _is(value: Value | None, operator: str, wanted: str) -> bool:
         if not isinstance(const, int) or isinstance(const, bool):
             return False
         return const < int(wanted) if operator == "<" else bool(const & int(wanted))
+    if operator == ":" and wanted == "built":
+        return value is not None and value.parts is None and any(taint.built for taint in value.taints)
     if operator == ":":
         return type(const).__name__ == wanted
     text = const if isinstance(const, str) else value.path if value is not None and value.path else None

@@ -159,7 +159,8 @@ class Machine(Expressions):
 
     def call_code(self, function: ir.Function, outer: State, bound: dict[str, Value], state: State) -> Value:
         """Run a function of the file with its parameters bound; what it showed harmless is so for the caller."""
-        key = (id(function), tuple((name, value.key()) for name, value in bound.items()), state.cleared)
+        seen = outer if outer.outer is not None else None  # what a function within another sees differs by the call
+        key = (id(function), seen, tuple((name, value.key()) for name, value in bound.items()), state.cleared)
         known = self.memory.get(key)
         if known is None:
             if len(self.frames) > self.DEPTH or any(frame.function is function for frame in self.frames):
