@@ -23,7 +23,7 @@ _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urlj
 
 _EACH = frozenset(["map", "forEach", "filter", "then", "some", "every", "find", "flatMap"])
 """Methods that call what they get with what they belong to, or with each of its elements."""
-_WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$")
+_WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$|^HttpServletRequest$")
 """A request that was given to something that is called like another form of it is still one."""
 
 
@@ -209,6 +209,8 @@ class Calls(Base):
             known = self.made_safe(known, kinds.kinds)
         if path.rpartition(".")[2] in _READS and owner is not None and owner.parts is None:
             known = self.keyed(known, _first_text(given) or NOTHING)
+        elif owner is not None and owner.taints and self.parts.search(path.rpartition(".")[2]):
+            known = self.keyed(known, _first_text(given) or path.rpartition(".")[2])
         made = self.sourced(f"{path}()", node.line, known, key=_first_text(given))
         return made.but(facts=facts) if facts[0] or facts[1] else made
 

@@ -56,6 +56,7 @@ class Compiled(NamedTuple):
     ends: frozenset[str]
     checks: frozenset[str]
     parses: frozenset[str]
+    parts: re.Pattern[str]
 
 
 def compiled(rules: Rules) -> Compiled:
@@ -66,6 +67,7 @@ def compiled(rules: Rules) -> Compiled:
         Matcher((misuse.calls, misuse) for misuse in rules.misuses), Matcher([(rules.inert, True)]),
         Matcher((calls, place) for calls, place in rules.indirect),
         dict(rules.constants), *(frozenset(paths.split()) for paths in (rules.ends, rules.checks, rules.parses)),
+        re.compile(rules.parts),
     )  # fmt: skip
 
 
@@ -79,6 +81,7 @@ class Base:
         self.kinds, self.sources, self.sinks = rules.kinds, rules.sources, rules.sinks
         self.cleans, self.misuses, self.inert, self.indirect = rules.cleans, rules.misuses, rules.inert, rules.indirect
         self.constants, self.ends, self.checks, self.parses = rules.constants, rules.ends, rules.checks, rules.parses
+        self.parts = rules.parts
         self.suspicious = suspicious
         self.requests = "^$"
         self.steps = 0

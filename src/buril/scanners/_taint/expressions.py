@@ -208,6 +208,13 @@ class Expressions(Calls):
         self.store(node.target, value, state)
         return value
 
+    def _typed(self, node: ir.Typed, state: State) -> Value:
+        value = self.value(node.of, state)
+        own = value.path.startswith("@") and not value.path.endswith("()")
+        if value.code is not None or own or value.path == "wrapped.request" or (value.path and not node.sure):
+            return value
+        return value.but(path=node.type)
+
     def _other(self, node: ir.Other, state: State) -> Value:
         return joined(self.value(part, state) for part in node.parts if part is not None).but(const=NOTHING, lead="")
 
@@ -247,7 +254,7 @@ class Expressions(Calls):
     _EXPRESSIONS: dict[type, Callable[..., Value]] = {
         ir.Const: _const, ir.Name: _name, ir.Attr: _attr, ir.Item: _item, ir.Text: _text, ir.Op: _op,
         ir.Compare: _compare, ir.Logic: _logic, ir.Not: _not, ir.Choose: _choose, ir.Make: _make, ir.Each: _each,
-        ir.Bind: _bind, ir.Other: _other, ir.Function: _lambda, ir.Call: Calls.call,
+        ir.Bind: _bind, ir.Typed: _typed, ir.Other: _other, ir.Function: _lambda, ir.Call: Calls.call,
         type(None): lambda self, _node, _state: EMPTY,
     }  # fmt: skip
 

@@ -9,7 +9,16 @@ from typing import Any, Final
 
 from tree_sitter import Tree
 
-from buril.scanners._taint import javascript_rules, lower_javascript, lower_python, python_rules
+from buril.scanners._taint import (
+    java_misuse,
+    java_rules,
+    java_sinks,
+    javascript_rules,
+    lower_java,
+    lower_javascript,
+    lower_python,
+    python_rules,
+)
 from buril.scanners._taint.engine import Compiled, compiled
 from buril.scanners._taint.entries import Analysis, Entries, analyse
 from buril.scanners._taint.hints import hints
@@ -28,11 +37,16 @@ _JAVASCRIPT: Final = Rules(
     javascript_rules.INDIRECT, javascript_rules.CONSTANTS, javascript_rules.INERT,
     javascript_rules.ENDS,
 )  # fmt: skip
+_JAVA: Final = Rules(
+    java_rules.JAVA_KINDS, java_rules.SOURCES, java_sinks.SINKS, java_rules.CLEANS, java_misuse.MISUSES,
+    inert=java_rules.INERT, ends=java_rules.ENDS, checks=java_rules.CHECKS, parts=java_rules.PARTS,
+)  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),
     **dict.fromkeys(
         ("javascript", "typescript", "tsx"), (lower_javascript.lower, _JAVASCRIPT, javascript_rules.ENTRIES)
     ),
+    "java": (lower_java.lower, _JAVA, java_rules.ENTRIES),
 }
 LANGUAGES: Final = frozenset(_READ)
 _HINTS: Final = {name: hints(rules.misuses, entries.inputs) for name, (_read, rules, entries) in _READ.items()}
@@ -48,8 +62,29 @@ _SCRIPTS: Final = {
     "redirect": _EXPRESS + "  res.redirect(x);\n});\n",
     "weak-hash": "require('crypto').createHash('md5');\n",
 }
+_SERVLET: Final = (
+    "class Page extends HttpServlet {\n"
+    "  protected void doGet(HttpServletRequest request, HttpServletResponse response) throws Exception {\n"
+    '    String x = request.getParameter("x");\n'
+)
+_SERVLETS: Final = {
+    "command": '    Runtime.getRuntime().exec("ls " + x);\n',
+    "code": '    new ScriptEngineManager().getEngineByName("js").eval(x);\n',
+    "sql": "    connection.createStatement().executeQuery(\"select a from b where c = '\" + x + \"'\");\n",
+    "path": '    new FileInputStream("/data/" + x);\n',
+    "xss": '    response.getWriter().println("<p>" + x);\n',
+    "deserialisation": "    new ObjectInputStream(request.getInputStream()).readObject();\n",
+    "ssrf": "    new URL(x).openStream();\n",
+    "redirect": "    response.sendRedirect(x);\n",
+    "xxe": "    DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(request.getInputStream());\n",
+    "ldap": '    DirContext context = new InitialDirContext();\n    context.search("ou=people", "(uid=" + x + ")", null);\n',
+    "xpath": "    XPathFactory.newInstance().newXPath().evaluate(\"//user[@name='\" + x + \"']\", document);\n",
+    "expression": "    new SpelExpressionParser().parseExpression(x);\n",
+    "weak-hash": '    MessageDigest.getInstance("MD5");\n',
+}
 SAMPLES: Final[dict[str, dict[str, str]]] = {
     **dict.fromkeys(("javascript", "typescript", "tsx"), _SCRIPTS),
+    "java": {kind: f"{_SERVLET}{body}  }}\n}}\n" for kind, body in _SERVLETS.items()},
     "python": {
         "command": _FLASK + "    os.system('ls ' + x)\n",
         "code": _FLASK + "    eval(x)\n",

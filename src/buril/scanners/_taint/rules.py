@@ -99,6 +99,8 @@ class Rules(NamedTuple):
     """Calls that raise for anything but a harmless text: who comes past one has nothing to fear from it."""
     parses: str = ""
     """Calls that make objects of text: what somebody else chose may be any object then."""
+    parts: str = "^$"
+    """Names of methods that give a part of what they belong to, which is an input of its own."""
 
 
 class Matcher:
