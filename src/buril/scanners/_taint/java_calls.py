@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.java_names import BUILDERS, PLAIN, Names, named
+from buril.scanners._taint.java_names import BUILDERS, Names, named
 from buril.scanners._taint.python_expressions import line_of, text_of
 
 _RENAMED: Final = {
@@ -73,6 +73,8 @@ class Calls(Names):
             return made if made is not None else self.plain(node, self.function(name, line_of(node)), nodes)
         if target.type == "super":
             return self.plain(node, ir.Attr(line_of(node), ir.Name(line_of(node), "super"), name), nodes)
+        if name in self.components and name not in self.own and not nodes:
+            return ir.Attr(line_of(node), self.expression(target), name)
         kind = self.is_class(target)
         known = self.functions.get(f"{kind}.{name}") if kind else None
         made = known(self, node, nodes) if known is not None else None
@@ -108,7 +110,7 @@ class Calls(Names):
             return None
         if name in _EQUAL and len(nodes) == 1:
             return ir.Compare(line_of(node), "==", self.expression(target), self.expression(nodes[0]))
-        if name in self.own and kind not in PLAIN and kind not in BUILDERS and target.type != "string_literal":
+        if name in self.own and not self._foreign(target, kind):
             return None
         if self.is_text(target) and name in _BUILDING:
             return self._built(node, target, name, nodes)
@@ -124,6 +126,12 @@ class Calls(Names):
         if made is None and name in _RENAMED:
             return self.plain(node, ir.Attr(line_of(node), self.expression(target), _RENAMED[name]), nodes)
         return made
+
+    def _foreign(self, target: Node, kind: str) -> bool:
+        """Whether an object is none of a class of this file: a constant, or something of a type that is known."""
+        if target.type == "method_invocation":
+            kind = self.is_class(target.child_by_field_name("object"))
+        return target.type == "string_literal" or (kind != "" and kind not in self.types and kind != "Object")
 
     # --- settings that change what an object is
 

@@ -47,6 +47,7 @@ class Classes(Expressions):
 
     def _gather_class(self, node: Node) -> None:
         seen: set[str] = set()
+        self.types.add(text_of(node.child_by_field_name("name")))
         for child in _members(node.child_by_field_name("body")):
             if child.type in ("method_declaration", "constructor_declaration"):
                 constructs = child.type == "constructor_declaration"

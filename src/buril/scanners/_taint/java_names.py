@@ -45,7 +45,7 @@ KEEPS: Final = frozenset(
     "Path URI URL Random Pattern Matcher DocumentBuilder SAXParser XMLReader XMLStreamReader XMLEventReader Transformer "
     "Validator Unmarshaller Schema KeyPairGenerator KeyGenerator Builder Response ResponseEntity HttpRequest Request Type "
     "SAXReader SAXBuilder DocumentBuilderFactory SAXParserFactory XMLInputFactory TransformerFactory SchemaFactory Yaml "
-    "XStream ObjectInputStream AbstractUrlBasedView Template Cookie".split()
+    "XStream ObjectInputStream AbstractUrlBasedView Template".split()
 )
 """Types of which more is known by where a value came from."""
 BUILDERS: Final = frozenset(["StringBuilder", "StringBuffer", "StringJoiner", "StrBuilder", "TextStringBuilder"])
@@ -88,6 +88,8 @@ class Names:
         self.imported: dict[str, str] = {}
         self.own: set[str] = set()
         """Names of methods that the file defines."""
+        self.types: set[str] = set()
+        """Names of classes that the file defines."""
         self.overloaded: set[str] = set()
         self.components: set[str] = set()
         """What records of the file hold."""
