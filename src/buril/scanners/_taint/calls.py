@@ -11,7 +11,7 @@ from buril.scanners._taint.builtin import METHODS, RESULTS, result_of
 from buril.scanners._taint.engine import Base
 from buril.scanners._taint.ir import NOTHING
 from buril.scanners._taint.rules import Given
-from buril.scanners._taint.value import ALL, EMPTY, State, Value, joined
+from buril.scanners._taint.value import ALL, EMPTY, State, Value, joined, without
 
 if TYPE_CHECKING:
     from buril.scanners._taint.run import Frame
@@ -179,7 +179,9 @@ class Calls(Base):
                 continue  # it is called from outside
             one = self.element(others) if path in ("map", "filter") or (each and method != "then") else others
             found = self.call_code(function, outer, dict.fromkeys(params, one), state)
-            if each:
+            if method == "filter" and found.facts[0] and owner is not None:
+                self.given_back = without(owner, found.facts[0])
+            elif each:
                 self.given_back = Value(rest=found, parts={}) if method in ("map", "flatMap") else found
 
     # --- everything else

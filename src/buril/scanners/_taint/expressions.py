@@ -210,8 +210,9 @@ class Expressions(Calls):
 
     def _typed(self, node: ir.Typed, state: State) -> Value:
         value = self.value(node.of, state)
-        own = value.path.startswith("@") and not value.path.endswith("()")
-        if value.code is not None or own or value.path == "wrapped.request" or (value.path and not node.sure):
+        marked = value.path.startswith("@") and not value.path.endswith("()") and not node.type.startswith("@")
+        own = value.code is not None or value.owner is not None or value.path == "wrapped.request"
+        if own or marked or (value.path and not node.sure):
             return value
         return value.but(path=node.type)
 

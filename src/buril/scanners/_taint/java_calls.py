@@ -117,7 +117,7 @@ class Calls(Names):
         known = self.methods.get(name)
         made = known(self, node, target, nodes) if known is not None else None
         if made is None and name in _SAME:
-            return self.expression(target)
+            return self._same(self.expression(target), name)
         if made is None and name in _FILLS and nodes and nodes[0].type == "identifier":
             call = self.plain(node, ir.Attr(line_of(node), self.expression(target), name), nodes)
             return ir.Bind(line_of(node), self.variable(nodes[0]), call)
@@ -126,6 +126,13 @@ class Calls(Names):
         if made is None and name in _RENAMED:
             return self.plain(node, ir.Attr(line_of(node), self.expression(target), _RENAMED[name]), nodes)
         return made
+
+    @staticmethod
+    def _same(owner: Any, name: str) -> Any:
+        """A text in another form; bytes of one that stands in the program are bytes."""
+        if name == "getBytes" and isinstance(owner, ir.Const) and isinstance(owner.value, str):
+            return ir.Const(owner.line, owner.value.encode("utf-8", "replace"))
+        return owner
 
     def _foreign(self, target: Node, kind: str) -> bool:
         """Whether an object is none of a class of this file: a constant, or something of a type that is known."""
@@ -142,7 +149,9 @@ class Calls(Names):
         if not kind:
             return None
         mark = ""
-        if name in _HARDENED or self._sets_harmless(name, nodes):
+        if name == "setFeature" and len(nodes) == 2 and _ON.search(self.text(nodes[0])) and text_of(nodes[1]) == "false":
+            mark = "" if "doctype" in self.text(nodes[0]).lower() else f"@lax.{kind}"
+        elif name in _HARDENED or self._sets_harmless(name, nodes):
             mark = f"@safe.{kind}"
         elif kind == "HttpServletResponse" and self._sets_type(name, nodes):
             mark = f"@plain.{kind}"

@@ -33,6 +33,11 @@ _NESTED: Final = frozenset(
 )  # fmt: skip
 _METHODS: Final = frozenset(["method_declaration", "constructor_declaration", "compact_constructor_declaration"])
 _NO_PAGE: Final = re.compile(r"(?i)json|text/plain|TEXT_PLAIN|octet|csv|pdf|image|xml")
+HARMLESS_FIELDS: Final = frozenset(
+    "int long short byte boolean double float Integer Long Short Byte Boolean Double Float BigInteger BigDecimal UUID "
+    "LocalDate LocalDateTime Instant Date".split()
+)
+"""Types of fields that can't hold text of somebody's choice, also in an object that was read as a whole."""
 _EMPTY: Final = frozenset(["null_literal", "true", "false", "decimal_integer_literal"])
 
 
@@ -48,6 +53,8 @@ class Classes(Expressions):
     def _gather_class(self, node: Node) -> None:
         seen: set[str] = set()
         self.types.add(text_of(node.child_by_field_name("name")))
+        if node.type == "enum_declaration":
+            self.enums.add(text_of(node.child_by_field_name("name")))
         for child in _members(node.child_by_field_name("body")):
             if child.type in ("method_declaration", "constructor_declaration"):
                 constructs = child.type == "constructor_declaration"
@@ -146,6 +153,9 @@ class Classes(Expressions):
         if node.type == "record_declaration":
             functions = self._record(node, functions, around)
         fields = [item for child in members for item in self._field_of(child)]
+        for name, kind in _components(node) if node.type == "record_declaration" else ():
+            if kind in self.enums or kind in HARMLESS_FIELDS:
+                fields.append(ir.Assign(line_of(node), (ir.Name(line_of(node), name),), ir.Other(line_of(node), ())))
         blocks: list[Any] = []
         self.scopes.append({})
         for child in members:
@@ -185,6 +195,8 @@ class Classes(Expressions):
                 if isinstance(plain, ir.Make) and kind == "byte[]":
                     plain = self._bytes(line, [item for _key, item in plain.items])
                 yield ir.Assign(line, target, self.typed(kind, plain, line))
+            elif kind in self.enums or kind in HARMLESS_FIELDS:
+                yield ir.Assign(line, target, ir.Other(line, ()))
             elif self.typed(kind, None, line) is not None:
                 yield ir.Assign(line, target, self.typed(kind, ir.Other(line, ()), line))
 
@@ -274,6 +286,7 @@ class Classes(Expressions):
             if typed is not target:
                 taken.append(ir.Assign(line, (target,), typed))
             told = _told(child, kind, name, said) if routed else named(kind)
+            told = f"{kind}'" if told == kind and kind in self.types else told  # whatever others call so
             made.append(ir.Param(name, told, None, "*" if child.type == "spread_parameter" else ""))
         return tuple(made), tuple(taken)
 

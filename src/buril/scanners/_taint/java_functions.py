@@ -80,12 +80,13 @@ def _arraycopy(calls: Calls, node: Node, nodes: list[Node]) -> Any:
 
 def _keyed(calls: Calls, node: Node, nodes: list[Node]) -> Any:
     """A generator of keys is one of its algorithm."""
-    if not nodes or nodes[0].type != "string_literal":
+    said = calls.text(nodes[0]) if nodes else ""
+    if not said.isalnum():
         return None
     line = line_of(node)
     kind = text_of(node.child_by_field_name("object")).rpartition(".")[2]
     made = calls.plain(node, ir.Attr(line, ir.Name(line, kind), "getInstance"), nodes)
-    return ir.Typed(line, made, f"{kind}.{calls.text(nodes[0]).upper()}")
+    return ir.Typed(line, made, f"{kind}.{said.upper()}")
 
 
 def _predicate(calls: Calls, node: Node, nodes: list[Node]) -> Any:

@@ -43,7 +43,7 @@ MISUSES: Final = (
     Misuse("static-salt", 760, "medium", "PBEKeySpec", "1:bytes", "the same salt for every password"),
     Misuse("static-salt", 760, "medium", "PBEKeySpec", "1:str", "the same salt for every password"),
     Misuse("static-salt", 760, "medium", "PBEParameterSpec", "0:bytes", "the same salt for every password"),
-    Misuse("weak-cipher", 327, "high", "Cipher.getInstance SecretKeyFactory.getInstance", f"0~{_CIPHERS}",
+    Misuse("weak-cipher", 327, "high", "Cipher.getInstance SecretKeyFactory.getInstance KeyGenerator.getInstance", f"0~{_CIPHERS}",
            "a cipher that can be broken"),
     Misuse("weak-cipher", 327, "high", "Cipher.getInstance SecretKeyFactory.getInstance",
            r"0~(?i)^PBEWith(MD5|SHA1?)And(DES|TripleDES|RC2|RC4)", "a cipher that can be broken"),
@@ -63,8 +63,6 @@ MISUSES: Final = (
     Misuse("small-key", 326, "medium", "RSAKeyGenParameterSpec", "0<2048", "a key that is too short"),
     Misuse("small-key", 326, "medium", "ECGenParameterSpec", r"0~(?i)^(secp(112|128|160|192)|prime192|sect1)",
            "a key that is too short"),
-    Misuse("weak-cipher", 327, "high", "KeyGenerator.DES.generateKey KeyGenerator.RC4.generateKey "
-           "KeyGenerator.DESEDE.generateKey KeyGenerator.BLOWFISH.generateKey", "", "a cipher that can be broken"),
     *(Misuse("static-iv", 329, "medium", calls, when, "the same initialisation vector every time")
       for calls, when in (("IvParameterSpec", "0:bytes"), ("IvParameterSpec", "0:str"), ("GCMParameterSpec", "1:bytes"),
                           ("GCMParameterSpec", "1:str"))),

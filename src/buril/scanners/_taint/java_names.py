@@ -90,6 +90,7 @@ class Names:
         """Names of methods that the file defines."""
         self.types: set[str] = set()
         """Names of classes that the file defines."""
+        self.enums: set[str] = set()
         self.overloaded: set[str] = set()
         self.components: set[str] = set()
         """What records of the file hold."""

@@ -119,6 +119,8 @@ SINKS: Final = (
          "SAXBuilder.build XMLInputFactory*.createXMLStreamReader XMLInputFactory*.createXMLEventReader "
          "TransformerFactory*.transform DocumentHelper.parseText SchemaFactory*.newSchema SchemaFactory*.validate "
          "TransformerFactory*.newTransformer Digester.parse Builder.build Xmlstream.parse", (0,)),
+    Sink("entities", "@lax.DocumentBuilderFactory*.parse @lax.SAXParserFactory*.parse @lax.SAXReader.read "
+         "@lax.SAXBuilder.build", (0,)),
     Sink("ldap", "DirContext.search LdapTemplate.search LdapTemplate.searchForObject LdapTemplate.authenticate "
          "LdapContextSource.search Context.search *.getContext().search *.searchForContext", (0, 1)),
     Sink("ldap", "LDAPConnection.search LdapConnection.search LdapNetworkConnection.search LDAPInterface.search",

@@ -33,6 +33,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "reflection": Kind(470, "high", "untrusted text chooses the class that is loaded"),
     "lookup": Kind(74, "high", "untrusted text says which object is looked up"),
     "query": Kind(943, "high", "untrusted text is put into a query"),
+    "entities": Kind(776, "medium", "untrusted XML may grow without a limit"),
     "weak-random": Kind(338, "medium", "a secret from a generator that can be guessed", "high"),
     "mail": Kind(93, "medium", "untrusted text is put into a header of mail", "low"),
 }
