@@ -57,6 +57,7 @@ class Compiled(NamedTuple):
     checks: frozenset[str]
     parses: frozenset[str]
     parts: re.Pattern[str]
+    declared: bool
 
 
 def compiled(rules: Rules) -> Compiled:
@@ -67,7 +68,7 @@ def compiled(rules: Rules) -> Compiled:
         Matcher((misuse.calls, misuse) for misuse in rules.misuses), Matcher([(rules.inert, True)]),
         Matcher((calls, place) for calls, place in rules.indirect),
         dict(rules.constants), *(frozenset(paths.split()) for paths in (rules.ends, rules.checks, rules.parses)),
-        re.compile(rules.parts),
+        re.compile(rules.parts), rules.declared,
     )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ class Base:
         self.kinds, self.sources, self.sinks = rules.kinds, rules.sources, rules.sinks
         self.cleans, self.misuses, self.inert, self.indirect = rules.cleans, rules.misuses, rules.inert, rules.indirect
         self.constants, self.ends, self.checks, self.parses = rules.constants, rules.ends, rules.checks, rules.parses
-        self.parts = rules.parts
+        self.parts, self.declared = rules.parts, rules.declared
         self.suspicious = suspicious
         self.requests = "^$"
         self.steps = 0

@@ -42,6 +42,7 @@ _HARDENED: Final = frozenset(
 )  # fmt: skip
 _NO_PAGE: Final = re.compile(r"(?i)json|text/plain|TEXT_PLAIN|octet|csv|pdf|image/(?!svg)|zip|javascript")
 _SPEC: Final = re.compile(r"%(?:\d+\$)?[-#+ 0,(]*\d*(?:\.\d+)?([a-zA-Z%])")
+_LAX: Final = frozenset(["put", "setProperty", "setConfig", "csrf"])
 _NO_FILL: Final = re.compile(r"(?i)Response|Session|Statement|Logger|Model$|Factory$|Request$|Cipher|Signature|Builder$")
 
 _BUILDING: Final = frozenset(["append", "insert", "reverse", "replace", "delete", "deleteCharAt", "setLength", "add"])
@@ -103,7 +104,7 @@ class Calls(Names):
         made = self._state(target, kind, name, nodes)
         if made is not None:
             return made
-        lax = _lax(name, [self.text(child) for child in nodes])
+        lax = _lax(name, [self.text(child) for child in nodes]) if name in _LAX else ""
         if lax:
             return self.made(node, ir.Name(line_of(node), lax), (self.expression(target),))
         if "Upload" in named(kind):
@@ -261,6 +262,6 @@ class Calls(Names):
 
 def _lax(name: str, texts: list[str]) -> str:
     """What the rules call a setting that turns a check off, which is known by its arguments alone."""
-    if name in ("put", "setProperty", "setConfig") and texts[:1] == ["StrictHostKeyChecking"]:
+    if name != "csrf" and texts[:1] == ["StrictHostKeyChecking"]:
         return "@StrictHostKeyChecking" if texts[1:] == ["no"] else ""
     return "@csrf.disable" if name == "csrf" and len(texts) == 1 and "disable" in texts[0] else ""

@@ -195,6 +195,8 @@ class Classes(Expressions):
                 if isinstance(plain, ir.Make) and kind == "byte[]":
                     plain = self._bytes(line, [item for _key, item in plain.items])
                 yield ir.Assign(line, target, self.typed(kind, plain, line))
+                if not fixed and isinstance(plain, ir.Const):  # it may be set by now
+                    yield ir.Assign(line, target, ir.Other(line, (plain,)))
             elif kind in self.enums or kind in HARMLESS_FIELDS:
                 yield ir.Assign(line, target, ir.Other(line, ()))
             elif self.typed(kind, None, line) is not None:

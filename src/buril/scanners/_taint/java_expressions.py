@@ -272,7 +272,9 @@ class Expressions(Calls):
         """A cookie whose settings are not made yet."""
         line = line_of(node)
         held = self.plain(node, ir.Name(line, "Cookie"), nodes)
-        items = ((ir.Const(line, "made"), ir.Const(line, True)), (ir.Const(line, "value"), held))
+        unset = ir.Const(line, "unset")
+        items = tuple((ir.Const(line, key), value)
+                      for key, value in (("secure", unset), ("httponly", unset), ("value", held)))  # fmt: skip
         return ir.Typed(line, ir.Make(line, "dict", items), "Cookie")
 
     def _class_name(self, node: Node | None, kind: str) -> Any:
@@ -301,7 +303,7 @@ class Expressions(Calls):
         else:
             inner = (ir.Return(line, self.expression(body) if body is not None else None),)
         self.scopes.pop()
-        if len(params) == 2 and body is not None and text_of(body) == "true":
+        if len(params) == 2 and body is not None and body.type == "true":
             return ir.Name(line, "@always")
         return ir.Function(line, "", params, (*taken, *inner), (), int(node.end_point[0]) + 1)
 

@@ -151,10 +151,10 @@ class Names:
 
     def is_class(self, node: Node | None) -> str:
         """The name of the class that an expression is, "" when it is something else."""
-        text = re.sub(r"\s", "", text_of(node)) if node is not None else ""
         if node is None or node.type not in ("identifier", "field_access", "scoped_identifier", "scoped_type_identifier",
                                              "type_identifier", "generic_type"):  # fmt: skip
             return ""
+        text = re.sub(r"\s", "", text_of(node))
         if not re.fullmatch(r"(?:[a-z_][\w$]*\.)*[A-Z][\w$]*(?:<.*>)?(?:\.[A-Z][a-z][\w$]*)*", text):
             return ""
         return "" if self.kind_of(text.partition(".")[0]) else re.sub(r"<.*>", "", text).rpartition(".")[2]

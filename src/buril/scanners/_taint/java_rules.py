@@ -107,7 +107,7 @@ CLEANS: Final = (
           "*.count *.getPrincipal *.getUserPrincipal *.exists *.isFile *.isDirectory *.lastModified *.containsKey "
           "Files.createTempFile File.createTempFile UUID.randomUUID UUID.nameUUIDFromBytes"),
     Clean(f"{' '.join(f'*.{name}' for name in _HTML.split())} Jsoup.clean HtmlEscapers.htmlEscaper().escape "
-          "HtmlEscaper.escape ESAPI.encoder().encodeForHTML Encode.forHtml Escaper.escape", "xss"),
+          "HtmlEscaper.escape Escape.* *Escaper*.escape* *Sanitizer.* ESAPI.encoder().encodeForHTML Encode.forHtml Escaper.escape", "xss"),
     Clean("URLEncoder.encode UriUtils.encode UriUtils.encodePath UriUtils.encodePathSegment UriUtils.encodeQueryParam "
           "*.forUriComponent *.encodeForURL *.urlFormParameterEscaper().escape *.urlPathSegmentEscaper().escape",
           "xss redirect ssrf header log path"),

@@ -92,8 +92,7 @@ SINKS: Final = (
          "StringTemplate RuntimeServices.parse *.templateEngine.process", (0,)),
     Sink("redirect", "*.sendRedirect @redirect RedirectView Response.seeOther Response.temporaryRedirect "
          "ServerResponse.temporaryRedirect ServerResponse.permanentRedirect ServerResponse.seeOther *.setLocation "
-         "*.getExternalContext().redirect ExternalContext.redirect Context.redirect Response.redirect "
-         "HttpServletResponse.encodeRedirectURL", (0,)),
+         "*.getExternalContext().redirect ExternalContext.redirect Context.redirect Response.redirect", (0,)),
     Sink("redirect", "*esponse.setHeader *esponse.addHeader *.header", (1,), "0~(?i)^location$"),
     Sink("redirect", "ResponseEntity*.location", (0,)),
     Sink("ssrf", "*.openStream *.openConnection URL.getContent UrlResource.getInputStream UrlResource.contentLength",

@@ -39,7 +39,7 @@ _JAVASCRIPT: Final = Rules(
 )  # fmt: skip
 _JAVA: Final = Rules(
     java_rules.JAVA_KINDS, java_rules.SOURCES, java_sinks.SINKS, java_rules.CLEANS, java_misuse.MISUSES,
-    inert=java_rules.INERT, ends=java_rules.ENDS, checks=java_rules.CHECKS, parts=java_rules.PARTS,
+    inert=java_rules.INERT, ends=java_rules.ENDS, checks=java_rules.CHECKS, parts=java_rules.PARTS, declared=True,
 )  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),

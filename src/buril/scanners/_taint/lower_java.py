@@ -196,7 +196,7 @@ class Lower(Classes):
     def _label(self, label: Node, subject: Any) -> Any:
         """The test of one label; None for `default`."""
         line = line_of(label)
-        if text_of(label).startswith("default"):
+        if not label.named_children and text_of(label).startswith("default"):
             return None
         values = [child for child in label.named_children if child.type not in SKIPPED]
         made: Any = None
