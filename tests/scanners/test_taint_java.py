@@ -106,7 +106,9 @@ MEMBERS = """
     'Pair p = new Pair(x, "a"); exec(p.right());', "exec(fixed(x, 1));", "boolean go = 1 > 2; if (go) { exec(x); }",
 ])  # fmt: skip
 def test_what_makes_harmless_is_understood(body: str) -> None:
-    members = MEMBERS + """
+    members = (
+        MEMBERS
+        + """
   private static final java.util.regex.Pattern P = java.util.regex.Pattern.compile("[a-z]+");
   private static final List<String> ALLOWED = List.of("a", "b");
   private static final Map<String, String> NAMES = Map.of("a", "b");
@@ -115,6 +117,7 @@ def test_what_makes_harmless_is_understood(body: str) -> None:
   String fixed(String v) { return v; }
   String fixed(String v, int n) { return "a"; }
 """
+    )
     assert "command" not in rules(body, members)
 
 

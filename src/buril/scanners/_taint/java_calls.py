@@ -1,4 +1,4 @@
-"""Calls of Java in the form of `ir.py`: what its own library does with text and containers is said in the engine's words.
+"""Calls of Java in the form of `ir.py`: what its library does with text and containers is said in the engine's words.
 
 A builder of text is the text, `equals` is a comparison, `list.add` and `map.put` are what other languages call so. A
 setting that makes a parser or an answer harmless changes the path of the object: `@safe.XStream`.
@@ -14,7 +14,7 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.java_names import BUILDERS, Names, named
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.java_source import line_of, text_of
 
 _RENAMED: Final = {
     "toLowerCase": "lower", "toUpperCase": "upper", "trim": "strip", "addAll": "extend", "putAll": "update",
@@ -23,10 +23,11 @@ _RENAMED: Final = {
     "stream": "copy", "parallelStream": "copy", "toList": "copy", "distinct": "copy", "sorted": "copy",
     "normalize": "normpath", "toRealPath": "realpath", "poll": "pop", "putIfAbsent": "setdefault",
 }  # fmt: skip
-_SAME: Final = frozenset(
+_SAME_WORDS: Final = (
     "toString toCharArray getBytes intern clone toURL toURI toURL toPath subSequence stripIndent "
-    "translateEscapes toFile".split()
+    "translateEscapes toFile"
 )
+_SAME: Final = frozenset(_SAME_WORDS.split())
 """Methods whose result is what they belong to."""
 _EQUAL: Final = frozenset(["equals", "equalsIgnoreCase", "contentEquals"])
 _FILLS: Final = frozenset(["nextBytes", "read", "readFully", "readNBytes"])
@@ -43,7 +44,9 @@ _HARDENED: Final = frozenset(
 _NO_PAGE: Final = re.compile(r"(?i)json|text/plain|TEXT_PLAIN|octet|csv|pdf|image/(?!svg)|zip|javascript")
 _SPEC: Final = re.compile(r"%(?:\d+\$)?[-#+ 0,(]*\d*(?:\.\d+)?([a-zA-Z%])")
 _LAX: Final = frozenset(["put", "setProperty", "setConfig", "csrf"])
-_NO_FILL: Final = re.compile(r"(?i)Response|Session|Statement|Logger|Model$|Factory$|Request$|Cipher|Signature|Builder$")
+_NO_FILL: Final = re.compile(
+    r"(?i)Response|Session|Statement|Logger|Model$|Factory$|Request$|Cipher|Signature|Builder$"
+)
 
 _BUILDING: Final = frozenset(["append", "insert", "reverse", "replace", "delete", "deleteCharAt", "setLength", "add"])
 Static = Callable[[Any, Node, list[Node]], Any]
@@ -102,30 +105,32 @@ class Calls(Names):
         """A method of the library that the engine has a word for; None for all others."""
         kind = self.kind_of(text_of(target)) if target.type == "identifier" else ""
         made = self._state(target, kind, name, nodes)
-        if made is not None:
-            return made
         lax = _lax(name, [self.text(child) for child in nodes]) if name in _LAX else ""
-        if lax:
-            return self.made(node, ir.Name(line_of(node), lax), (self.expression(target),))
-        if "Upload" in named(kind):
-            return None
+        if made is None and lax:
+            made = self.made(node, ir.Name(line_of(node), lax), (self.expression(target),))
+        if made is not None or "Upload" in named(kind):
+            return made
         if name in _EQUAL and len(nodes) == 1:
             return ir.Compare(line_of(node), "==", self.expression(target), self.expression(nodes[0]))
         if name in self.own and not self._foreign(target, kind):
             return None
+        return self._of_library(node, target, name, nodes)
+
+    def _of_library(self, node: Node, target: Node, name: str, nodes: list[Node]) -> Any:
+        line, made = line_of(node), None
         if self.is_text(target) and name in _BUILDING:
-            return self._built(node, target, name, nodes)
-        known = self.methods.get(name)
-        made = known(self, node, target, nodes) if known is not None else None
+            made = self._built(node, target, name, nodes)
+        elif name in self.methods:
+            made = self.methods[name](self, node, target, nodes)
         if made is None and name in _SAME:
-            return self._same(self.expression(target), name)
+            made = self._same(self.expression(target), name)
         if made is None and name in _FILLS and nodes and nodes[0].type == "identifier":
-            call = self.plain(node, ir.Attr(line_of(node), self.expression(target), name), nodes)
-            return ir.Bind(line_of(node), self.variable(nodes[0]), call)
+            call = self.plain(node, ir.Attr(line, self.expression(target), name), nodes)
+            made = ir.Bind(line, self.variable(nodes[0]), call)
         if made is None:
             made = self._filled(node, target, name, nodes)
         if made is None and name in _RENAMED:
-            return self.plain(node, ir.Attr(line_of(node), self.expression(target), _RENAMED[name]), nodes)
+            made = self.plain(node, ir.Attr(line, self.expression(target), _RENAMED[name]), nodes)
         return made
 
     @staticmethod
@@ -150,8 +155,8 @@ class Calls(Names):
         if not kind:
             return None
         mark = ""
-        if name == "setFeature" and len(nodes) == 2 and _ON.search(self.text(nodes[0])) and text_of(nodes[1]) == "false":
-            mark = "" if "doctype" in self.text(nodes[0]).lower() else f"@lax.{kind}"
+        if name == "setFeature" and len(nodes) == 2 and text_of(nodes[1]) == "false" and self._secure(nodes[0]):
+            mark = f"@lax.{kind}"
         elif name in _HARDENED or self._sets_harmless(name, nodes):
             mark = f"@safe.{kind}"
         elif kind == "HttpServletResponse" and self._sets_type(name, nodes):
@@ -160,6 +165,10 @@ class Calls(Names):
             return None
         owner = self.expression(target)
         return ir.Bind(line_of(target), owner, ir.Typed(line_of(target), owner, mark))
+
+    def _secure(self, node: Node) -> bool:
+        """Whether a feature is that of processing within limits."""
+        return re.search(r"(?i)secure[-_]processing", self.text(node)) is not None
 
     def _sets_harmless(self, name: str, nodes: list[Node]) -> bool:
         if name == "setExpandEntities" and nodes:

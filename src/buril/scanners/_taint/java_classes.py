@@ -10,33 +10,39 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.guards import LOOSE
-from buril.scanners._taint.java_expressions import SKIPPED, Expressions
+from buril.scanners._taint.java_expressions import Expressions
 from buril.scanners._taint.java_names import Around, named, simple
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.java_source import line_of, text_of
 
-ROUTES: Final = frozenset(
-    "GetMapping PostMapping PutMapping DeleteMapping PatchMapping RequestMapping GET POST PUT DELETE PATCH HEAD OPTIONS "
+_ROUTES_WORDS: Final = (
+    "GetMapping PostMapping PutMapping DeleteMapping PatchMapping RequestMapping GET POST PUT DELETE PATCH HEAD "
+    "OPTIONS "
     "MessageMapping SubscribeMapping KafkaListener RabbitListener JmsListener SqsListener OnMessage WebMethod "
     "QueryMapping MutationMapping SchemaMapping Get Post Put Delete Patch Query Mutation Incoming ActionMapping "
-    "ResourceMapping RenderMapping StreamListener Path".split()
+    "ResourceMapping RenderMapping StreamListener Path"
 )
+ROUTES: Final = frozenset(_ROUTES_WORDS.split())
 """Annotations of methods that a framework calls with what comes from outside."""
-_TRUSTED: Final = frozenset(
+_TRUSTED_WORDS: Final = (
     "AuthenticationPrincipal SessionAttribute RequestAttribute Context Suspended Value Autowired CurrentUser Inject "
-    "BeanParam SessionAttributes CurrentSecurityContext Bean Qualifier Named".split()
+    "BeanParam SessionAttributes CurrentSecurityContext Bean Qualifier Named"
 )
-_PAGES: Final = re.compile(r"^(?:(?:ResponseEntity|HttpEntity|Mono|Flux|Callable|CompletableFuture|DeferredResult)"
-                           r"(?:<(?:String|\?|Object|CharSequence|byte\[\])>)?|String|CharSequence|Object)$")  # fmt: skip
+_TRUSTED: Final = frozenset(_TRUSTED_WORDS.split())
+_PAGES: Final = re.compile(
+    r"^(?:(?:ResponseEntity|HttpEntity|Mono|Flux|Callable|CompletableFuture|DeferredResult)"
+    r"(?:<(?:String|\?|Object|CharSequence|byte\[\])>)?|String|CharSequence|Object)$"
+)
 _MEMBERS: Final = ("class_body", "interface_body", "enum_body", "enum_body_declarations", "annotation_type_body")
 _NESTED: Final = frozenset(
     ["class_declaration", "interface_declaration", "enum_declaration", "record_declaration"]
 )  # fmt: skip
 _METHODS: Final = frozenset(["method_declaration", "constructor_declaration", "compact_constructor_declaration"])
 _NO_PAGE: Final = re.compile(r"(?i)json|text/plain|TEXT_PLAIN|octet|csv|pdf|image|xml")
-HARMLESS_FIELDS: Final = frozenset(
+_HARMLESS_FIELDS_WORDS: Final = (
     "int long short byte boolean double float Integer Long Short Byte Boolean Double Float BigInteger BigDecimal UUID "
-    "LocalDate LocalDateTime Instant Date".split()
+    "LocalDate LocalDateTime Instant Date"
 )
+HARMLESS_FIELDS: Final = frozenset(_HARMLESS_FIELDS_WORDS.split())
 """Types of fields that can't hold text of somebody's choice, also in an object that was read as a whole."""
 _EMPTY: Final = frozenset(["null_literal", "true", "false", "decimal_integer_literal"])
 
@@ -145,8 +151,8 @@ class Classes(Expressions):
         """Classes inside, then functions, fields and what is run once."""
         classes = [item for child in members if child.type in _NESTED
                    for item in self.class_of(child, text_of(child.child_by_field_name("name")))]  # fmt: skip
-        functions = [found for child in members if child.type in _METHODS and child.child_by_field_name("body") is not None
-                     for found in (self._method_of(child, around),)]  # fmt: skip
+        functions = [self._method_of(child, around) for child in members
+                     if child.type in _METHODS and child.child_by_field_name("body") is not None]  # fmt: skip
         called = [ir.Do(line_of(item), self.annotation(item)) for child in members
                   if child.type == "method_declaration" and child.child_by_field_name("body") is None
                   for item in annotations_of(child)]  # fmt: skip
@@ -261,9 +267,9 @@ class Classes(Expressions):
         line = line_of(node.child_by_field_name("name") or node)
         if name == "checkServerTrusted" and all(text_of(child) in ("return;", ";") for child in inside):
             return (ir.Do(line, ir.Call(line, ir.Name(line, "@checkServerTrusted"), ())),)
-        if name == "verify" and "SSLSession" in text_of(node.child_by_field_name("parameters")):
-            if len(inside) == 1 and text_of(inside[0]) == "return true;":
-                return (ir.Do(line, ir.Call(line, ir.Name(line, "@SSLSession"), ())),)
+        asked = name == "verify" and "SSLSession" in text_of(node.child_by_field_name("parameters"))
+        if asked and len(inside) == 1 and text_of(inside[0]) == "return true;":
+            return (ir.Do(line, ir.Call(line, ir.Name(line, "@SSLSession"), ())),)
         return ()
 
     def params_of(  # type: ignore[override]  the base only names it
@@ -294,7 +300,7 @@ class Classes(Expressions):
 
 
 def _told(node: Node, kind: str, name: str, said: str) -> str:
-    """How the type of a handler's parameter is told: what a framework fills in is no input, nor what a pattern binds."""
+    """How the type of a handler's parameter is told: what a framework fills in is no input, nor what is matched."""
     marks = marks_of(node)
     pattern = re.search(r'regexp\s*=\s*"([^"]*)"', marks.get("Pattern", ""))
     bound = re.search(rf"\{{{re.escape(name)}\s*:([^/\"]+)\}}", said)
@@ -375,4 +381,5 @@ def annotations_of(node: Node) -> list[Node]:
 
 def marks_of(node: Node) -> dict[str, str]:
     """The annotations of a declaration by name, with their text."""
-    return {text_of(item.child_by_field_name("name")).rpartition(".")[2]: text_of(item) for item in annotations_of(node)}
+    found = annotations_of(node)
+    return {text_of(item.child_by_field_name("name")).rpartition(".")[2]: text_of(item) for item in found}

@@ -13,7 +13,7 @@ from buril.scanners._taint.java_calls import Calls
 from buril.scanners._taint.java_functions import FUNCTIONS
 from buril.scanners._taint.java_methods import METHODS, is_words
 from buril.scanners._taint.java_names import BUILDERS, KEEPS, PLAIN, named, simple
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.java_source import line_of, text_of
 
 SKIPPED: Final = frozenset({
     "line_comment", "block_comment", "ERROR", "modifiers", "type_arguments", "type_parameters", "dimensions",
@@ -21,13 +21,13 @@ SKIPPED: Final = frozenset({
     "scoped_type_identifier", "void_type", "marker_annotation",
 })  # fmt: skip
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "s": " ", "\n": ""}
-_LISTS: Final = frozenset(
+_LISTS_WORDS: Final = (
     "ArrayList LinkedList Vector HashSet LinkedHashSet TreeSet ArrayDeque Stack CopyOnWriteArrayList PriorityQueue "
-    "ConcurrentLinkedQueue LinkedBlockingQueue".split()
+    "ConcurrentLinkedQueue LinkedBlockingQueue"
 )
-_MAPS: Final = frozenset(
-    "HashMap LinkedHashMap TreeMap ConcurrentHashMap Hashtable Properties WeakHashMap IdentityHashMap".split()
-)
+_LISTS: Final = frozenset(_LISTS_WORDS.split())
+_MAPS_WORDS: Final = "HashMap LinkedHashMap TreeMap ConcurrentHashMap Hashtable Properties WeakHashMap IdentityHashMap"
+_MAPS: Final = frozenset(_MAPS_WORDS.split())
 _ADDRESSES: Final = {"URL": "URL", "URI": "URI", "UrlResource": "UrlResource"}
 _NOT_FOUND: Final = {"!=": "in", ">": "in", ">=": "in", "==": "not in", "<": "not in"}
 _COMPARISONS: Final = frozenset(["==", "!=", "<", "<=", ">", ">="])
@@ -242,25 +242,26 @@ class Expressions(Calls):
         return ir.Typed(line, call, f"@safe.{kind}" if safe else named(kind))
 
     def _known(self, node: Node, kind: str, nodes: list[Node]) -> Any:
-        line = line_of(node)
+        """What the engine has a form for; None for all others."""
+        line, made = line_of(node), None
         sized = not nodes or nodes[0].type == "decimal_integer_literal"
         if kind in _LISTS or kind in _MAPS:
-            made = "dict" if kind in _MAPS else "list"
-            return (ir.Make(line, made, ()) if sized else
-                    self.made(node, ir.Name(line, made), (self.expression(nodes[0]),)))  # fmt: skip
-        if kind in BUILDERS or kind == "String":
-            return ir.Const(line, "") if sized else self._text(node, nodes)
-        if kind in _ADDRESSES and len(nodes) in (1, 2, 4):
-            return ir.Typed(line, self._text(node, nodes), kind)
-        if kind == "File" and len(nodes) == 2:
+            called = "dict" if kind in _MAPS else "list"
+            made = (ir.Make(line, called, ()) if sized else
+                    self.made(node, ir.Name(line, called), (self.expression(nodes[0]),)))  # fmt: skip
+        elif kind in BUILDERS or kind == "String":
+            made = ir.Const(line, "") if sized else self._text(node, nodes)
+        elif kind in _ADDRESSES and len(nodes) in (1, 2, 4):
+            made = ir.Typed(line, self._text(node, nodes), kind)
+        elif kind == "File" and len(nodes) == 2:
             parts = (self.expression(nodes[0]), ir.Const(line, "/"), self.expression(nodes[1]))
-            return ir.Typed(line, self.made(node, ir.Name(line, "File"), (ir.Text(line, parts),)), "File")
-        if kind == "ProcessBuilder" and nodes and not (len(nodes) == 1 and is_words(self, nodes[0])):
+            made = ir.Typed(line, self.made(node, ir.Name(line, "File"), (ir.Text(line, parts),)), "File")
+        elif kind == "ProcessBuilder" and nodes and not (len(nodes) == 1 and is_words(self, nodes[0])):
             words = _list(line, [self.expression(child) for child in nodes])
-            return ir.Typed(line, self.made(node, ir.Name(line, kind), (words,)), kind)
-        if kind == "Cookie" and len(nodes) == 2:
-            return self._cookie(node, nodes)
-        return None
+            made = ir.Typed(line, self.made(node, ir.Name(line, kind), (words,)), kind)
+        elif kind == "Cookie" and len(nodes) == 2:
+            made = self._cookie(node, nodes)
+        return made
 
     def _text(self, node: Node, nodes: list[Node]) -> Any:
         first = self.made(node, ir.Name(line_of(node), "str"), (self.expression(nodes[0]),))
@@ -294,7 +295,8 @@ class Expressions(Calls):
         if given is not None and given.type == "formal_parameters":
             params, taken = self.params_of(given)
         else:
-            names = [given] if given is not None and given.type == "identifier" else given.named_children if given else []
+            alone = given is not None and given.type == "identifier"
+            names = [given] if alone and given is not None else given.named_children if given is not None else []
             params = tuple(ir.Param(text_of(child)) for child in names)
             for param in params:
                 self.declare(param.name, "")

@@ -38,16 +38,19 @@ MISUSES: Final = (
     Misuse("few-rounds", 916, "medium", "BCryptPasswordEncoder BCrypt.gensalt", "0<10",
            "a password is hashed in too few rounds"),
     Misuse("fast-password-hash", 916, "high", "NoOpPasswordEncoder.getInstance MessageDigestPasswordEncoder "
-           "Md5PasswordEncoder ShaPasswordEncoder StandardPasswordEncoder PlaintextPasswordEncoder LdapShaPasswordEncoder "
+           "Md5PasswordEncoder ShaPasswordEncoder StandardPasswordEncoder PlaintextPasswordEncoder "
+           "LdapShaPasswordEncoder "
            "Md4PasswordEncoder", "", "passwords are kept in clear or by a fast hash"),
     Misuse("static-salt", 760, "medium", "PBEKeySpec", "1:bytes", "the same salt for every password"),
     Misuse("static-salt", 760, "medium", "PBEKeySpec", "1:str 1!~^$", "the same salt for every password"),
     Misuse("static-salt", 760, "medium", "PBEParameterSpec", "0:bytes", "the same salt for every password"),
-    Misuse("weak-cipher", 327, "high", "Cipher.getInstance SecretKeyFactory.getInstance KeyGenerator.getInstance", f"0~{_CIPHERS}",
+    Misuse("weak-cipher", 327, "high", "Cipher.getInstance SecretKeyFactory.getInstance "
+        "KeyGenerator.getInstance", f"0~{_CIPHERS}",
            "a cipher that can be broken"),
     Misuse("weak-cipher", 327, "high", "Cipher.getInstance SecretKeyFactory.getInstance",
            r"0~(?i)^PBEWith(MD5|SHA1?)And(DES|TripleDES|RC2|RC4)", "a cipher that can be broken"),
-    Misuse("weak-cipher", 327, "high", "DESKeySpec DESedeKeySpec NullCipher DESEngine RC4Engine RC2Engine BlowfishEngine "
+    Misuse("weak-cipher", 327, "high", "DESKeySpec DESedeKeySpec NullCipher DESEngine RC4Engine RC2Engine "
+        "BlowfishEngine "
            "DESedeEngine", "", "a cipher that can be broken"),
     Misuse("ecb-mode", 327, "high", "Cipher.getInstance", f"0~{_ECB} 0!~(?i)^rsa 0!~{_CIPHERS}",
            "blocks that are equal stay equal (ECB)"),
@@ -64,11 +67,13 @@ MISUSES: Final = (
     Misuse("small-key", 326, "medium", "ECGenParameterSpec", r"0~(?i)^(secp(112|128|160|192)|prime192|sect1)",
            "a key that is too short"),
     *(Misuse("static-iv", 329, "medium", calls, when, "the same initialisation vector every time")
-      for calls, when in (("IvParameterSpec", "0:bytes"), ("IvParameterSpec", "0:str 0!~^$"), ("GCMParameterSpec", "1:bytes"),
+      for calls, when in (("IvParameterSpec", "0:bytes"), ("IvParameterSpec", "0:str 0!~^$"),
+                          ("GCMParameterSpec", "1:bytes"),
                           ("GCMParameterSpec", "1:str 1!~^$"))),
     *(Misuse("hard-coded-secret", 798, "high", calls, when, "a secret stands in the code")
       for calls, when in (
-          ("SecretKeySpec DESKeySpec DESedeKeySpec", "0:str 0!~^$"), ("SecretKeySpec DESKeySpec DESedeKeySpec", "0:bytes"),
+          ("SecretKeySpec DESKeySpec DESedeKeySpec", "0:str 0!~^$"),
+          ("SecretKeySpec DESKeySpec DESedeKeySpec", "0:bytes"),
           ("PBEKeySpec", "0:str 0!~^$"), ("DriverManager.getConnection", "2:str 2!~^$"),
           ("PasswordAuthentication UsernamePasswordCredentials", "1:str 1!~^$"),
           ("Algorithm.HMAC256 Algorithm.HMAC384 Algorithm.HMAC512 Keys.hmacShaKeyFor", "0:str 0!~^$"),
@@ -76,7 +81,8 @@ MISUSES: Final = (
           ("*.setPassword", "0:str 0!~^$"), ("KeyStore.load", "1:str 1!~^(changeit)?$"),
           ("*.signWith", "0:str 0!~^$"), ("*.httpBasic *.basicAuth Credentials.basic *.setBasicAuth", "1:str 1!~^$"),
           ("Jedis.auth", "0:str 0!~^$"), ("BasicAWSCredentials AwsBasicCredentials.create", "1:str 1!~^$"))),
-    *(Misuse("weak-random", 338, "medium", f"{kind}.{name}", "", "a secret from a generator that can be guessed", "medium",
+    *(Misuse("weak-random", 338, "medium", f"{kind}.{name}", "", "a secret from a generator that can be "
+        "guessed", "medium",
              _FOR_SECRETS)
       for kind in ("Random", "ThreadLocalRandom", "ThreadLocalRandom.current()", "SplittableRandom")
       for name in _NEXT.split()),
@@ -95,8 +101,8 @@ MISUSES: Final = (
              "*.hostnameVerifier *.setSSLHostnameVerifier *.setHostnameVerifierDefault SSLConnectionSocketFactory "
              "*.sslHostnameVerifier", f"{place}~@always|[nN]oopHostname|ALLOW_ALL|AllowAll|NoOpHostname",
              "the host's name is not checked") for place in (0, 1)),
-    Misuse("no-certificate-check", 295, "high", "*.loadTrustMaterial", r"1~@always|TrustAll|TrustSelfSigned", _EVERYBODY),
-    Misuse("no-certificate-check", 295, "high", "*.loadTrustMaterial", r"0~@always|TrustAll|TrustSelfSigned", _EVERYBODY),
+    *(Misuse("no-certificate-check", 295, "high", "*.loadTrustMaterial",
+             f"{place}~@always|TrustAll|TrustSelfSigned", _EVERYBODY) for place in (0, 1)),
     Misuse("no-certificate-check", 295, "high", "*.trustManager", r"0~InsecureTrustManagerFactory", _EVERYBODY),
     Misuse("no-certificate-check", 295, "high", "*.setTrustAll *.trustAll", "0=True", _EVERYBODY),
     Misuse("no-certificate-check", 295, "high", "*.checkServerIdentity *.setHostnameVerification *.setVerifyHost",
@@ -122,7 +128,8 @@ MISUSES: Final = (
            r"0~SUPPORTING_EXTERNAL_ENTITIES|isSupportingExternalEntities 1=True", "the parser follows entities"),
     # tokens, the web
     Misuse("token-not-verified", 347, "high", "Algorithm.none", "", "the token's signature is not checked"),
-    Misuse("token-not-verified", 347, "medium", "JWT.decode *.parseClaimsJwt *.parsePlaintextJwt *.parseUnsecuredClaims "
+    Misuse("token-not-verified", 347, "medium", "JWT.decode *.parseClaimsJwt *.parsePlaintextJwt "
+        "*.parseUnsecuredClaims "
            "*.unsecured", "", "the token's signature is not checked", "medium"),
     Misuse("token-not-verified", 347, "high", "*.setSkipSignatureVerification *.setDisableRequireSignature "
            "*.setSkipAllValidators", "", "the token's signature is not checked"),
@@ -163,7 +170,8 @@ MISUSES: Final = (
            "everybody may use it"),
     Misuse("temporary-name", 377, "medium", "File FileWriter FileOutputStream", "0~^/(var/)?tmp/",
            "somebody else can take the name first", "medium"),
-    Misuse("temporary-name", 377, "medium", "Files.write Files.writeString Files.newBufferedWriter Files.newOutputStream "
+    Misuse("temporary-name", 377, "medium", "Files.write Files.writeString Files.newBufferedWriter "
+        "Files.newOutputStream "
            "Files.createFile", "0~^/(var/)?tmp/", "somebody else can take the name first", "medium"),
     # annotations
     Misuse("sql", 89, "high", "@ibatis.Select @ibatis.Update @ibatis.Delete @ibatis.Insert", r"0~\$\{",

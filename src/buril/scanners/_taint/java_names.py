@@ -11,7 +11,7 @@ from typing import Final
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.java_source import line_of, text_of
 
 ALIASES: Final = {
     **dict.fromkeys(
@@ -30,25 +30,36 @@ ALIASES: Final = {
     "ServletOutputStream": "OutputStream", "LdapOperations": "LdapTemplate", "RestOperations": "RestTemplate",
     "EventDirContext": "DirContext",
 }  # fmt: skip
-"""Types that are alike for the rules. Those of files that were sent are called `…Upload…`, since the engine asks for it."""
-PLAIN: Final = frozenset(
-    "String Object CharSequence Integer Long Short Byte Character Boolean Double Float Number BigInteger BigDecimal var "
+"""Types that are alike for the rules. Those of files that were sent are called `…Upload…`: the engine asks for it."""
+_PLAIN_WORDS: Final = (
+    "String Object CharSequence Integer Long Short Byte Character Boolean Double Float Number BigInteger "
+    "BigDecimal var "
     "List ArrayList LinkedList Vector Map HashMap LinkedHashMap TreeMap ConcurrentHashMap Hashtable Properties Set "
     "HashSet LinkedHashSet TreeSet Collection Iterable Iterator ListIterator Enumeration Stream Optional Queue Deque "
     "ArrayDeque Stack Entry Class Void ByteArrayOutputStream int long short byte char boolean double float void "
     "StringBuilder StringBuffer StringJoiner ConcurrentMap SortedMap NavigableMap MultiValueMap Exception Throwable "
-    "IOException RuntimeException Date LocalDate UUID".split()
+    "IOException RuntimeException Date LocalDate UUID"
 )
+PLAIN: Final = frozenset(_PLAIN_WORDS.split())
 """Types that say nothing of what a call on them does."""
-KEEPS: Final = frozenset(
-    "PrintWriter Writer BufferedWriter OutputStream PrintStream InputStream Reader BufferedReader InputStreamReader File "
-    "Path URI URL Random Pattern Matcher DocumentBuilder SAXParser XMLReader XMLStreamReader XMLEventReader Transformer "
-    "Validator Unmarshaller Schema KeyPairGenerator KeyGenerator Builder Response ResponseEntity HttpRequest Request Type "
-    "SAXReader SAXBuilder DocumentBuilderFactory SAXParserFactory XMLInputFactory TransformerFactory SchemaFactory Yaml "
-    "XStream ObjectInputStream AbstractUrlBasedView Template".split()
+_KEEPS_WORDS: Final = (
+    "PrintWriter Writer BufferedWriter OutputStream PrintStream InputStream Reader BufferedReader "
+    "InputStreamReader File "
+    "Path URI URL Random Pattern Matcher DocumentBuilder SAXParser XMLReader XMLStreamReader XMLEventReader "
+    "Transformer "
+    "Validator Unmarshaller Schema KeyPairGenerator KeyGenerator Builder Response ResponseEntity HttpRequest "
+    "Request Type "
+    "SAXReader SAXBuilder DocumentBuilderFactory SAXParserFactory XMLInputFactory TransformerFactory "
+    "SchemaFactory Yaml "
+    "XStream ObjectInputStream AbstractUrlBasedView Template"
 )
+KEEPS: Final = frozenset(_KEEPS_WORDS.split())
 """Types of which more is known by where a value came from."""
 BUILDERS: Final = frozenset(["StringBuilder", "StringBuffer", "StringJoiner", "StrBuilder", "TextStringBuilder"])
+
+_NAMING: Final = frozenset(
+    ["identifier", "field_access", "scoped_identifier", "scoped_type_identifier", "type_identifier", "generic_type"]
+)
 
 
 def simple(node: Node | None) -> str:
@@ -81,7 +92,7 @@ class Around:
 
 
 class Names:
-    """Scopes of a file while it is read, from outside to inside: classes, and variables of functions with their types."""
+    """Scopes of a file while it is read, from outside to inside: classes, and functions with their variables."""
 
     def __init__(self) -> None:
         self.scopes: list[Around | dict[str, str]] = [{}]
@@ -138,7 +149,7 @@ class Names:
         return ir.Attr(line, self.this(line), name)
 
     def function(self, name: str, line: int) -> ir.Name | ir.Attr:
-        """A bare name that is called: a method of a class around it, one that was imported, or one that was inherited."""
+        """A bare name that is called: a method of a class around it, or one that was imported or inherited."""
         for scope in reversed(self.scopes):
             if isinstance(scope, Around):
                 if name in scope.functions:
@@ -151,8 +162,7 @@ class Names:
 
     def is_class(self, node: Node | None) -> str:
         """The name of the class that an expression is, "" when it is something else."""
-        if node is None or node.type not in ("identifier", "field_access", "scoped_identifier", "scoped_type_identifier",
-                                             "type_identifier", "generic_type"):  # fmt: skip
+        if node is None or node.type not in _NAMING:
             return ""
         text = re.sub(r"\s", "", text_of(node))
         if not re.fullmatch(r"(?:[a-z_][\w$]*\.)*[A-Z][\w$]*(?:<.*>)?(?:\.[A-Z][a-z][\w$]*)*", text):

@@ -6,6 +6,7 @@ Packages are left out and an object is known by its type: `Statement.executeQuer
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from buril.scanners._taint.entries import Entries
@@ -20,8 +21,10 @@ _ASKED = (
     "bodyToFlux formData multipartData getQueryParams getBody getQueryParameters uri absoluteURI rawPath splat "
     "getFirstHeader getMultiFileMap getFileNames"
 )
-_RANDOM = (
-    "nextInt nextLong nextDouble nextFloat nextBytes nextGaussian nextBoolean ints longs doubles"
+_RANDOM = "nextInt nextLong nextDouble nextFloat nextBytes nextGaussian nextBoolean ints longs doubles"
+_WRAPPED = (
+    "getTheParameter getParameter getParam getTheHeader getHeader getTheCookie getCookie getInput getQuery "
+    "getParameterValues getParameterMap getQueryString getBody getHeaderValue getParameterValue"
 )
 SOURCES: Final = (
     Source(" ".join(f"*equest.{name}() *equest().{name}()" for name in _ASKED.split()), "the request"),
@@ -47,10 +50,7 @@ SOURCES: Final = (
            "APIGatewayV2HTTPEvent.getQueryStringParameters() APIGatewayV2HTTPEvent.getPathParameters() "
            "ActionContext.getParameters() *.getContext().getParameters() Http.Request.body() "
            "*.body().asFormUrlEncoded() *.body().asJson()", "the request"),
-    Source(" ".join(f"wrapped.request.{name}()" for name in (
-        "getTheParameter getParameter getParam getTheHeader getHeader getTheCookie getCookie getInput getQuery "
-        "getParameterValues getParameterMap getQueryString getBody getHeaderValue getParameterValue").split()),
-        "the request"),
+    Source(" ".join(f"wrapped.request.{name}()" for name in _WRAPPED.split()), "the request"),
     Source("MultipartUpload.getOriginalFilename() PartUpload.getSubmittedFileName() ItemUpload.getName() "
            "PartUpload.filename() UploadOfFile.getFilename() DispositionUpload.getFileName() "
            "UploadOfFile.uploadedFileName() UploadOfFile.fileName()", "the name of a file that was sent"),
@@ -73,7 +73,8 @@ SOURCES: Final = (
                                                     "SplittableRandom") for name in _RANDOM.split())
            + " Math.random() RandomStringUtils.random() RandomStringUtils.randomAlphanumeric() "
            "RandomStringUtils.randomAlphabetic() RandomStringUtils.randomNumeric() RandomStringUtils.randomAscii() "
-           "RandomUtils.nextInt() RandomUtils.nextLong() RandomUtils.nextBytes()", "a generator that is not for secrets",
+           "RandomUtils.nextInt() RandomUtils.nextLong() RandomUtils.nextBytes()", "a generator that is not for "
+           "secrets",
            "random"),
 )  # fmt: skip
 
@@ -95,6 +96,10 @@ _HTML = (
     "forXmlContent forXmlAttribute forCssString forCssUrl forUri forUriComponent forCDATA sanitize getCleanHTML "
     "escapeHTML encodeHtml htmlEncode escapeForHtml stripXSS"
 )
+_CRITERIA = (
+    "equal notEqual like notLike gt lt ge le between literal greaterThan lessThan in and or greaterThanOrEqualTo "
+    "lessThanOrEqualTo parameter"
+)
 CLEANS: Final = (
     Clean(_NUMBERS + " NumberUtils.toInt NumberUtils.toLong NumberUtils.createInteger Boolean.parseBoolean "
           "Boolean.valueOf Ints.tryParse Longs.tryParse *.valueOf *.hashCode *.indexOf *.lastIndexOf *.compareTo "
@@ -107,7 +112,8 @@ CLEANS: Final = (
           "*.count *.getPrincipal *.getUserPrincipal *.exists *.isFile *.isDirectory *.lastModified *.containsKey "
           "Files.createTempFile File.createTempFile UUID.randomUUID UUID.nameUUIDFromBytes"),
     Clean(f"{' '.join(f'*.{name}' for name in _HTML.split())} Jsoup.clean HtmlEscapers.htmlEscaper().escape "
-          "HtmlEscaper.escape Escape.* *Escaper*.escape* *Sanitizer.* ESAPI.encoder().encodeForHTML Encode.forHtml Escaper.escape", "xss"),
+          "HtmlEscaper.escape Escape.* *Escaper*.escape* *Sanitizer.* ESAPI.encoder().encodeForHTML "
+          "Encode.forHtml Escaper.escape", "xss"),
     Clean("URLEncoder.encode UriUtils.encode UriUtils.encodePath UriUtils.encodePathSegment UriUtils.encodeQueryParam "
           "*.forUriComponent *.encodeForURL *.urlFormParameterEscaper().escape *.urlPathSegmentEscaper().escape",
           "xss redirect ssrf header log path"),
@@ -120,9 +126,8 @@ CLEANS: Final = (
     Clean("Filter.createEqualityFilter LdapQueryBuilder.query().where().is *.where().is EqualsFilter", "ldap"),
     Clean("*.encodeForSQL StringEscapeUtils.escapeSql *.enquoteIdentifier *.enquoteLiteral *.enquoteName DSL.val "
           "DSL.inline DSL.name DSL.param", "sql"),
-    Clean(" ".join(f"CriteriaBuilder.{name} *.getCriteriaBuilder().{name}" for name in (
-        "equal notEqual like notLike gt lt ge le between literal greaterThan lessThan in and or "
-        "greaterThanOrEqualTo lessThanOrEqualTo parameter").split()) + " Restrictions.eq Restrictions.like "
+    Clean(" ".join(f"CriteriaBuilder.{name} *.getCriteriaBuilder().{name}" for name in _CRITERIA.split()) + " "
+        "Restrictions.eq Restrictions.like "
         "Restrictions.in Restrictions.ilike Restrictions.ne Restrictions.gt Restrictions.lt", "sql"),
     Clean("*.encodeForOS", "command"),
     Clean("*.encodeForXPath", "xpath"),
@@ -166,7 +171,7 @@ _HARMLESS = (
     "Acknowledgment Channel RoutingContext HttpExchange Class Method Cookie UserDetails Jwt Supplier Function "
     "Consumer Runnable Callable Executor Random SecureRandom Key PublicKey PrivateKey KeyStore Certificate "
     "X509Certificate[] SSLSession"
-).split()
+)
 ENTRIES: Final = Entries(
     decorators=rf"^(?:page\.)?(?:{'|'.join(sorted(ROUTES))}|@setter)(?:\(\))?$",
     bases=r"^$",
@@ -181,6 +186,6 @@ ENTRIES: Final = Entries(
     from_address=False,
     answers=r"^$",
     called={},
-    harmless=rf"^(?:{'|'.join(kind.replace('[', chr(92) + '[').replace(']', chr(92) + ']') for kind in _HARMLESS)})$",
+    harmless=rf"^(?:{'|'.join(map(re.escape, _HARMLESS.split()))})$",
     events=r"^$",
 )

@@ -17,9 +17,12 @@ _WRITERS = (
     "@object*.response.getWriter() response.getWriter() *esponse().getOutputStream() JspWriter *.getOut() "
     "HttpExchange.getResponseBody() @object*.resp.getWriter()"
 )
-_SQL_TEMPLATES = "JdbcTemplate NamedParameterJdbcTemplate JdbcClient SimpleJdbcTemplate JdbcDaoSupport *.getJdbcTemplate()"
+_SQL_TEMPLATES = (
+    "JdbcTemplate NamedParameterJdbcTemplate JdbcClient SimpleJdbcTemplate JdbcDaoSupport *.getJdbcTemplate()"
+)
 _FILES = (
-    "readAllBytes readAllLines readString lines newInputStream newOutputStream newBufferedReader newBufferedWriter write "
+    "readAllBytes readAllLines readString lines newInputStream newOutputStream newBufferedReader "
+    "newBufferedWriter write "
     "writeString delete deleteIfExists createFile createDirectory createDirectories walk list newByteChannel "
     "newDirectoryStream exists size"
 )
@@ -112,7 +115,8 @@ SINKS: Final = (
          "ObjectInput.readObject", ("self",)),
     Sink("deserialisation", "XStream.fromXML XStream.unmarshal Yaml.load Yaml.loadAll Yaml.loadAs "
          "SerializationUtils.deserialize SerializationHelper.deserialize Kryo.readClassAndObject Kryo.readObject "
-         "JsonReader.jsonToJava *.unserialize SerializeUtil.deserialize Serializer.deserialize XStream.createObjectInputStream "
+         "JsonReader.jsonToJava *.unserialize SerializeUtil.deserialize Serializer.deserialize "
+         "XStream.createObjectInputStream "
          "SimpleSerialization.deserialize", (0,)),
     Sink("xxe", "DocumentBuilderFactory*.parse SAXParserFactory*.parse XMLReaderFactory*.parse SAXReader.read "
          "SAXBuilder.build XMLInputFactory*.createXMLStreamReader XMLInputFactory*.createXMLEventReader "
@@ -144,6 +148,7 @@ SINKS: Final = (
     Sink("log", _each("Logger Log LOG log logger LOGGER *.LOG *.log *.logger *.LOGGER *.getLogger()", _LEVELS), ("*",)),
     Sink("regex", "re.compile re.fullmatch Pattern.matches", (0,)),
     Sink("format", "String.format *.printf Formatter.format", (0,)),
-    Sink("attribute", "BeanUtils.populate BeanUtilsBean.populate PropertyUtils.setProperty BeanUtils.setProperty", (1,)),
+    Sink("attribute", "BeanUtils.populate BeanUtilsBean.populate PropertyUtils.setProperty "
+        "BeanUtils.setProperty", (1,)),
     Sink("mail", "MimeMessage.setSubject *.addHeader", (0,)),
 )  # fmt: skip

@@ -70,15 +70,15 @@ _SERVLET: Final = (
 _SERVLETS: Final = {
     "command": '    Runtime.getRuntime().exec("ls " + x);\n',
     "code": '    new ScriptEngineManager().getEngineByName("js").eval(x);\n',
-    "sql": "    connection.createStatement().executeQuery(\"select a from b where c = '\" + x + \"'\");\n",
+    "sql": '    connection.createStatement().executeQuery("select a from b where c = \'" + x + "\'");\n',
     "path": '    new FileInputStream("/data/" + x);\n',
     "xss": '    response.getWriter().println("<p>" + x);\n',
     "deserialisation": "    new ObjectInputStream(request.getInputStream()).readObject();\n",
     "ssrf": "    new URL(x).openStream();\n",
     "redirect": "    response.sendRedirect(x);\n",
     "xxe": "    DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(request.getInputStream());\n",
-    "ldap": '    DirContext context = new InitialDirContext();\n    context.search("ou=people", "(uid=" + x + ")", null);\n',
-    "xpath": "    XPathFactory.newInstance().newXPath().evaluate(\"//user[@name='\" + x + \"']\", document);\n",
+    "ldap": '    new InitialDirContext().search("ou=people", "(uid=" + x + ")", null);\n',
+    "xpath": '    XPathFactory.newInstance().newXPath().evaluate("//user[@name=\'" + x + "\']", document);\n',
     "expression": "    new SpelExpressionParser().parseExpression(x);\n",
     "weak-hash": '    MessageDigest.getInstance("MD5");\n',
 }

@@ -9,7 +9,7 @@ NAME: Final = re.compile(
     r"(?i)(?:^|[_.-])(?:pass(?:word|wd|phrase)?|pwd|secret|secret_?key|api_?key|auth_?token|access_?token|access_?key|"
     r"private_?key|signing_?key|encryption_?key|admin_?token|client_?secret|jwt_?key)$"
 )
-KEY_NAME: Final = re.compile(r"(?i)(?:^|_)(?:key|iv_?key|aes_?key|fernet_?key)$")
+KEY_NAME: Final = re.compile(r"(?i)^(?!.*public)(?:.*_)?(?:key|iv_?key|aes_?key|fernet_?key)$")
 _WORDS: Final = re.compile(
     r"(?i)example|change_?me|placeholder|your[_-]|x{4}|dummy|<.*>|\{.*\}|%\(?|\$\{|\*{3}|todo|redacted"
 )
