@@ -67,8 +67,8 @@ def compiled(rules: Rules) -> Compiled:
         Matcher((sink.calls, sink) for sink in rules.sinks), Matcher((clean.calls, clean) for clean in rules.cleans),
         Matcher((misuse.calls, misuse) for misuse in rules.misuses), Matcher([(rules.inert, True)]),
         Matcher((calls, place) for calls, place in rules.indirect),
-        dict(rules.constants), *(frozenset(paths.split()) for paths in (rules.ends, rules.checks, rules.parses)),
-        re.compile(rules.parts), rules.declared,
+        dict(rules.constants), frozenset(rules.ends.split()), frozenset(rules.checks.split()),
+        frozenset(rules.parses.split()), re.compile(rules.parts), rules.declared,
     )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ class Classes(Expressions):
 
     # --- a class
 
-    def class_of(self, node: Node, name: str) -> list[Any]:  # type: ignore[override]  the base only names it
+    def class_of(self, node: Node, name: str) -> list[Any]:
         """A class, after what its annotations call."""
         depth = sum(isinstance(scope, Around) for scope in self.scopes)
         around = Around(name, depth)
@@ -272,7 +272,7 @@ class Classes(Expressions):
             return (ir.Do(line, ir.Call(line, ir.Name(line, "@SSLSession"), ())),)
         return ()
 
-    def params_of(  # type: ignore[override]  the base only names it
+    def params_of(
         self, node: Node | None, *, routed: bool = False, marks: dict[str, str] | None = None
     ) -> tuple[tuple[ir.Param, ...], tuple[Any, ...]]:
         """The parameters of a function, and statements that say of which type they are."""

@@ -14,13 +14,13 @@ from buril.scanners._taint.java_functions import FUNCTIONS
 from buril.scanners._taint.java_methods import METHODS, is_words
 from buril.scanners._taint.java_names import BUILDERS, KEEPS, PLAIN, named, simple
 from buril.scanners._taint.java_source import line_of, text_of
+from buril.scanners._taint.java_text import put_together, unescaped
 
 SKIPPED: Final = frozenset({
     "line_comment", "block_comment", "ERROR", "modifiers", "type_arguments", "type_parameters", "dimensions",
     "type_identifier", "integral_type", "floating_point_type", "boolean_type", "generic_type", "array_type",
     "scoped_type_identifier", "void_type", "marker_annotation",
 })  # fmt: skip
-_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "s": " ", "\n": ""}
 _LISTS_WORDS: Final = (
     "ArrayList LinkedList Vector HashSet LinkedHashSet TreeSet ArrayDeque Stack CopyOnWriteArrayList PriorityQueue "
     "ConcurrentLinkedQueue LinkedBlockingQueue"
@@ -43,7 +43,7 @@ class Expressions(Calls):
     chosen: Callable[[Node], Any]
     params_of: Callable[[Node | None], tuple[tuple[ir.Param, ...], tuple[Any, ...]]]
 
-    def expression(self, node: Node) -> Any:  # type: ignore[override]  the base only names it
+    def expression(self, node: Node) -> Any:
         """An expression."""
         known = self._EXPRESSIONS.get(node.type)
         return known(self, node) if known is not None else self.whole(node)
@@ -72,7 +72,7 @@ class Expressions(Calls):
     def _string(self, node: Node) -> Any:
         text = text_of(node)
         plain = text[3:-3].lstrip("\n\r \t") if text.startswith('"""') else text[1:-1]
-        return ir.Const(line_of(node), _unescaped(plain))
+        return ir.Const(line_of(node), unescaped(plain))
 
     def _number(self, node: Node) -> Any:
         text = text_of(node).replace("_", "")
@@ -131,7 +131,7 @@ class Expressions(Calls):
         values = [self.expression(child) for child in operands]
         line = line_of(node)
         if any(isinstance(item, ir.Const) and isinstance(item.value, str) for item in values[:2]):
-            return _sent(line, values)
+            return put_together(line, values)
         made = values[0]
         for item in values[1:]:
             made = ir.Op(line, "+", made, item)
@@ -243,7 +243,8 @@ class Expressions(Calls):
 
     def _known(self, node: Node, kind: str, nodes: list[Node]) -> Any:
         """What the engine has a form for; None for all others."""
-        line, made = line_of(node), None
+        line = line_of(node)
+        made: Any = None
         sized = not nodes or nodes[0].type == "decimal_integer_literal"
         if kind in _LISTS or kind in _MAPS:
             called = "dict" if kind in _MAPS else "list"
@@ -373,20 +374,3 @@ def _operator(node: Node) -> str:
 
 def _list(line: int, items: list[Any]) -> ir.Make:
     return ir.Make(line, "list", tuple((None, item) for item in items))
-
-
-def _sent(line: int, values: list[Any]) -> ir.Text:
-    """Text put together; what comes after `redirect:` says where the browser goes."""
-    first = values[0].value if isinstance(values[0], ir.Const) else ""
-    if isinstance(first, str) and first.startswith("redirect:"):
-        rest = ir.Text(line, (ir.Const(line, first.removeprefix("redirect:")), *values[1:]))
-        return ir.Text(line, (ir.Const(line, "redirect:"), ir.Call(line, ir.Name(line, "@redirect"), (rest,))))
-    return ir.Text(line, tuple(values))
-
-
-def _unescaped(text: str) -> str:
-    if "\\" not in text:
-        return text
-    text = re.sub(r"\\u+([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
-    text = re.sub(r"\\([0-7]{1,3})", lambda found: chr(int(found[1], 8)), text)
-    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), text, flags=re.DOTALL)

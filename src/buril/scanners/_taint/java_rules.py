@@ -112,7 +112,8 @@ CLEANS: Final = (
           "*.count *.getPrincipal *.getUserPrincipal *.exists *.isFile *.isDirectory *.lastModified *.containsKey "
           "Files.createTempFile File.createTempFile UUID.randomUUID UUID.nameUUIDFromBytes"),
     Clean(f"{' '.join(f'*.{name}' for name in _HTML.split())} Jsoup.clean HtmlEscapers.htmlEscaper().escape "
-          "HtmlEscaper.escape Escape.* *Escaper*.escape* *Sanitizer.* ESAPI.encoder().encodeForHTML "
+          "HtmlEscaper.escape Escape.* *Escaper*.escape* *Sanitizer.* HTMLFilter.filter HtmlFilter.filter "
+          "ESAPI.encoder().encodeForHTML "
           "Encode.forHtml Escaper.escape", "xss"),
     Clean("URLEncoder.encode UriUtils.encode UriUtils.encodePath UriUtils.encodePathSegment UriUtils.encodeQueryParam "
           "*.forUriComponent *.encodeForURL *.urlFormParameterEscaper().escape *.urlPathSegmentEscaper().escape",
@@ -130,6 +131,7 @@ CLEANS: Final = (
         "Restrictions.eq Restrictions.like "
         "Restrictions.in Restrictions.ilike Restrictions.ne Restrictions.gt Restrictions.lt", "sql"),
     Clean("*.encodeForOS", "command"),
+    Clean("@after", "redirect ssrf"),
     Clean("*.encodeForXPath", "xpath"),
     Clean("Pattern.quote Matcher.quoteReplacement", "regex"),
     Clean("Filters.eq Filters.in Filters.ne Filters.gt Filters.lt Criteria.where().is", "query"),

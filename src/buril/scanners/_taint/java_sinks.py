@@ -82,7 +82,7 @@ SINKS: Final = (
     Sink("path", "File.delete File.exists File.createNewFile File.mkdir File.mkdirs File.renameTo File.listFiles "
          "File.list File.deleteOnExit File.canRead", ("self",)),
     Sink("path", "File.renameTo MultipartUpload.transferTo PartUpload.write ItemUpload.write PartUpload.transferTo "
-         "*.getRequestDispatcher *.getResourceAsStream *.getRealPath ResourceLoader.getResource *.sendFile "
+         "*.getRequestDispatcher *.getResourceAsStream ResourceLoader.getResource *.sendFile "
          "DefaultResourceLoader.getResource *.openFileOutput *.openFileInput ResourceUtils.getFile", (0,)),
     Sink("xss", _each(_WRITERS, "print println write append"), (0,)),
     Sink("xss", _each(_WRITERS, "format printf"), (0, 1, 2, 3)),

@@ -34,7 +34,7 @@ def lower(tree: Tree) -> tuple[Any, ...]:
 class Lower(Classes):
     """Reads statements of one file."""
 
-    def body_of(self, node: Node | None) -> tuple[Any, ...]:  # type: ignore[override]  the base only names it
+    def body_of(self, node: Node | None) -> tuple[Any, ...]:
         """The statements in a node."""
         if node is None:
             return ()
