@@ -176,7 +176,7 @@ class Base:
             return
         taint, known = harmful[0], self.kinds[kind]
         confidence = known.confidence if taint.origin == "remote" else "medium" if known.confidence == "high" else "low"
-        place = path.replace("?.", "").rstrip("=") or "the response"
+        place = path.replace("?.", "").replace("@words", "").rstrip("=") or "the response"
         text = f"{known.text}: {taint.label} (line {taint.line}) reaches {place}"
         self.note(Hit(line, kind, known.cwe, known.severity, confidence, text, end_line))
 
@@ -239,7 +239,8 @@ def _program(value: Value | None, more: Value | None = None) -> Value | None:
         return None
     shell = isinstance(words[0].const, str) and re.fullmatch(r"(.*/)?(ba|da|z|k|c)?sh|(.*/)?python[\d.]*|cmd(\.exe)?",
                                                              words[0].const)  # fmt: skip
-    if shell and len(words) > 2 and words[1].const in ("-c", "/c", "-lc", "/C"):
+    runs = len(words) > 2 and (words[1].const in ("-c", "/c", "-lc", "/C") or words[1].path == "@shell.runs")
+    if runs and (shell or words[0].path == "@shell"):
         return words[2]
     return words[0]
 

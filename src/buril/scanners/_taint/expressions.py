@@ -26,6 +26,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 _TEXT_FORMAT = re.compile(r"%(?:\([^)]*\))?[-#0 +]*[\d.*]*[^diouxXeEfFgG%\d.]")
 _FORM = re.compile(r"(?:^|\.)(?:req|ctx|event|request)\.(?:body|query|params|headers|cookies|queryStringParameters)$")
 """What holds several inputs by name."""
+_MARKS = ("@safe.", "@lax.", "@plain.", "@default.")
+"""How paths begin that say more than a type: what was made harmless, or not; what something is when it is missing."""
 _WRONG = (TypeError, ValueError, ArithmeticError, MemoryError, LookupError)
 
 
@@ -211,7 +213,7 @@ class Expressions(Calls):
 
     def _typed(self, node: ir.Typed, state: State) -> Value:
         value = self.value(node.of, state)
-        marked = value.path.startswith("@") and not value.path.endswith("()") and not node.type.startswith("@")
+        marked = value.path.startswith(_MARKS) and not node.type.startswith(_MARKS)
         own = value.code is not None or value.owner is not None or value.path == "wrapped.request"
         if own or marked or (value.path and not node.sure):
             return value

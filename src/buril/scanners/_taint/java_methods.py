@@ -189,7 +189,7 @@ def _command(calls: Calls, node: Node, target: Node, nodes: list[Node]) -> Any:
     if name == "command" and nodes and not words:
         args = (ir.Make(line, "list", tuple((None, item) for item in args)),)
     elif name == "exec" and words:
-        name = "execv"
+        name = "exec@words"
     return calls.made(node, ir.Attr(line, calls.expression(target), name), args)
 
 

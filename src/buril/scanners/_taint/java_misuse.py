@@ -7,7 +7,8 @@ from typing import Final
 from buril.scanners._taint.rules import Misuse
 
 _FOR_SECRETS = (
-    r"(?i)token|passw|secret|session_?id|otp|nonce|salt|csrf|reset_?(?:token|code|key|link|pass)|api_?key|auth|captcha|pin_?code|verification|remember|"
+    r"(?i)token|passw|secret|session_?id|otp|nonce|salt|csrf|reset_?(?:token|code|key|link|pass)|"
+    r"api_?key|auth|captcha|pin_?code|verification|remember|"
     r"activation|voucher|(^|_)(code|pin|iv|key)$|(?:Key|Iv|Code|Pin)$"
 )
 _NEXT = "nextInt nextLong nextDouble nextFloat nextBytes nextBoolean nextGaussian ints longs"

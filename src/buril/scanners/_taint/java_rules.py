@@ -148,7 +148,8 @@ INERT: Final = (
     "*.deleteById *.getForObject *.getForEntity *.postForObject *.postForEntity *.exchange FileInputStream FileReader "
     "FileOutputStream FileWriter RandomAccessFile Files.readAllBytes Files.readString Files.readAllLines Files.lines "
     "Files.newInputStream Files.newBufferedReader Files.newOutputStream Files.newBufferedWriter Files.copy "
-    "FileUtils.readFileToString FileUtils.readFileToByteArray *.getResourceAsStream *.exec *.execv *.openStream "
+    "FileUtils.readFileToString FileUtils.readFileToByteArray *.getResourceAsStream *.getSystemResourceAsStream "
+    "*.exec *.exec@words *.openStream "
     "*.openConnection *.search *.lookup *.getAttribute *.getInitParameter *.getMessage *.startsWith *.endsWith "
     "*.loadUserByUsername *.authenticate *.getBean *.sendRedirect *.encodePassword *.isInstance *.selectOne "
     "*.selectList *.getObjectById Class.forName *.getConnection *.newCall *.fetch *.getResource ZipFile JarFile"
@@ -181,7 +182,8 @@ ENTRIES: Final = Entries(
     requests=r"^$",
     pages=r"^page\.",
     inputs=r"[rR]equest|HttpExchange|Exchange|RoutingContext|Cookie|UriInfo|ExternalContext|"
-    rf"@(?:{'|'.join(sorted(ROUTES))})\b|Multipart|Part\b|FileItem|Upload|Socket|DatagramPacket|Intent|(?:Zip|Jar|Archive|Tar)\w*Entry|"
+    rf"@(?:{'|'.join(sorted(ROUTES))})\b|Multipart|Part\b|FileItem|Upload|Socket|DatagramPacket|Intent|"
+    r"(?:Zip|Jar|Archive|Tar)\w*Entry|"
     r"FileHeader|main\s*\(|System\.in\b|Console|Random|ActionSupport|Action\b|QueryStringDecoder|"
     r"\bContext\b|FormDataContentDisposition|HttpHeaders|console\(\)|extraction|Math\.random|asFormUrlEncoded|asJson|"
     r"ActionContext|getParameters",

@@ -18,7 +18,8 @@ _WRITERS = (
     "HttpExchange.getResponseBody() @object*.resp.getWriter()"
 )
 _SQL_TEMPLATES = (
-    "JdbcTemplate NamedParameterJdbcTemplate JdbcClient SimpleJdbcTemplate JdbcDaoSupport *.getJdbcTemplate()"
+    "JdbcTemplate NamedParameterJdbcTemplate *[jJ][dD][bB][cC]*emplate JdbcClient SimpleJdbcTemplate JdbcDaoSupport "
+    "*.getJdbcTemplate()"
 )
 _FILES = (
     "readAllBytes readAllLines readString lines newInputStream newOutputStream newBufferedReader "
@@ -37,7 +38,8 @@ _LEVELS = "trace debug info warn error fatal log severe warning fine finer confi
 SINKS: Final = (
     Sink("command", "Runtime.exec *.getRuntime().exec CommandLine.parse ChannelExec.setCommand Session.execCommand "
          "*.startSession().exec SSHClient.exec", (0,)),
-    Sink("command-word", "Runtime.execv *.getRuntime().execv ProcessBuilder ProcessBuilder.command CommandLine", (0,)),
+    Sink("command-word", "Runtime.exec@words *.getRuntime().exec@words ProcessBuilder ProcessBuilder.command "
+         "CommandLine", (0,)),
     Sink("code", "ScriptEngine.eval *.getEngineByName().eval *.getEngineByExtension().eval Compilable.compile "
          "GroovyShell.evaluate GroovyShell.parse GroovyShell.run Eval.me Eval.x GroovyClassLoader.parseClass "
          "Interpreter.eval PythonInterpreter.exec PythonInterpreter.eval JShell.eval ScriptEngineManager*.eval "
@@ -82,7 +84,8 @@ SINKS: Final = (
     Sink("path", "File.delete File.exists File.createNewFile File.mkdir File.mkdirs File.renameTo File.listFiles "
          "File.list File.deleteOnExit File.canRead", ("self",)),
     Sink("path", "File.renameTo MultipartUpload.transferTo PartUpload.write ItemUpload.write PartUpload.transferTo "
-         "*.getRequestDispatcher *.getResourceAsStream ResourceLoader.getResource *.sendFile "
+         "*.getRequestDispatcher *.getResourceAsStream *.getSystemResourceAsStream "
+         "ResourceLoader.getResource *.sendFile "
          "DefaultResourceLoader.getResource *.openFileOutput *.openFileInput ResourceUtils.getFile", (0,)),
     Sink("xss", _each(_WRITERS, "print println write append"), (0,)),
     Sink("xss", _each(_WRITERS, "format printf"), (0, 1, 2, 3)),
