@@ -47,6 +47,7 @@ def rules(body: str, members: str = "", **settings: Any) -> set[str]:
     'char t = "ABC".charAt(1); String y; switch (t) { case \'A\': y = "a"; break; case \'B\': y = x; break; default: y = "b"; }'
     " exec(y);",
     'String y = switch (x.length()) { case 1 -> "a"; default -> { yield x; } }; exec(y);',
+    'String y = "a"; switch ("B".charAt(0)) { case \'B\': y = x; case \'C\': exec(y); break; default: }',
     'int n = 106; String y = (7 * 18) + n > 200 ? x : "a"; exec(y);', 'exec(x == null ? "a" : x);',
     'String y = new String(Base64.getDecoder().decode(Base64.getEncoder().encode(x.getBytes()))); exec(y);',
     'exec(java.net.URLDecoder.decode(x, "UTF-8"));', "exec(new Helper().made(x));", "exec(made(x)); ", "exec(made(x, 2));",
@@ -160,6 +161,29 @@ def test_what_the_tables_say(body: str, rule: str) -> None:
     assert rules(body, members) == ({rule} if rule else set())
 
 
+def test_one_shell_or_another_is_a_shell() -> None:
+    body = """String a = ""; String b = "";
+    if (File.separatorChar == '/') { a = "sh"; b = "-c"; } else { a = "cmd.exe"; b = "/c"; }
+    String[] c = {a, b, "echo " + x};
+    Runtime.getRuntime().exec(c);"""
+    (item,) = found(SERVLET % ("", body))
+    assert (item.rule, item.message) == (
+        "command", "untrusted text becomes a command: the request (line 7) reaches Runtime.getRuntime().exec"
+    )  # fmt: skip
+    assert rules(body.replace('"cmd.exe"', '"ls"')) == set(), "who knows what it does with its arguments"
+
+
+def test_what_comes_after_a_path_does_not_change_the_host() -> None:
+    assert rules('response.sendRedirect(home() + "/a?b=" + x);') == set()
+    assert rules("response.sendRedirect(home() + x);") == {"redirect"}
+    assert rules('response.sendRedirect(home() + "/" + x);') == {"redirect"}
+
+
+def test_what_is_in_one_field_is_in_no_other() -> None:
+    members = 'private String kept, other; void keep(HttpServletRequest r) { kept = r.getParameter("k"); }'
+    assert rules("exec(kept);", members) == {"command"} and rules("exec(other);", members) == set()
+
+
 XML = """class Reader {
   void read(HttpServletRequest request) throws Exception {
     DocumentBuilderFactory factory = DocumentBuilderFactory.newInstance();
@@ -177,6 +201,10 @@ def test_a_parser_that_was_made_harmless_is_one() -> None:
     assert found(XML % f"factory.setFeature({flag}, true);") == []
     assert found(XML % f"String f = {flag}; factory.setFeature(f, true);") == []
     assert [item.rule for item in found(XML % f"factory.setFeature({flag}, false);")] == ["external-entities", "xxe"]
+    (item,) = found(
+        XML % f"factory.setFeature({flag}, true); factory.setFeature(XMLConstants.FEATURE_SECURE_PROCESSING, false);"
+    )
+    assert (item.rule, item.cwe) == ("entities", "CWE-776")
 
 
 CANONICAL = """class Files2 {
@@ -226,6 +254,19 @@ def test_what_handlers_get_is_input() -> None:
     assert ("template", 10) in [(item.rule, item.line) for item in found(view)]
     sent = view.replace('"<p>" + name', '"redirect:" + name')
     assert ("redirect", 10) in [(item.rule, item.line) for item in found(sent)]
+
+
+def test_what_is_said_of_one_part_says_nothing_of_another() -> None:
+    text = """@Controller class Go {
+  @PostMapping("/a") public void go(@RequestBody Form form) throws IOException {
+    if (form.getKind().equals("a")) { Runtime.getRuntime().exec(form.getName()); Runtime.getRuntime().exec(form.getKind()); }
+    if (form.getSort().equals("b")) {
+      Runtime.getRuntime().exec(form.getSort());
+    }
+  }
+}
+"""
+    assert [(item.rule, item.line) for item in found(text)] == [("command", 3)]
 
 
 def test_setters_of_an_action_and_resources() -> None:
