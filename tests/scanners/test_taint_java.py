@@ -135,7 +135,7 @@ def test_what_makes_harmless_is_understood(body: str) -> None:
     ('XPath p = XPathFactory.newInstance().newXPath(); p.evaluate("/a[@b=\'" + x + "\']", document);', "xpath"),
     ('javax.naming.directory.DirContext d = open(); d.search("ou=a", "(uid=" + x + ")", controls);', "ldap"),
     ("new XStream().fromXML(x);", "deserialisation"), ("new Yaml().load(x);", "deserialisation"),
-    ("new Yaml(new SafeConstructor(new LoaderOptions())).load(x);", ""), ("Class.forName(x);", "reflection"),
+    ("new Yaml(new SafeConstructor(new LoaderOptions())).load(x);", ""), ("Class.forName(x);", "reflection"), ("MATCHER.matches(x);", ""), ('String y = "a"; y.matches(x);', "regex"),
     ("new InitialContext().lookup(x);", "lookup"), ("Pattern.compile(x);", "regex"),
     ('Cookie k = new Cookie("rememberMe", Long.toString(new Random().nextLong())); k.setSecure(true); k.setHttpOnly(true); '
      'response.addCookie(k);', "weak-random"),

@@ -32,6 +32,9 @@ def _pattern(calls: Calls, node: Node, target: Node, nodes: list[Node]) -> Any:
     """`text.matches(pattern)`, or a matcher that was made before."""
     line = line_of(node)
     if len(nodes) == 1 and text_of(node.child_by_field_name("name")) == "matches":
+        known = nodes[0].type == "string_literal" or calls.text(nodes[0]) != text_of(nodes[0])
+        if not known and calls.kind_of(text_of(target)) != "String":
+            return None  # a matcher of requests, say
         args = (calls.expression(nodes[0]), calls.expression(target))
         return calls.made(node, ir.Name(line, "re.fullmatch"), args)
     found: tuple[Node, Node] | None = None
