@@ -176,6 +176,11 @@ def test_one_shell_or_another_is_a_shell() -> None:
 def test_what_comes_after_a_path_does_not_change_the_host() -> None:
     assert rules('response.sendRedirect(home() + "/a?b=" + x);') == set()
     assert rules("response.sendRedirect(home() + x);") == {"redirect"}
+    built = (
+        'StringBuilder b = new StringBuilder(home()); b.append("?"); b.append(x); response.sendRedirect(b.toString());'
+    )
+    assert rules(built) == set()
+    assert rules(built.replace('b.append("?");', "")) == rules(built.replace('"?"', '"."')) == {"redirect"}
     assert rules('response.sendRedirect(home() + "/" + x);') == {"redirect"}
 
 

@@ -15,6 +15,7 @@ from tree_sitter import Node
 from buril.scanners._taint import ir
 from buril.scanners._taint.java_names import BUILDERS, Names, named
 from buril.scanners._taint.java_source import line_of, text_of
+from buril.scanners._taint.java_text import BEHIND, kept
 
 _RENAMED: Final = {
     "toLowerCase": "lower", "toUpperCase": "upper", "trim": "strip", "addAll": "extend", "putAll": "update",
@@ -64,6 +65,8 @@ class Calls(Names):
         super().__init__()
         self.texts: dict[str, str] = {}
         """Variables and fields that were given a text that stands in the program."""
+        self.begun: dict[str, int] = {}
+        """Builders of text: 1 once they hold what is not known, 2 when what comes after a host was begun."""
 
     def call(self, node: Node) -> Any:
         """A call of a method."""
@@ -229,6 +232,8 @@ class Calls(Names):
         place = owner.target if isinstance(owner, ir.Bind) else owner
         before = owner.value if isinstance(owner, ir.Bind) else owner
         args = [self.expression(child) for child in nodes]
+        if name == "append" and args:
+            args[0] = self._appended(place, args[0])
         if name in ("append", "add") and args:
             value: Any = ir.Op(line, "+", before, args[0])
         elif name == "insert" and len(args) > 1:
@@ -242,6 +247,18 @@ class Calls(Names):
         else:
             value = ir.Other(line, (before, *args))
         return ir.Bind(line, place, value) if isinstance(place, (ir.Name, ir.Attr)) else value
+
+    def _appended(self, place: Any, item: Any) -> Any:
+        """What is added to an address behind its path can't change its host."""
+        key = place.id if isinstance(place, ir.Name) else place.name if isinstance(place, ir.Attr) else ""
+        text = item.value if isinstance(item, ir.Const) and isinstance(item.value, str) else None
+        state = self.begun.get(key, 0)
+        if text is None:
+            self.begun[key] = max(state, 1)
+            return kept(item) if state == 2 and key else item
+        if state == 1 and BEHIND.match(text):
+            self.begun[key] = 2
+        return item
 
     def formatted(self, node: Node, nodes: list[Node], *, call: bool = True) -> Any:
         """A format: the text between its places and what comes there; numbers can do no harm."""

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from buril.scanners._taint import ir
 
+BEHIND: Final = re.compile(r"/[^/]|[?#]")
+"""How a text begins after which an address says nothing of its host."""
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "s": " ", "\n": ""}
 
 
@@ -25,13 +27,14 @@ def _after(values: list[Any]) -> list[Any]:
     made: list[Any] = []
     for item in values:
         text = item.value if isinstance(item, ir.Const) and isinstance(item.value, str) else None
-        known = known or (host and text is not None and re.match(r"/[^/]|[?#]", text) is not None)
+        known = known or (host and text is not None and BEHIND.match(text) is not None)
         host = host or text is None
-        made.append(item if text is not None or not known else _kept(item))
+        made.append(item if text is not None or not known else kept(item))
     return made
 
 
-def _kept(item: Any) -> Any:
+def kept(item: Any) -> Any:
+    """A part of an address behind its host."""
     return ir.Call(item.line, ir.Name(item.line, "@after"), (item,))
 
 

@@ -92,6 +92,8 @@ class Lower(Classes):
             if isinstance(plain, ir.Make) and kind == "byte[]":
                 plain = self._bytes(line, [item for _key, item in plain.items])
             made = self.typed(kind, plain, line)
+            given = plain.args[0] if isinstance(plain, ir.Call) and plain.args else plain
+            self.begun[called] = int(not isinstance(given, ir.Const))
             self.keep_text(called, value)
         self.declare(called, kind)
         found = matcher(value) if value is not None else None
