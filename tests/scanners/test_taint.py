@@ -14,10 +14,11 @@ import pytest
 from buril.code.codefile import Finding
 from buril.scanners import INCONCLUSIVE, PARTIAL
 from buril.scanners._taint import engine, javascript_rules
-from buril.scanners._taint.languages import LANGUAGES, SAMPLES, may_hold
+from buril.scanners._taint.languages import LANGUAGES, may_hold
 from buril.scanners._taint.python_misuse import MISUSES
 from buril.scanners._taint.python_rules import SINKS
 from buril.scanners._taint.rules import Given, holds
+from buril.scanners._taint.samples import SAMPLES
 from buril.scanners._taint.secrets import is_secret
 from buril.scanners._taint.value import Value
 from buril.scanners.taint import Taint
@@ -53,7 +54,13 @@ def seen(case: Case) -> bool:
     return any(cwe == SAME.get(case.cwe, case.cwe) for cwe, _line in places)
 
 
-FEWEST = {"python": (480, 0.08), "javascript": (200, 0.11), "typescript": (66, 0.03), "solidity": (100, 0.02)}
+FEWEST = {
+    "python": (480, 0.08),
+    "javascript": (200, 0.11),
+    "typescript": (66, 0.03),
+    "java": (150, 0.06),
+    "solidity": (100, 0.02),
+}
 """Programs of a language, and the most of them that may be judged wrongly."""
 
 

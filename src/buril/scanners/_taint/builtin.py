@@ -345,6 +345,7 @@ def _map(given: Given, element: Element) -> Value:
 
 
 _FUNCTIONS: dict[str, Callable[[Given, Element], Value]] = {
+    "@after": _same,
     "re.sub": _sub, "re.compile": _compile, "re.findall": _findall, "util.promisify": _same, "bytes": _bytes,
     "str": _str, "dict": _dict, "list": _list, "tuple": _list,
     "sorted": _list, "reversed": _list, "set": _list, "frozenset": _list, "iter": _same,

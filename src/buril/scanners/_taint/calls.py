@@ -11,7 +11,7 @@ from buril.scanners._taint.builtin import METHODS, RESULTS, result_of
 from buril.scanners._taint.engine import Base
 from buril.scanners._taint.ir import NOTHING
 from buril.scanners._taint.rules import Given
-from buril.scanners._taint.value import ALL, EMPTY, State, Value, joined
+from buril.scanners._taint.value import ALL, EMPTY, State, Value, joined, without
 
 if TYPE_CHECKING:
     from buril.scanners._taint.run import Frame
@@ -23,7 +23,7 @@ _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urlj
 
 _EACH = frozenset(["map", "forEach", "filter", "then", "some", "every", "find", "flatMap", "reduce"])
 """Methods that call what they get with what they belong to, or with each of its elements."""
-_WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$")
+_WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$|^HttpServletRequest$")
 """A request that was given to something that is called like another form of it is still one."""
 
 
@@ -181,7 +181,9 @@ class Calls(Base):
                 continue  # it is called from outside
             one = self.element(others) if path in ("map", "filter") or (each and method != "then") else others
             found = self.call_code(function, outer, dict.fromkeys(params, one), state)
-            if each:
+            if method == "filter" and found.facts[0] and owner is not None:
+                self.given_back = without(owner, found.facts[0])
+            elif each:
                 self.given_back = Value(rest=found, parts={}) if method in ("map", "flatMap") else found
 
     # --- everything else
@@ -211,6 +213,8 @@ class Calls(Base):
             known = self.made_safe(known, kinds.kinds)
         if path.rpartition(".")[2] in _READS and owner is not None and owner.parts is None:
             known = self.keyed(known, _first_text(given) or NOTHING)
+        elif owner is not None and owner.taints and self.parts.search(path.rpartition(".")[2]):
+            known = self.keyed(known, _first_text(given) or path.rpartition(".")[2])
         made = self.sourced(f"{path}()", node.line, known, key=_first_text(given))
         return made.but(facts=facts) if facts[0] or facts[1] else made
 

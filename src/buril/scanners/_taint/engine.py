@@ -56,6 +56,8 @@ class Compiled(NamedTuple):
     ends: frozenset[str]
     checks: frozenset[str]
     parses: frozenset[str]
+    parts: re.Pattern[str]
+    declared: bool
 
 
 def compiled(rules: Rules) -> Compiled:
@@ -65,7 +67,8 @@ def compiled(rules: Rules) -> Compiled:
         Matcher((sink.calls, sink) for sink in rules.sinks), Matcher((clean.calls, clean) for clean in rules.cleans),
         Matcher((misuse.calls, misuse) for misuse in rules.misuses), Matcher([(rules.inert, True)]),
         Matcher((calls, place) for calls, place in rules.indirect),
-        dict(rules.constants), *(frozenset(paths.split()) for paths in (rules.ends, rules.checks, rules.parses)),
+        dict(rules.constants), frozenset(rules.ends.split()), frozenset(rules.checks.split()),
+        frozenset(rules.parses.split()), re.compile(rules.parts), rules.declared,
     )  # fmt: skip
 
 
@@ -79,6 +82,7 @@ class Base:
         self.kinds, self.sources, self.sinks = rules.kinds, rules.sources, rules.sinks
         self.cleans, self.misuses, self.inert, self.indirect = rules.cleans, rules.misuses, rules.inert, rules.indirect
         self.constants, self.ends, self.checks, self.parses = rules.constants, rules.ends, rules.checks, rules.parses
+        self.parts, self.declared = rules.parts, rules.declared
         self.suspicious = suspicious
         self.requests = "^$"
         self.steps = 0
@@ -177,7 +181,7 @@ class Base:
             return
         taint, known = harmful[0], self.kinds[kind]
         confidence = known.confidence if taint.origin == "remote" else "medium" if known.confidence == "high" else "low"
-        place = path.replace("?.", "").rstrip("=") or "the response"
+        place = path.replace("?.", "").replace("@words", "").rstrip("=") or "the response"
         text = f"{known.text}: {taint.label} (line {taint.line}) reaches {place}"
         self.note(Hit(line, kind, known.cwe, known.severity, confidence, text, end_line))
 
@@ -240,7 +244,8 @@ def _program(value: Value | None, more: Value | None = None) -> Value | None:
         return None
     shell = isinstance(words[0].const, str) and re.fullmatch(r"(.*/)?(ba|da|z|k|c)?sh|(.*/)?python[\d.]*|cmd(\.exe)?",
                                                              words[0].const)  # fmt: skip
-    if shell and len(words) > 2 and words[1].const in ("-c", "/c", "-lc", "/C"):
+    runs = len(words) > 2 and (words[1].const in ("-c", "/c", "-lc", "/C") or words[1].path == "@shell.runs")
+    if runs and (shell or words[0].path == "@shell"):
         return words[2]
     return words[0]
 

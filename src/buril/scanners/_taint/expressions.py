@@ -26,6 +26,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 _TEXT_FORMAT = re.compile(r"%(?:\([^)]*\))?[-#0 +]*[\d.*]*[^diouxXeEfFgG%\d.]")
 _FORM = re.compile(r"(?:^|\.)(?:req|ctx|event|request)\.(?:body|query|params|headers|cookies|queryStringParameters)$")
 """What holds several inputs by name."""
+_MARKS = ("@safe.", "@lax.", "@plain.", "@default.")
+"""How paths begin that say more than a type: what was made harmless, or not; what something is when it is missing."""
 _WRONG = (TypeError, ValueError, ArithmeticError, MemoryError, LookupError)
 
 
@@ -60,7 +62,8 @@ class Expressions(Calls):
         if made_of is not None and owner.path.startswith("@object") and name in (made_of.parts or ()):
             return self._bound_to(owner, (made_of.parts or {})[name], "")
         path = f"{owner.path or '?'}.{name}"
-        found = Value(taints=owner.inside())
+        known = self.declared and owner.path.startswith("@object") and owner.parts is not None
+        found = Value(taints=owner.taints if known else owner.inside())
         if _FORM.search(owner.path):
             found = self.keyed(found, name)
         for clean in self.cleans.find(path) if found.taints else ():
@@ -210,6 +213,14 @@ class Expressions(Calls):
         self.store(node.target, value, state)
         return value
 
+    def _typed(self, node: ir.Typed, state: State) -> Value:
+        value = self.value(node.of, state)
+        marked = value.path.startswith(_MARKS) and not node.type.startswith(_MARKS)
+        own = value.code is not None or value.owner is not None or value.path == "wrapped.request"
+        if own or marked or (value.path and not node.sure):
+            return value
+        return value.but(path=node.type)
+
     def _other(self, node: ir.Other, state: State) -> Value:
         return joined(self.value(part, state) for part in node.parts if part is not None).but(const=NOTHING, lead="")
 
@@ -249,7 +260,7 @@ class Expressions(Calls):
     _EXPRESSIONS: dict[type, Callable[..., Value]] = {
         ir.Const: _const, ir.Name: _name, ir.Attr: _attr, ir.Item: _item, ir.Text: _text, ir.Op: _op,
         ir.Compare: _compare, ir.Logic: _logic, ir.Not: _not, ir.Choose: _choose, ir.Make: _make, ir.Each: _each,
-        ir.Bind: _bind, ir.Other: _other, ir.Function: _lambda, ir.Call: Calls.call,
+        ir.Bind: _bind, ir.Typed: _typed, ir.Other: _other, ir.Function: _lambda, ir.Call: Calls.call,
         type(None): lambda self, _node, _state: EMPTY,
     }  # fmt: skip
 

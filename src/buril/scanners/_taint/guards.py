@@ -18,7 +18,7 @@ _HOSTS = re.compile(r"\.(netloc|hostname|host|origin)(\.lower\(\))?$")
 _VALIDATOR = re.compile(
     r"(^|[._])(is_?)?(valid|safe|allowed|permitted|trusted|whitelisted|allowlisted|authorized_(url|path|host)|"
     r"url_has_allowed_host_and_scheme)|(^|[._])(validate|check)_\w+", re.IGNORECASE)  # fmt: skip
-_LOOSE = re.compile(r"(?<!\\)(?:\.[*+]|\.\{|\[\^|\\[SWD][*+])")
+LOOSE = re.compile(r"(?<!\\)(?:\.[*+]|\.\{|\[\^|\\[SWD][*+])")
 _PART = re.compile(r"\(\)\.\w+$")
 """A member of what a call gave: a part of the input, not the whole."""
 _ENDING = re.compile(
@@ -118,7 +118,7 @@ def _matched(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, 
     compiled = owner is not None and owner.lead != "" and path.startswith("re.compile()")
     pattern = owner.lead if compiled and owner is not None else args[0].const
     subject = args[0] if compiled else args[1] if len(args) > 1 else None
-    if not isinstance(pattern, str) or subject is None or _LOOSE.search(pattern):
+    if not isinstance(pattern, str) or subject is None or LOOSE.search(pattern):
         return NO_FACTS, NO_FACTS
     name = path.rpartition(".")[2]
     starts = name in ("match", "fullmatch") or pattern.startswith(("^", r"\A"))

@@ -137,6 +137,15 @@ class Bind(NamedTuple):
     value: Any
 
 
+class Typed(NamedTuple):
+    """A value that is known by its declared type; unless `sure`, only where nothing else is known of it."""
+
+    line: int
+    of: Any
+    type: str
+    sure: bool = True
+
+
 class Other(NamedTuple):
     """Anything else: it may be any of its parts."""
 

@@ -29,6 +29,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "upload": Kind(434, "medium", "a file is kept under the name that its sender chose", "medium"),
     "origin": Kind(942, "medium", "whoever asks is let in"),
     "attribute": Kind(915, "medium", "untrusted names decide what is set", "medium"),
+    "expression": Kind(917, "high", "untrusted text is run as an expression"),
+    "reflection": Kind(470, "high", "untrusted text chooses the class that is loaded"),
+    "lookup": Kind(74, "high", "untrusted text says which object is looked up"),
+    "query": Kind(943, "high", "untrusted text is put into a query"),
+    "entities": Kind(776, "medium", "untrusted XML may grow without a limit"),
     "weak-random": Kind(338, "medium", "a secret from a generator that can be guessed", "high"),
     "mail": Kind(93, "medium", "untrusted text is put into a header of mail", "low"),
 }

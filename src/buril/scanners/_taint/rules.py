@@ -100,6 +100,10 @@ class Rules(NamedTuple):
     """Calls that raise for anything but a harmless text: who comes past one has nothing to fear from it."""
     parses: str = ""
     """Calls that make objects of text: what somebody else chose may be any object then."""
+    parts: str = "^$"
+    """Names of methods that give a part of what they belong to, which is an input of its own."""
+    declared: bool = False
+    """Whether the fields of a class are declared: then what lies in one is in no other, even of a class elsewhere."""
 
 
 class Matcher:

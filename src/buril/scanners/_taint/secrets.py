@@ -9,11 +9,11 @@ NAME: Final = re.compile(
     r"(?i)(?:^|[_.-])(?:pass(?:word|wd|phrase)?|pwd|secret|secret_?key|api_?key|auth_?token|access_?token|access_?key|"
     r"private_?key|signing_?key|encryption_?key|admin_?token|client_?secret|jwt_?key)$"
 )
-KEY_NAME: Final = re.compile(r"(?i)(?:^|_)(?:key|iv_?key|aes_?key|fernet_?key)$")
+KEY_NAME: Final = re.compile(r"(?i)^(?!.*public)(?:.*_)?(?:key|iv_?key|aes_?key|fernet_?key)$")
 _WORDS: Final = re.compile(
     r"(?i)example|change_?me|placeholder|your[_-]|x{4}|dummy|<.*>|\{.*\}|%\(?|\$\{|\*{3}|todo|redacted"
 )
-_PLAIN: Final = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)*|[\W_]*|\d{1,5}|[A-Za-z_.]+\d?")
+_PLAIN: Final = re.compile(r"-{0,2}[A-Za-z]+(?:[_.-][A-Za-z]+)*|[\W_]*|\d{1,5}|[A-Za-z_.]+\d?")
 """Words, names and paths of members: what says which secret is meant, rather than being one."""
 
 

@@ -8,6 +8,7 @@ one value (`if name in ALLOWED`) holds for all that was made from the same input
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,10 @@ ALL = "*"
 """Stands for every kind of harm."""
 MAX_PARTS, MAX_TAINTS, MAX_PATH, MAX_DEPTH = 64, 12, 160, 4
 """More slots, more inputs in one value, longer paths or deeper containers than these are not kept apart."""
+_SAME_ROLE = (
+    ("@shell", re.compile(r"(?:.*[/\\])?(?:(?:ba|da|z|k|c)?sh|cmd(?:\.exe)?)")),
+    ("@shell.runs", re.compile(r"-l?c|/[cC]")),
+)
 Facts = frozenset[tuple[str, str]]
 """Inputs, by identity, that can do no harm of a kind (or `ALL`) any more."""
 NO_FACTS: Facts = frozenset()
@@ -167,8 +172,17 @@ def _same(one: Value, other: Value) -> bool:
 
 def _path(one: Value, other: Value) -> str:
     if one.path == other.path or other.const is None:
-        return one.path
-    return other.path if one.const is None else ""
+        return one.path or _either(one, other)
+    return other.path if one.const is None else _either(one, other)
+
+
+def _either(one: Value, other: Value) -> str:
+    """What is known of two constants that do the same: one shell or another, and what makes it run a text."""
+    for path, pattern in _SAME_ROLE:
+        if all(item.path == path or (isinstance(item.const, str) and pattern.fullmatch(item.const))
+               for item in (one, other)):  # fmt: skip
+            return path
+    return ""
 
 
 def _slots(one: Value, other: Value) -> tuple[dict[Any, Value], Value | None]:
