@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from tree_sitter import Tree
 
-from buril.scanners._taint import javascript_rules, lower_javascript, lower_python, python_rules
+from buril.scanners._taint import go_rules, javascript_rules, lower_go, lower_javascript, lower_python, python_rules
 from buril.scanners._taint.engine import Compiled, compiled
 from buril.scanners._taint.entries import Analysis, Entries, analyse
+from buril.scanners._taint.go_library import ASKS, LIBRARY
+from buril.scanners._taint.go_misuse import MISUSES as GO_MISUSES
 from buril.scanners._taint.hints import hints
 from buril.scanners._taint.kinds import KINDS
 from buril.scanners._taint.python_misuse import MISUSES
@@ -28,11 +30,16 @@ _JAVASCRIPT: Final = Rules(
     javascript_rules.INDIRECT, javascript_rules.CONSTANTS, javascript_rules.INERT,
     javascript_rules.ENDS,
 )  # fmt: skip
+_GO: Final = Rules(
+    KINDS, go_rules.SOURCES, go_rules.SINKS, go_rules.CLEANS, GO_MISUSES, go_rules.INDIRECT, go_rules.CONSTANTS,
+    go_rules.INERT, go_rules.ENDS, fills=go_rules.FILLS, library=LIBRARY, asks=ASKS, fails=go_rules.FAILS, typed=True,
+)  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),
     **dict.fromkeys(
         ("javascript", "typescript", "tsx"), (lower_javascript.lower, _JAVASCRIPT, javascript_rules.ENTRIES)
     ),
+    "go": (lower_go.lower, _GO, go_rules.ENTRIES),
 }
 LANGUAGES: Final = frozenset(_READ)
 _HINTS: Final = {name: hints(rules.misuses, entries.inputs) for name, (_read, rules, entries) in _READ.items()}
@@ -48,8 +55,27 @@ _SCRIPTS: Final = {
     "redirect": _EXPRESS + "  res.redirect(x);\n});\n",
     "weak-hash": "require('crypto').createHash('md5');\n",
 }
+_HANDLER: Final = (
+    'package main\nimport (\n"%s"\n"net/http"\n)\nfunc page(w http.ResponseWriter, r *http.Request) {\n'
+    '\tx := r.FormValue("x")\n'
+)
+_PROGRAMS: Final = {
+    "command": _HANDLER % "os/exec" + '\texec.Command("sh", "-c", "ls "+x).Run()\n}\n',
+    "sql": _HANDLER % "database/sql" + '\tdb.Query("select a from b where c = \'" + x + "\'")\n}\n',  # noqa: S608  a sample
+    "path": _HANDLER % "os" + '\tos.Open("/data/" + x)\n}\n',
+    "xss": _HANDLER % "fmt" + '\tfmt.Fprintf(w, "<p>%s", x)\n}\n',
+    "ssrf": _HANDLER % "fmt" + "\thttp.Get(x)\n}\n",
+    "redirect": _HANDLER % "fmt" + "\thttp.Redirect(w, r, x, 302)\n}\n",
+    "template": _HANDLER % "text/template" + '\ttemplate.New("a").Parse(x)\n}\n',
+    "ldap": _HANDLER % "github.com/go-ldap/ldap/v3"
+    + '\tc.Search(ldap.NewSearchRequest("", 0, 0, 0, 0, false, "(a="+x, nil, nil))\n}\n',
+    "no-certificate-check": 'package a\nimport "crypto/tls"\nvar c = &tls.Config{InsecureSkipVerify: true}\n',
+    "weak-hash": 'package a\nimport "crypto/md5"\nvar h = md5.New()\n',
+    "insecure-cookie": _HANDLER % "fmt" + '\thttp.SetCookie(w, &http.Cookie{Name: "a", Value: x})\n}\n',
+}
 SAMPLES: Final[dict[str, dict[str, str]]] = {
     **dict.fromkeys(("javascript", "typescript", "tsx"), _SCRIPTS),
+    "go": _PROGRAMS,
     "python": {
         "command": _FLASK + "    os.system('ls ' + x)\n",
         "code": _FLASK + "    eval(x)\n",
