@@ -17,7 +17,7 @@ from buril.scanners._taint.value import ALL, EMPTY, NO_FACTS, State, Value, join
 if TYPE_CHECKING:
     from buril.scanners._taint.run import Frame
 
-_READS = frozenset(["get", "getlist", "getall", "getone", "get_argument", "getfirst", "getvalue"])
+_READS = frozenset(["get", "Get", "getlist", "getall", "getone", "get_argument", "getfirst", "getvalue"])
 _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urljoin", "resolve"])
 """Calls that make one text of several, the way `+` does."""
 

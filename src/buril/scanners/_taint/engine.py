@@ -133,7 +133,8 @@ class Base:
             if holds(sink.when, given):
                 self.at_sink(sink, node, given, path)
         self.misused(path, node, given)
-        self._spread(path, node, given)
+        if not self.typed:
+            self._spread(path, node, given)
         if not known and not _TALK.search(path):
             self._looks_like(path, node, given)
 
@@ -230,6 +231,10 @@ class Base:
 
     def kept_secret(self, name: str, value: Value, line: int) -> None:
         """A constant gets a name that is one of secrets."""
+        if self.typed and isinstance(value.const, bytes) and name[:1].isupper():
+            value = Value(const=value.const.decode("latin-1"))  # the field of something: `Key` may be any key
+        if self.typed and re.search(r"(?i)encrypt|obscure|hash", name):
+            return
         if is_secret(name, value.const):
             self.note(
                 Hit(line, "hard-coded-secret", 798, "high", "medium", f"a secret stands in the code ({name})", line)

@@ -36,6 +36,8 @@ class Entries(NamedTuple):
     """Names of parameters for which sources have another one."""
     events: str = r"^(lambda_)?handler$|_handler$"
     """Names of functions that take an event from outside as their first of two parameters."""
+    aside: str = ""
+    """What a file holds that nobody runs for others, or that nobody wrote: tests, generated code."""
     types: str = ""
     """Declared types of parameters that say all that is known of them."""
 

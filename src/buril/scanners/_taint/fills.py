@@ -46,7 +46,7 @@ def filled(value: Value, taints: frozenset[Taint], texts: Sequence[Value] | None
     """
     if texts is not None:
         return _longer(value, texts)
-    if isinstance(value.const, (bool, int, float)):
+    if isinstance(value.const, (bool, int, float)) or value.path == "@numeric":
         return EMPTY
     of_class = value.owner.parts if value.owner is not None and value.path.startswith("@object") else None
     fields = {
@@ -59,6 +59,7 @@ def filled(value: Value, taints: frozenset[Taint], texts: Sequence[Value] | None
         return value.but(const=NOTHING, parts={**(value.parts or {}), **parts}, taints=frozenset(), lead="")
     anything = (
         value.const is None
+        or value.path == "@anything"
         or re.search(r"\.(M|D|H|Map)$", value.path)
         or (value.rest is not None and value.rest.const is None)
     )

@@ -9,8 +9,8 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.go_names import Names
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.go_names import Names, text_of
+from buril.scanners._taint.python_expressions import line_of
 
 Lower = Callable[[Node], Any]
 Body = Callable[[Node], tuple[Any, ...]]
@@ -57,9 +57,8 @@ _bodies: list[Body] = []
 
 
 def statements_by(read: Body) -> None:
-    """Tell how a block is read, and forget the last file."""
+    """Tell how a block is read: statements and expressions hold each other."""
     _bodies[:] = [read]
-    names.forget()
 
 
 def children(node: Node) -> list[Node]:

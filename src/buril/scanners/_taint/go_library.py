@@ -18,7 +18,7 @@ Element = Callable[[Value], Value]
 _VERB = re.compile(r"%([-+# 0]*)(?:\*|\d+)?(?:\.(?:\*|\d+))?(?:\[(\d+)\])?([a-zA-Z%])")
 _NUMBERS = "dbocxXUeEfFgGtp"
 _PLAIN = re.compile(r"\[\^(?:\\[wds]|\w-\w|[\w .,_@/-])*\][+*]?")
-_PAGE = re.compile(r"(?i)html|xml|svg|javascript")
+_PAGE = re.compile(r"(?i)html|svg|javascript")
 _ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]*://[^/?#]+")
 _MAX_BYTES = 2_000
 
@@ -251,6 +251,13 @@ def _search(_owner: Value | None, given: Given, _element: Element) -> Value | No
     return _inputs(*(value for place in (0, 6) if (value := given.at(place)) is not None))
 
 
+def _of_store(owner: Value | None, given: Given, _element: Element) -> Value | None:
+    """What is taken out of something by a key: the key is not in it."""
+    if owner is None or owner.parts is not None or not given.args:
+        return None
+    return Value(taints=owner.inside())
+
+
 LIBRARY: Final[tuple[tuple[str, Function], ...]] = (
     ("fmt.Sprintf", _sprintf), ("fmt.Sprint fmt.Sprintln", _sprint), ("strings.Join", _join),
     ("path.filepath.Join path.Join", _joined_path), ("path.filepath.Clean path.Clean", _cleaned_path),
@@ -267,6 +274,7 @@ LIBRARY: Final[tuple[tuple[str, Function], ...]] = (
      "regexp.Compile().ReplaceAllString regexp.MustCompile().ReplaceAll", _substituted),
     ("*.String *.Bytes", _string), ("net.url.Parse net.url.ParseRequestURI", _parsed_url),
     ("bytes.NewBufferString bytes.NewBuffer", _buffer), ("ldap.NewSearchRequest", _search),
+    ("*.Get *.Lookup *.Load *.LoadOrStore *.Find *.Fetch *.List *.GetByID *.GetByName *.FindByID *.Peek", _of_store),
 )  # fmt: skip
 
 
@@ -345,6 +353,11 @@ def _harmless(_owner: Value | None, given: Given) -> tuple[Facts, Facts]:
     return about(_first(given)), NO_FACTS
 
 
+def _said_to_be(_owner: Value | None, given: Given) -> tuple[Facts, Facts]:
+    """A check of another file, by its name."""
+    return frozenset().union(*(about(value) for value in given.args)), NO_FACTS
+
+
 ASKS: Final[tuple[tuple[str, Ask], ...]] = (
     ("regexp.MustCompile().MatchString regexp.Compile().MatchString regexp.MustCompile().Match "
      "regexp.MustCompilePOSIX().MatchString", _matches),
@@ -355,4 +368,5 @@ ASKS: Final[tuple[tuple[str, Ask], ...]] = (
     ("strings.EqualFold", _equal_fold), ("govalidator.IsAlphanumeric govalidator.IsInt govalidator.IsNumeric "
      "govalidator.IsAlpha govalidator.IsUUID govalidator.IsUUIDv4 primitive.IsValidObjectID bson.IsObjectIdHex",
      _harmless),
+    ("*[a-z]Allowed *[a-z]Valid *[a-z]Whitelisted *[a-z]Allowlisted *[a-z]Trusted *[a-z]Permitted", _said_to_be),
 )  # fmt: skip

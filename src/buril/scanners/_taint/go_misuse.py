@@ -142,8 +142,9 @@ MISUSES: Final = (
              "somebody else can take the name first", "medium") for flags in ("1&512", "1&1024", "1<128")),
     Misuse("open-to-all", 732, "medium", "os.Chmod", "1&2", "everybody may write to it"),
     Misuse("open-to-all", 732, "medium", "*.Chmod", "0&2", "everybody may write to it"),
-    Misuse("open-to-all", 732, "medium", "io.ioutil.WriteFile os.WriteFile os.OpenFile", "2&2",
+    Misuse("open-to-all", 732, "medium", "io.ioutil.WriteFile os.WriteFile", "2&2",
            "everybody may write to it", "medium"),
-    Misuse("open-to-all", 732, "medium", "os.Mkdir os.MkdirAll", "1&2", "everybody may write to it", "medium"),
+    Misuse("open-to-all", 732, "medium", "os.OpenFile", "2&2", "everybody may write to it", "low"),
+    Misuse("open-to-all", 732, "medium", "os.Mkdir os.MkdirAll", "1&2", "everybody may write to it", "low"),
     Misuse("open-to-all", 732, "medium", "syscall.Umask unix.Umask", "0=0", "everybody may write to what is made"),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.python_expressions import line_of
 
 _NUMBERS = re.compile(r"^(u?int(8|16|32|64|ptr)?|float(32|64)|complex(64|128)|byte|rune|uintptr)$")
 _PLAIN_TAG = re.compile(
@@ -22,6 +22,14 @@ _BEFORE = {
 }  # fmt: skip
 """What a type is called that is made of another one, and where that stands."""
 _MAX_NESTED = 3
+
+
+_source: list[bytes] = [b""]
+
+
+def text_of(node: Node | None) -> str:
+    """The text of a node, out of the file as a whole: a tree asks for it anew each time."""
+    return _source[0][node.start_byte : node.end_byte].decode("utf-8", "replace") if node is not None else ""
 
 
 def package_path(address: str) -> str:
@@ -50,8 +58,9 @@ class Names:
         self._blocks: list[tuple[bool, dict[str, str]]] = []
         self._number = 0
 
-    def forget(self) -> None:
-        """Another file begins."""
+    def begin(self, root: Node) -> None:
+        """A file begins."""
+        _source[:] = [b" " * root.start_byte + (root.text or b"")]
         for kept in (self.packages, self.types, self.results, self._blocks):
             kept.clear()
         self._number = 0

@@ -24,15 +24,16 @@ SOURCES: Final = (
            + " " + _on(_REQUEST, "FormValue PostFormValue FormFile PathValue Cookie Cookies CookiesNamed UserAgent "
                        "BasicAuth MultipartReader", "()")
            + " " + _on(_REQUEST, "Header.Get Header.Values Form.Get PostForm.Get", "()")
-           + " " + _on(_ADDRESS, "Query Query().Get", "()") + " " + _on(_ADDRESS, "RawQuery Fragment"), "the request"),
-    Source(_on(_ADDRESS, "Path RawPath") + " " + _on(_ADDRESS, "String EscapedPath RequestURI", "()")
-           + " *.Request.RequestURI *.Request().RequestURI *.Request.Referer() *.Request().Referer() "
+           + " " + _on(_ADDRESS, "Query Query().Get", "()"), "the request"),
+    Source(_on(_ADDRESS, "Path RawPath RawQuery Fragment") + " " + _on(_ADDRESS, "String EscapedPath RequestURI", "()")
+           + " echo.Context.QueryString() *.Request.RequestURI *.Request().RequestURI *.Request.Referer() "
+             "*.Request().Referer() "
              "*.Request.Host *.Request().Host", "the request", safe="redirect ssrf log header"),
     Source(_on("gin.Context", "Query DefaultQuery QueryArray QueryMap GetQuery GetQueryArray Param PostForm "
                "DefaultPostForm PostFormArray PostFormMap GetPostForm GetHeader Cookie FormFile MultipartForm "
                "GetRawData",
                "()") + " gin.Context.Params gin.Context.Params.ByName()", "the request"),
-    Source(_on("echo.Context", "QueryParam QueryParams QueryString Param ParamValues FormValue FormParams FormFile "
+    Source(_on("echo.Context", "QueryParam QueryParams Param ParamValues FormValue FormParams FormFile "
                "MultipartForm Cookie Cookies", "()"), "the request"),
     Source(_on("fiber.Ctx", "Query Queries Params AllParams FormValue Body BodyRaw Get Cookies FormFile MultipartForm "
                "OriginalURL GetReqHeaders", "()") + " fiber.Query() fiber.Params()", "the request"),
@@ -73,28 +74,32 @@ SOURCES: Final = (
 
 _ANSWERS = r"0~(ResponseWriter|Context\.Writer|Context\.Response\(\)(\.Writer)?|ResponseWriter\.\w+|Response\(\))$"
 _DATABASE = "*gorm* *[dD][bB] *[dD][bB].*() *tx *tx.*() *.Model() *.Model().*() *[oO]rm *session.*()"
+_RECEIVERS = (
+    "*[dD][bB] *[dD][bB].*() *tx *Tx *[cC]onn *[pP]ool *sql* *pgx* *[sS]ession* *[eE]ngine *[oO]rm *gorm* *bun* "
+    "*[dD]atabase* "
+    "*xorm* *[dD]river.Conn"
+)
+"""What databases are called."""
 _MONGO = (
     "Find FindOne FindOneAndUpdate FindOneAndDelete FindOneAndReplace UpdateOne UpdateMany DeleteOne DeleteMany "
     "ReplaceOne CountDocuments Aggregate Distinct"
 )
-_FILES = (
-    "Open OpenFile Create ReadFile WriteFile Remove RemoveAll Mkdir MkdirAll ReadDir Truncate Chmod Chown Lstat "
-    "Readlink Chtimes"
-)
+_FILES = "Open OpenFile Create ReadFile WriteFile Remove RemoveAll Mkdir MkdirAll ReadDir Truncate Chmod Chown"
 SINKS: Final = (
     Sink("command-word", "os.exec.Command execabs.Command", (0, "*")),
     Sink("command-word", "os.exec.CommandContext execabs.CommandContext", (1, "*")),
-    Sink("command", "os.exec.Cmd.Path= syscall.Exec syscall.ForkExec os.StartProcess syscall.StartProcess", (0,)),
+    Sink("command-word", "os.exec.Cmd.Path= syscall.Exec syscall.ForkExec os.StartProcess syscall.StartProcess", (0,)),
     Sink("command-word", "syscall.Exec syscall.ForkExec os.StartProcess os.exec.Cmd.Args=", (1,)),
     Sink("command", _on("*.NewSession() ssh.Session", "Run Output CombinedOutput Start"), (0,)),
     Sink("command", "script.Exec sh.Command", (0,)),
     Sink("code", "plugin.Open *otto.New().Run *.RunString *goja.New().RunString *.DoString "
          "govaluate.NewEvaluableExpression "
          "expr.Eval expr.Compile gval.Evaluate *interp.New().Eval interp.Interpreter.Eval", (0,)),
-    Sink("sql", "*.Query *.QueryRow *.Exec *.Prepare *.Queryx *.QueryRowx *.MustExec *.NamedExec *.NamedQuery "
+    Sink("sql", _on(_RECEIVERS, "Query Exec Prepare Raw Unsafe"), (0,)),
+    Sink("sql", "*.QueryRow *.Queryx *.QueryRowx *.MustExec *.NamedExec *.NamedQuery "
          "*.Preparex "
-         "*.PrepareNamed *.Raw *.Where *.Having *.Joins *.OrderBy *.WhereRaw *.NewRaw gorm.Expr squirrel.Expr *.Rebind "
-         "*.Unsafe bun.Safe *.SQL goqu.L goqu.Literal *.SetTableName *.ColumnExpr *.TableExpr *.OrderExpr", (0,)),
+         "*.PrepareNamed *.Where *.Having *.Joins *.OrderBy *.WhereRaw *.NewRaw gorm.Expr squirrel.Expr *.Rebind "
+         "bun.Safe *.SQL goqu.L goqu.Literal *.SetTableName *.ColumnExpr *.TableExpr *.OrderExpr", (0,)),
     Sink("sql", _on(_DATABASE, "Order Group Select Table Pluck Not Or Distinct Omit Exec Query"), (0,)),
     Sink("sql", _on(_DATABASE, "First Find Take Last Delete FirstOrCreate"), (1,)),
     Sink("sql", "*.Query *.QueryRow *.Exec *.Prepare *.SendBatch", (1,), "0~(?i)context|ctx"),
@@ -103,8 +108,8 @@ SINKS: Final = (
     Sink("sql", _on("*[dD][bB] *sqlx* *tx *Tx *conn", "Get Select"), (1,)),
     Sink("sql", "*.GetContext *.SelectContext", (2,)),
     Sink("sql", "*Batch.Queue *batch.Queue", (0,)),
-    Sink("path", _on("os io.ioutil afero", _FILES) + " os.Stat os.DirFS net.http.Dir path.filepath.Walk "
-         "path.filepath.WalkDir html.template.ParseFiles text.template.ParseFiles path.filepath.Glob "
+    Sink("path", _on("os io.ioutil afero", _FILES) + " os.DirFS net.http.Dir html.template.ParseFiles "
+         "text.template.ParseFiles path.filepath.Glob "
          "archive.zip.OpenReader plugin.Open", (0,)),
     Sink("path", "os.Rename os.Symlink os.Link os.CopyFS afero.ReadFile afero.WriteFile", (0, 1)),
     Sink("path", "net.http.ServeFile", (2,)),
@@ -213,6 +218,7 @@ CONSTANTS: Final = (
         "errors.New", "fmt.Errorf", "errors.Errorf", "xerrors.New", "xerrors.Errorf", "status.Error", "status.Errorf",
         "echo.NewHTTPError", "fiber.NewError", "huma.Error400BadRequest")),
     ("bcrypt.MinCost", 4), ("bcrypt.DefaultCost", 10), ("bcrypt.MaxCost", 31), ("os.ModePerm", 0o777),
+    ("os.PathSeparator", "/"), ("path.filepath.Separator", "/"),
     ("os.TempDir()", "/tmp"), ("os.O_RDONLY", 0), ("os.O_WRONLY", 1), ("os.O_RDWR", 2), ("os.O_CREATE", 64),  # noqa: S108  what it is, nothing is written
     ("os.O_EXCL", 128), ("os.O_TRUNC", 512), ("os.O_APPEND", 1024), ("net.http.MethodGet", "GET"),
     ("net.http.MethodPost", "POST"), ("echo.HeaderAccessControlAllowOrigin", "Access-Control-Allow-Origin"),
@@ -277,5 +283,6 @@ ENTRIES: Final = Entries(
     called={},
     harmless=r"^(u?int(8|16|32|64)?|float(32|64)|bool|byte|rune|error|chan|func|function_type)$",
     events=r"^$",
+    aside=r'(?m)^// Code generated .* DO NOT EDIT\.$|^(?:import\s+)?\s*"testing"\s*$',
     types=r"^(?!io\.|net\.url\.|bytes\.|strings\.|encoding\.|template\.|html\.)[a-z]\w*(\.\w+)*\.[A-Z]\w*$",
 )

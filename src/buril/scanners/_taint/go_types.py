@@ -9,8 +9,8 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.go_expressions import function, names, params_of
-from buril.scanners._taint.go_names import package_path
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.go_names import package_path, text_of
+from buril.scanners._taint.python_expressions import line_of
 
 
 def imported(node: Node) -> Iterator[ir.Import]:
@@ -56,6 +56,16 @@ def by_need(found: list[str]) -> list[str]:
     return made
 
 
+def _unknown(zero: Any) -> Any:
+    """What a field of a type may hold: a number, a text, anything."""
+    if not isinstance(zero, ir.Const):
+        return zero
+    number = isinstance(zero.value, (bool, int))
+    return (
+        ir.Name(zero.line, "@numeric") if number else ir.Name(zero.line, "@anything" if zero.value is None else "@text")
+    )
+
+
 def class_of(name: str, methods: list[Node]) -> ir.Class | None:
     """A type with its fields and methods, wherever they stand."""
     kind = names.types.get(name)
@@ -66,7 +76,7 @@ def class_of(name: str, methods: list[Node]) -> ir.Class | None:
     body: list[Any] = []
     bases = []
     for field, of, tag in names.fields(struct):
-        body.append(ir.Assign(line, (ir.Name(line, field),), names.zero(of, tag), names.type_of(of)))
+        body.append(ir.Assign(line, (ir.Name(line, field),), _unknown(names.zero(of, tag)), names.type_of(of)))
         if names.type_of(of).rpartition(".")[2] == field:
             bases.append(ir.Name(line, names.type_of(of)))
     for node in methods:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -103,7 +104,13 @@ def analysed(language: str, tree: Tree, *, suspicious: bool) -> Analysis:
 
 
 def may_hold(language: str, text: str) -> bool:
-    """Whether a text has a word of any rule; without one `analysed` finds nothing unless it is suspicious."""
+    """Whether a text has a word of any rule; without one `analysed` finds nothing unless it is suspicious.
+
+    Tests and generated code of a language that tells them by the text hold nothing.
+    """
+    aside = _READ[language][2].aside
+    if aside and re.search(aside, text):
+        return False
     return _HINTS[language].search(text) is not None
 
 

@@ -23,9 +23,10 @@ from buril.scanners._taint.go_expressions import (
     statements_by,
     whole,
 )
+from buril.scanners._taint.go_names import text_of
 from buril.scanners._taint.go_types import by_need, class_of, declared, imported
 from buril.scanners._taint.ir import OUTSIDE
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.python_expressions import line_of
 
 _LEAVES = {"break_statement": "break", "continue_statement": "continue", "goto_statement": "continue"}
 _SAYS = re.compile(r"^(err|ok|okay|found|exists|present|matched|_)\d*$|[eE]rr(or)?$|^(has|is|ok)[A-Z]\w*$|Ok$|OK$")
@@ -42,6 +43,7 @@ _STANDARD: Final = (
 def lower(tree: Tree) -> tuple[Any, ...]:
     """The statements of a file: what a package holds is known before the first line runs."""
     statements_by(body_of)
+    names.begin(tree.root_node)
     top = tree.root_node.named_children
     imports = [item for node in top if node.type == "import_declaration" for item in imported(node)]
     if not imports:
@@ -287,7 +289,7 @@ def _branches(node: Node, made: list[tuple[Any, tuple[Any, ...]]]) -> Iterator[A
     for test, body in reversed(made):
         left = _unbroken(otherwise)
         otherwise = (ir.If(test.line, test, _unbroken(body), left),) if test is not None else left
-    inner = b"break" in (node.text or b"") and any(_breaks(item) for item in otherwise)
+    inner = "break" in text_of(node) and any(_breaks(item) for item in otherwise)
     if inner:
         line = line_of(node)
         yield ir.Loop(line, None, None, ir.Const(line, True), (*otherwise, ir.Leave(line, "break")))
