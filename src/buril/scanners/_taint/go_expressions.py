@@ -52,6 +52,8 @@ NUMBERS = frozenset(
         "bool",
     ]
 )
+_PAIRS = {"bson.D": "bson.E", "primitive.D": "primitive.E"}
+"""Lists of a library, with what their elements are, whose types need not be told."""
 names = Names()
 _bodies: list[Body] = []
 
@@ -265,10 +267,10 @@ def _literal(node: Node) -> Any:
     return _written(node, node.child_by_field_name("type"), node.child_by_field_name("body"))
 
 
-def _written(node: Node, kind: Node | None, body: Node | None) -> Any:
-    """A value that is written out: a struct, a list or a map, by its type."""
+def _written(node: Node, kind: Node | None, body: Node | None, known: str = "") -> Any:
+    """A value that is written out: a struct, a list or a map, by its type, or by the path that is `known` of it."""
     real = names.under(kind)
-    name = names.type_of(kind)
+    name = known or names.type_of(kind)
     shape = real.type if real is not None else ""
     inner = None
     if real is not None and shape != "struct_type":
@@ -283,7 +285,7 @@ def _written(node: Node, kind: Node | None, body: Node | None) -> Any:
         place = _key(key, shape) if key is not None else None
         if fields and key is None and len(items) < len(fields):
             place = ir.Const(line_of(child), fields[len(items)])
-        items.append((place, _element(child, inner)))
+        items.append((place, _element(child, inner, _PAIRS.get(name, ""))))
     listed = shape in ("slice_type", "array_type", "implicit_length_array_type")
     made_of = name if "." in name and not name.startswith(("[", "map")) or shape == "struct_type" else ""
     return ir.Make(line_of(node), "list" if listed else "dict", tuple(items),
@@ -297,9 +299,9 @@ def _key(node: Node, shape: str) -> Any:
     return expression(inner)
 
 
-def _element(node: Node, kind: Node | None) -> Any:
+def _element(node: Node, kind: Node | None, known: str) -> Any:
     inner = node.named_children[0] if node.type == "literal_element" and node.named_children else node
-    return _written(inner, kind, inner) if inner.type == "literal_value" else expression(inner)
+    return _written(inner, kind, inner, known) if inner.type == "literal_value" else expression(inner)
 
 
 def _name(node: Node) -> Any:

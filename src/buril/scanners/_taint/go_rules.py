@@ -88,8 +88,10 @@ _FILES = "Open OpenFile Create ReadFile WriteFile Remove RemoveAll Mkdir MkdirAl
 SINKS: Final = (
     Sink("command-word", "os.exec.Command execabs.Command", (0, "*")),
     Sink("command-word", "os.exec.CommandContext execabs.CommandContext", (1, "*")),
-    Sink("command-word", "os.exec.Cmd.Path= syscall.Exec syscall.ForkExec os.StartProcess syscall.StartProcess", (0,)),
-    Sink("command-word", "syscall.Exec syscall.ForkExec os.StartProcess os.exec.Cmd.Args=", (1,)),
+    Sink("command-word", "os.exec.Cmd.Path= os.exec.Command().Path= syscall.Exec syscall.ForkExec os.StartProcess "
+         "syscall.StartProcess", (0,)),
+    Sink("command-word", "syscall.Exec syscall.ForkExec os.StartProcess", (1,)),
+    Sink("command-word", "os.exec.Cmd.Args= os.exec.Command().Args= os.exec.CommandContext().Args=", (0,)),
     Sink("command", _on("*.NewSession() ssh.Session", "Run Output CombinedOutput Start"), (0,)),
     Sink("command", "script.Exec sh.Command", (0,)),
     Sink("code", "plugin.Open *otto.New().Run *.RunString *goja.New().RunString *.DoString "
