@@ -232,6 +232,7 @@ ENDS: Final = (
     "panic os.Exit log.Fatal log.Fatalf log.Fatalln log.Panic log.Panicf log.Panicln runtime.Goexit logrus.Fatal "
     "logrus.Fatalf testing.T.Fatal testing.T.Fatalf testing.T.FailNow testing.T.Skip testing.B.Fatal testing.B.Fatalf"
 )
+CHECKS: Final = "@sifted"
 FAILS: Final = (
     "strconv.Atoi strconv.ParseInt strconv.ParseUint strconv.ParseFloat strconv.ParseBool uuid.Parse uuid.FromString "
     "uuid.Validate net.netip.ParseAddr time.Parse time.ParseDuration primitive.ObjectIDFromHex bson.ObjectIDFromHex "

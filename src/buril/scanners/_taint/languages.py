@@ -33,7 +33,8 @@ _JAVASCRIPT: Final = Rules(
 )  # fmt: skip
 _GO: Final = Rules(
     KINDS, go_rules.SOURCES, go_rules.SINKS, go_rules.CLEANS, GO_MISUSES, go_rules.INDIRECT, go_rules.CONSTANTS,
-    go_rules.INERT, go_rules.ENDS, fills=go_rules.FILLS, library=LIBRARY, asks=ASKS, fails=go_rules.FAILS, typed=True,
+    go_rules.INERT, go_rules.ENDS, go_rules.CHECKS,
+    fills=go_rules.FILLS, library=LIBRARY, asks=ASKS, fails=go_rules.FAILS, typed=True,
 )  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),

@@ -24,6 +24,7 @@ from buril.scanners._taint.go_expressions import (
     whole,
 )
 from buril.scanners._taint.go_names import text_of
+from buril.scanners._taint.go_sifting import sifts
 from buril.scanners._taint.go_types import by_need, class_of, declared, imported
 from buril.scanners._taint.ir import OUTSIDE
 from buril.scanners._taint.python_expressions import line_of
@@ -209,7 +210,11 @@ def _loop(node: Node) -> Iterator[Any]:
     line, body = line_of(node), node.child_by_field_name("body")
     head = next((child for child in children(node) if child != body), None)
     if head is not None and head.type == "range_clause":
-        yield _range(node, head, body)
+        loop = _range(node, head, body)
+        yield loop
+        text = at(head, "right")
+        if isinstance(text, ir.Name) and sifts(loop.body):
+            yield ir.Do(line, called(line, "@sifted", text))
     elif head is not None and head.type == "for_clause":
         first, step = head.child_by_field_name("initializer"), head.child_by_field_name("update")
         if first is not None:
