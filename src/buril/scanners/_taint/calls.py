@@ -24,6 +24,7 @@ _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urlj
 
 _EACH = frozenset(["map", "forEach", "filter", "then", "some", "every", "find", "flatMap"])
 """Methods that call what they get with what they belong to, or with each of its elements."""
+_TAKEN = re.compile(r"(Get|Find|Load|Lookup|Fetch|List|Select|Count)[A-Z]")
 _WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$")
 """A request that was given to something that is called like another form of it is still one."""
 
@@ -248,10 +249,11 @@ class Calls(Base):
         """What comes out of something unknown holds what went in."""
         if self.inert.find(path):
             return EMPTY
-        taints = frozenset(taint for value in given.values() for taint in value.inside())
+        name = path.rpartition(".")[2]
+        taken = self.typed and _TAKEN.match(name) is not None  # by a key, which is not in it
+        taints = frozenset(taint for value in given.values() for taint in value.inside() if not taken)
         if owner is not None:
             taints |= owner.inside()
-        name = path.rpartition(".")[2]
         if _WRAPPER.search(name) and any(_REQUEST.search(value.path) for value in given.args):
             return Value(path="wrapped.request", taints=taints)
         if name in _JOINING and len(given.args) + (name == "joinpath") > 1:

@@ -132,7 +132,11 @@ def function(node: Node, name: str = "", receiver: tuple[ir.Param, ...] = ()) ->
     only = names.type_of(result) if result is not None and not results else ""
     names.enter(*(param.name for param in params), *named, function=True)
     names.results.append((named, only, any(param.type == "jwt.Token" for param in params)))
+    names.later.append([])
     statements = [*_zeros(result, line_of(node)), *(_bodies[0](body) if body is not None else ())]
+    later = names.later.pop()
+    last = len(statements) - (bool(statements) and isinstance(statements[-1], ir.Return))
+    statements[last:last] = later
     names.results.pop()
     names.leave()
     if not name and len(statements) == 1 and isinstance(statements[0], ir.Return):

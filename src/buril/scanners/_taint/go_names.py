@@ -57,11 +57,13 @@ class Names:
         """Of each function around: its named results, the type of the only one, whether it gives the key of a token."""
         self._blocks: list[tuple[bool, dict[str, str]]] = []
         self._number = 0
+        self.later: list[list[Any]] = []
+        """Of each function around: calls that run beside it or at its end."""
 
     def begin(self, root: Node) -> None:
         """A file begins."""
         _source[:] = [b" " * root.start_byte + (root.text or b"")]
-        for kept in (self.packages, self.types, self.results, self._blocks):
+        for kept in (self.packages, self.types, self.results, self._blocks, self.later):
             kept.clear()
         self._number = 0
 

@@ -59,6 +59,13 @@ def _equal(left: Value, right: Value) -> Facts:
     for one, other in ((left, right), (right, left)):
         if one.inside() and other.path == LISTED:
             return _member(one)
+        if one.inside() and other.inside():
+            made = {taint.id: taint.safe for taint in other.inside()}
+            same = frozenset(
+                (taint.id, kind) for taint in one.inside() for kind in made.get(taint.id, frozenset()) - taint.safe
+            )
+            if same:  # it is what was made harmless
+                return same
         if one.inside() and not other.inside():
             kinds = _settled_by(one.path, other.const)
             return frozenset().union(*(about(one, kind) for kind in kinds))

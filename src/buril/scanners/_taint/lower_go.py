@@ -323,6 +323,9 @@ def _do(node: Node) -> Iterator[Any]:
         return
     value = expression(inner[-1])
     yield ir.Do(line_of(node), value)
+    if node.type != "expression_statement" and isinstance(value, ir.Call) and isinstance(value.func, ir.Function):
+        for around in names.later[-1:]:  # what comes until the end of the function is seen by it
+            around.append(ir.Do(line_of(node), value))
     if not isinstance(value, ir.Call) or len(value.args) != 2 or not isinstance(value.func, ir.Attr):
         return
     func, name = value.func, value.args[0]

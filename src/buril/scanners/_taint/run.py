@@ -42,6 +42,8 @@ class Machine(Expressions):
         self.naming.append(_name_of(statement.targets[0]))
         value = self.value(statement.value, state)
         self.naming.pop()
+        if self.typed and isinstance(value.const, bool) and state.cleared:  # a flag: it says what is known here
+            value = value.but(facts=(state.cleared, NO_FACTS) if value.const else (NO_FACTS, state.cleared))
         for target in statement.targets:
             self.store(target, value, state)
             if statement.type == OUTSIDE:
@@ -165,7 +167,8 @@ class Machine(Expressions):
     def call_code(self, function: ir.Function, outer: State, bound: dict[str, Value], state: State) -> Value:
         """Run a function of the file with its parameters bound; what it showed harmless is so for the caller."""
         key = (id(function), tuple((name, value.key()) for name, value in bound.items()), state.cleared)
-        known = self.memory.get(key)
+        sees = self.typed and not function.name and outer.outer is not None  # what it sees may have changed
+        known = self.memory.get(key) if not sees else None
         if known is None:
             if len(self.frames) > self.DEPTH or any(frame.function is function for frame in self.frames):
                 return joined(Value(taints=value.inside()) for value in bound.values()) if bound else EMPTY
