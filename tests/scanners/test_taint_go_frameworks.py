@@ -31,6 +31,7 @@ mrand "math/rand"
 "sync"
 "time"
 "regexp"
+"strconv"
 "encoding/xml"
 "bytes"
 "github.com/gin-gonic/gin"
@@ -478,6 +479,128 @@ func i() { store.Options = &sessions.Options{Path: "/", MaxAge: 3600, HttpOnly: 
 type Config struct { User, Password string }
 """,
     ),
+    (
+        "command",
+        """type Runner interface { Run(x string) error }
+type shell struct{}
+func (s shell) Run(x string) error { return exec.Command("sh","-c",x).Run() }
+func f(w http.ResponseWriter, r *http.Request) { var k Runner = shell{}; k.Run(r.FormValue("x")) }
+""",
+    ),
+    (
+        "command",
+        """type base struct{}
+func (b *base) exec1(x string) { exec.Command("sh","-c",x).Run() }
+type S struct { base }
+func (s *S) h(w http.ResponseWriter, r *http.Request) { s.exec1(r.FormValue("x")) }
+""",
+    ),
+    (
+        "command",
+        """func Map[T, U any](xs []T, f func(T) U) []U { var out []U; for _, x := range xs { out = append(out, f(x)) }; return out }
+func f(w http.ResponseWriter, r *http.Request) {
+ ys := Map(r.Form["x"], func(s string) string { return "ls " + s })
+ exec.Command("sh","-c",ys[0]).Run()
+}
+""",
+    ),
+    (
+        "command",
+        """type job struct { cmd string }
+func f(w http.ResponseWriter, r *http.Request) {
+ jobs := make(chan job, 1)
+ var wg sync.WaitGroup
+ wg.Add(1)
+ go func() { defer wg.Done(); for j := range jobs { exec.Command("sh","-c",j.cmd).Run() } }()
+ jobs <- job{cmd: r.FormValue("x")}
+ close(jobs); wg.Wait()
+}
+""",
+    ),
+    (
+        "command",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ handlers := map[string]func(string){ "a": func(s string) { exec.Command("sh","-c",s).Run() } }
+ if h, ok := handlers["a"]; ok { h(r.FormValue("x")) }
+}
+""",
+    ),
+    (
+        "command",
+        """type opt func(*cfg)
+type cfg struct { cmd string }
+func with(s string) opt { return func(c *cfg) { c.cmd = s } }
+func run(opts ...opt) { c := &cfg{}; for _, o := range opts { o(c) }; exec.Command("sh","-c",c.cmd).Run() }
+func f(w http.ResponseWriter, r *http.Request) { run(with(r.FormValue("x"))) }
+""",
+    ),
+    (
+        "command",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ x := r.FormValue("x")
+ var err error
+ defer func() { if err != nil { exec.Command("sh","-c","echo "+x).Run() } }()
+ err = errors.New("a")
+}
+""",
+    ),
+    (
+        "command",
+        """func parse(r *http.Request) (string, error) {
+ n := r.URL.Query().Get("n")
+ if n == "" { return "", fmt.Errorf("bad %q", n) }
+ return n, nil
+}
+func f(w http.ResponseWriter, r *http.Request) {
+ n, err := parse(r)
+ if err != nil { http.Error(w, err.Error(), 400); return }
+ exec.Command("sh","-c","ls "+n).Run()
+}
+""",
+    ),
+    (
+        "xss",
+        """func write(w http.ResponseWriter, s string) { fmt.Fprint(w, s) }
+func f(w http.ResponseWriter, r *http.Request) { write(w, r.FormValue("a")) }
+""",
+    ),
+    (
+        "path",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ p := filepath.Clean(r.FormValue("f"))
+ os.Open(p)
+}
+""",
+    ),
+    (
+        "redirect",
+        """func f(w http.ResponseWriter, r *http.Request) { to := r.URL.Query().Get("to"); if to == "" { to = "/" }; http.Redirect(w, r, to, http.StatusFound) }
+""",
+    ),
+    (
+        "path",
+        """func f(c *fiber.Ctx) error { return c.SendFile("./x/" + c.Params("n")) }
+""",
+    ),
+    (
+        "command",
+        """func (s *server) Run(ctx context.Context, req *pb.RunRequest) (*pb.RunReply, error) { exec.Command("sh","-c",req.GetCmd()).Run(); return nil, nil }
+type server struct{}
+""",
+    ),
+    (
+        "ssrf",
+        """func f(w http.ResponseWriter, r *http.Request) { conn, err := net.Dial("tcp", r.FormValue("h")+":80"); _ = conn; _ = err }
+""",
+    ),
+    (
+        "path",
+        """func up(w http.ResponseWriter, r *http.Request) {
+ r.ParseMultipartForm(1)
+ name := r.MultipartForm.Value["name"][0]
+ f, _ := os.Create("/up/" + name); _ = f }
+""",
+    ),
 ]
 HARMLESS = [
     (
@@ -647,6 +770,289 @@ func ping(w http.ResponseWriter, r *http.Request) {
         """func h(c *gin.Context, col *mongo.Collection) {
  col.FindOne(c, bson.M{"name": c.Query("name")})
 }
+""",
+    ),
+    (
+        "xss",
+        """func f(w http.ResponseWriter, r *http.Request, s *Store) {
+ u, err := s.repo.FindUser(r.Context(), mux.Vars(r)["id"])
+ if err != nil { http.Error(w, err.Error(), 404); return }
+ fmt.Fprintf(w, "<p>%s</p>", u.Name)
+}
+type Store struct { repo Repo }
+type Repo interface { FindUser(c context.Context, id string) (U, error) }
+type U struct { Name string }
+""",
+    ),
+    (
+        "command",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ x := r.FormValue("x")
+ switch y := any(x).(type) {
+ case int:
+  exec.Command("sh","-c",fmt.Sprint(y)).Run()
+ }
+}
+""",
+    ),
+    (
+        "command",
+        """var name = regexp.MustCompile("^[a-z0-9-]{1,20}$")
+func parse(r *http.Request) (string, error) {
+ n := r.URL.Query().Get("n")
+ if !name.MatchString(n) { return "", fmt.Errorf("bad %q", n) }
+ return n, nil
+}
+func f(w http.ResponseWriter, r *http.Request) {
+ n, err := parse(r)
+ if err != nil { http.Error(w, err.Error(), 400); return }
+ exec.Command("sh","-c","ls "+n).Run()
+}
+""",
+    ),
+    (
+        "command",
+        """type Level string
+const (A Level = "a"; B Level = "b")
+func ok(l Level) bool { switch l { case A, B: return true }; return false }
+func f(w http.ResponseWriter, r *http.Request) {
+ l := Level(r.FormValue("l"))
+ if !ok(l) { return }
+ exec.Command("sh","-c","x "+string(l)).Run()
+}
+""",
+    ),
+    (
+        "command",
+        """var allowed = []string{"a","b"}
+func f(w http.ResponseWriter, r *http.Request) {
+ x := r.FormValue("x")
+ good := false
+ for _, a := range allowed { if a == x { good = true; break } }
+ if !good { return }
+ exec.Command("sh","-c",x).Run()
+}
+""",
+    ),
+    (
+        "command",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ x := r.FormValue("x")
+ if x != "start" && x != "stop" { http.Error(w, "no", 400); return }
+ exec.Command("sh","-c","svc "+x).Run()
+}
+""",
+    ),
+    (
+        "command",
+        """var set = map[string]struct{}{"a": {}}
+func f(w http.ResponseWriter, r *http.Request) {
+ x := r.FormValue("x")
+ if _, known := set[x]; !known { return }
+ exec.Command("sh","-c","svc "+x).Run()
+}
+""",
+    ),
+    (
+        "sql",
+        """func f(w http.ResponseWriter, r *http.Request, db *sql.DB) {
+ args := []any{}
+ q := "select * from t where 1=1"
+ if v := r.FormValue("a"); v != "" { q += " and a = ?"; args = append(args, v) }
+ db.Query(q, args...)
+}
+""",
+    ),
+    (
+        "sql",
+        """func f(w http.ResponseWriter, r *http.Request, db *sql.DB) {
+ ids := strings.Split(r.FormValue("ids"), ",")
+ ph := make([]string, len(ids))
+ args := make([]any, len(ids))
+ for i, id := range ids { ph[i] = "?"; args[i] = id }
+ db.Query("select * from t where id in (" + strings.Join(ph, ",") + ")", args...)
+}
+""",
+    ),
+    (
+        "sql",
+        """func f(w http.ResponseWriter, r *http.Request, db *sql.DB) {
+ dir := "asc"
+ if r.FormValue("d") == "desc" { dir = "desc" }
+ db.Query("select * from t order by a " + dir)
+}
+""",
+    ),
+    (
+        "sql",
+        """func f(w http.ResponseWriter, r *http.Request, db *sql.DB) {
+ rows, err := db.Query("select name from t where a = ?", r.FormValue("a"))
+ if err != nil { return }
+ for rows.Next() { var n string; rows.Scan(&n); db.Exec("insert into u values ('" + n + "')") }
+}
+""",
+    ),
+    (
+        "xss",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ b, _ := json.Marshal(map[string]string{"a": r.FormValue("a")})
+ w.Write(b)
+}
+""",
+    ),
+    (
+        "xss",
+        """func write(w http.ResponseWriter, s string) { w.Header().Set("Content-Type", "text/plain"); fmt.Fprint(w, s) }
+func f(w http.ResponseWriter, r *http.Request) { write(w, r.FormValue("a")) }
+""",
+    ),
+    (
+        "xss",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ id, err := fmt.Sscanf(r.FormValue("a"), "%d")
+ fmt.Fprintf(w, "<p>%d</p>", id); _ = err
+}
+""",
+    ),
+    (
+        "xss",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ t, err := time.Parse("2006", r.FormValue("a"))
+ if err != nil { return }
+ fmt.Fprintf(w, "<p>%s</p>", t.Format("2006"))
+}
+""",
+    ),
+    (
+        "path",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ name := r.FormValue("f")
+ if name != filepath.Base(name) { return }
+ os.Open("/data/" + name)
+}
+""",
+    ),
+    (
+        "path",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ name := r.FormValue("f")
+ if strings.ContainsAny(name, "/\\") { return }
+ os.Open("/data/" + name)
+}
+""",
+    ),
+    (
+        "path",
+        """func safe(base, name string) (string, error) {
+ p := filepath.Join(base, name)
+ if !strings.HasPrefix(p, filepath.Clean(base)+string(os.PathSeparator)) { return "", errors.New("no") }
+ return p, nil
+}
+func f(w http.ResponseWriter, r *http.Request) {
+ p, err := safe("/data", r.FormValue("f"))
+ if err != nil { return }
+ os.Open(p)
+}
+""",
+    ),
+    (
+        "path",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+ if err != nil { return }
+ os.Open(fmt.Sprintf("/data/%d.txt", id))
+}
+""",
+    ),
+    (
+        "ssrf",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ base := os.Getenv("API")
+ http.Get(base + "/x?id=" + url.QueryEscape(r.FormValue("id")))
+}
+""",
+    ),
+    (
+        "ssrf",
+        """const api = "https://api.example.com"
+func f(w http.ResponseWriter, r *http.Request) {
+ req, _ := http.NewRequest("POST", api+"/x", r.Body)
+ http.DefaultClient.Do(req)
+}
+""",
+    ),
+    (
+        "ssrf",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ u, err := url.Parse(r.FormValue("u"))
+ if err != nil { return }
+ if u.Host != "a.example" && u.Host != "b.example" { return }
+ http.Get(u.String())
+}
+""",
+    ),
+    (
+        "ssrf",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ u, err := url.Parse(r.FormValue("u"))
+ if err != nil { return }
+ switch u.Hostname() { case "a.example", "b.example": default: return }
+ http.Get(u.String())
+}
+""",
+    ),
+    (
+        "insecure-cookie",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ http.SetCookie(w, &http.Cookie{Name: "s", Value: "", MaxAge: -1})
+}
+""",
+    ),
+    (
+        "insecure-cookie",
+        """func f(w http.ResponseWriter, r *http.Request) {
+ c := http.Cookie{Name: "s", Value: r.FormValue("a"), HttpOnly: true, Secure: r.TLS != nil}
+ http.SetCookie(w, &c)
+}
+""",
+    ),
+    (
+        "weak-random",
+        """func pick(xs []string) string { return xs[mrand.Intn(len(xs))] }
+""",
+    ),
+    (
+        "weak-random",
+        """func token() string { b := make([]byte, 8); rand.Read(b); return fmt.Sprintf("%x", b) }
+""",
+    ),
+    (
+        "hard-coded-secret",
+        """var password = os.Getenv("PASSWORD")
+const passwordField = "password"
+var c = Config{Password: os.Getenv("P"), Token: ""}
+type Config struct { Password, Token string }
+""",
+    ),
+    (
+        "open-to-all",
+        """func f() { os.Chmod("/x", 0644); os.MkdirAll("/y", 0o755) }
+""",
+    ),
+    (
+        "no-certificate-check",
+        """var c = &tls.Config{InsecureSkipVerify: false}
+func f(skip bool) *tls.Config { return &tls.Config{InsecureSkipVerify: skip} }
+""",
+    ),
+    (
+        "temporary-name",
+        """func f() { t, _ := os.CreateTemp("", "a"); os.WriteFile(t.Name(), nil, 0600) }
+""",
+    ),
+    (
+        "redirect",
+        """func f(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/users/"+r.FormValue("id"), 302) }
 """,
     ),
 ]

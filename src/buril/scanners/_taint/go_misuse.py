@@ -46,7 +46,6 @@ MISUSES: Final = (
     Misuse("small-key", 326, "medium", "crypto.rsa.GenerateKey", "1<2048", "a key that is too short"),
     Misuse("small-key", 326, "medium", "crypto.rsa.GenerateMultiPrimeKey", "2<2048", "a key that is too short"),
     Misuse("small-key", 326, "medium", "crypto.dsa.GenerateParameters", "2~L1024N160$", "a key that is too short"),
-    Misuse("small-key", 326, "medium", "crypto.elliptic.P224", "", "a key that is too short", "medium"),
     Misuse("static-iv", 329, "medium", "crypto.cipher.NewCBCEncrypter crypto.cipher.NewCTR crypto.cipher.NewOFB "
            "crypto.cipher.NewCFBEncrypter", "1:bytes", "the same initialisation vector every time"),
     Misuse("static-iv", 329, "medium", "crypto.cipher.NewCBCEncrypter crypto.cipher.NewCTR crypto.cipher.NewOFB "

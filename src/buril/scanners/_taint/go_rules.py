@@ -286,6 +286,6 @@ ENTRIES: Final = Entries(
     called={},
     harmless=r"^(u?int(8|16|32|64)?|float(32|64)|bool|byte|rune|error|chan|func|function_type)$",
     events=r"^$",
-    aside=r'(?m)^// Code generated .* DO NOT EDIT\.$|^(?:import\s+)?\s*"testing"\s*$',
+    aside=r'(?m)^package \w+_test$|^// Code generated .* DO NOT EDIT\.$|^(?:import\s+)?\s*"testing"\s*$',
     types=r"^(?!io\.|net\.url\.|bytes\.|strings\.|encoding\.|template\.|html\.)[a-z]\w*(\.\w+)*\.[A-Z]\w*$",
 )

@@ -58,6 +58,8 @@ def by_need(found: list[str]) -> list[str]:
 
 def _unknown(zero: Any) -> Any:
     """What a field of a type may hold: a number, a text, anything."""
+    if isinstance(zero, ir.Call):
+        return ir.Other(zero.line, ())
     if not isinstance(zero, ir.Const):
         return zero
     number = isinstance(zero.value, (bool, int))
