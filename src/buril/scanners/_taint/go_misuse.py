@@ -145,5 +145,6 @@ MISUSES: Final = (
            "everybody may write to it", "medium"),
     Misuse("open-to-all", 732, "medium", "os.OpenFile", "2&2", "everybody may write to it", "low"),
     Misuse("open-to-all", 732, "medium", "os.Mkdir os.MkdirAll", "1&2", "everybody may write to it", "low"),
-    Misuse("open-to-all", 732, "medium", "syscall.Umask unix.Umask", "0=0", "everybody may write to what is made"),
+    Misuse("open-to-all", 732, "medium", "syscall.Umask unix.Umask", "0=0", "everybody may write to what is made",
+           "high", "^@dropped$"),
 )  # fmt: skip
