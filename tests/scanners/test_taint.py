@@ -58,6 +58,7 @@ FEWEST = {
     "python": (480, 0.08),
     "javascript": (200, 0.11),
     "typescript": (66, 0.03),
+    "go": (116, 0.03),
     "java": (150, 0.06),
     "solidity": (100, 0.02),
 }

@@ -17,7 +17,7 @@ from buril.core.settings import Settings as BaseSettings
 from buril.scanners._columns import Lines
 from buril.scanners._cwe import owasp
 from buril.scanners._scanner import PARTIAL, About, Scanner, inconclusive
-from buril.scanners._taint import java_misuse, javascript_rules, python_misuse, solidity
+from buril.scanners._taint import go_misuse, java_misuse, javascript_rules, python_misuse, solidity
 from buril.scanners._taint.engine import Hit
 from buril.scanners._taint.ir import Place
 from buril.scanners._taint.kinds import KINDS
@@ -74,7 +74,12 @@ class Taint(Scanner):
     def rules(self) -> dict[str, About]:
         """What each rule looks for; harms and misuses alike."""
         found = {name: About(kind.text) for name, kind in (*KINDS.items(), *solidity.RULES.items())}
-        misuses = (*java_misuse.MISUSES, *javascript_rules.MISUSES, *reversed(python_misuse.MISUSES))
+        misuses = (
+            *go_misuse.MISUSES,
+            *java_misuse.MISUSES,
+            *javascript_rules.MISUSES,
+            *reversed(python_misuse.MISUSES),
+        )
         found |= {misuse.name: About(misuse.text) for misuse in misuses}
         found["hard-coded-secret"] = About("a secret stands in the code")
         return {name: about for name, about in sorted(found.items()) if name not in self.settings.ignore}

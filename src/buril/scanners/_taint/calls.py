@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any
 from buril.scanners._taint import guards, ir
 from buril.scanners._taint.builtin import METHODS, RESULTS, result_of
 from buril.scanners._taint.engine import Base
+from buril.scanners._taint.fills import filled, place_of, read_by
 from buril.scanners._taint.ir import NOTHING
 from buril.scanners._taint.rules import Given
-from buril.scanners._taint.value import ALL, EMPTY, State, Value, joined, without
+from buril.scanners._taint.value import ALL, EMPTY, NO_FACTS, State, Value, joined, without
 
 if TYPE_CHECKING:
     from buril.scanners._taint.run import Frame
 
-_READS = frozenset(["get", "getlist", "getall", "getone", "get_argument", "getfirst", "getvalue"])
+_READS = frozenset(["get", "Get", "getlist", "getall", "getone", "get_argument", "getfirst", "getvalue"])
 _JOINING = frozenset(["join", "joinpath", "Path", "PurePath", "PosixPath", "urljoin", "resolve"])
 """Calls that make one text of several, the way `+` does."""
 
 
 _EACH = frozenset(["map", "forEach", "filter", "then", "some", "every", "find", "flatMap", "reduce"])
 """Methods that call what they get with what they belong to, or with each of its elements."""
+_TAKEN = re.compile(r"(Get|Find|Load|Lookup|Fetch|List|Select|Count)[A-Z]")
 _WRAPPER, _REQUEST = re.compile(r"(?i)request|wrap|adapter"), re.compile(r"(^|\.)request$|^HttpServletRequest$")
 """A request that was given to something that is called like another form of it is still one."""
 
@@ -73,6 +75,8 @@ class Calls(Base):
             self._indirect(place, node, given, state)
         self._callbacks(path, owner, given, state)
         self._changes(node, path, owner, given, state)
+        if self.typed:
+            self._fills(node, path, given, state)
         return self._result(node, path, owner, given, state)
 
     def _func(self, node: ir.Call, state: State) -> tuple[Value, Value | None]:
@@ -91,6 +95,8 @@ class Calls(Base):
         classes = self.methods.get(name, ()) if name and not path.startswith("@") else ()
         if len(classes) != 1 or name in METHODS or name in RESULTS or self.sinks.find(path) or self.cleans.find(path):
             return None
+        if self.typed and re.match(r"[a-z]\w*\.", path.removesuffix(f".{name}")):
+            return None  # of a library
         return (classes[0].parts or {})[name].but(owner=self.instance(classes[0]))
 
     def _indirect(self, place: Any, node: ir.Call, given: Given, state: State) -> None:
@@ -121,8 +127,9 @@ class Calls(Base):
             if changed is not func.owner and changed.parts is not None:
                 self.store(node.func.of, changed, state)
         for name, item in zip(names[method:], node.args, strict=False):
-            if isinstance(item, ir.Name) and bound[name].parts is not None:  # it may have been filled
-                self.store(item, bound[name], state)
+            place = place_of(item) if self.typed else item
+            if (isinstance(item, ir.Name) and bound[name].parts is not None) or place is not item:  # may be filled
+                self.store(place, bound[name], state)
         return found
 
     def _bound(self, function: ir.Function, owner: Value | None, given: Given) -> dict[str, Value]:
@@ -177,7 +184,9 @@ class Calls(Base):
             others = owner if each and owner is not None else joined(item for item in given.args if item is not value)
             function, outer = value.code
             params = [param.name for param in function.params if not param.kind]
-            if any(re.search(self.requests, name) for name in params):
+            if any(re.search(self.requests, name) for name in params) or any(
+                param.type and re.search(self.types, param.type) for param in function.params
+            ):
                 continue  # it is called from outside
             one = self.element(others) if path in ("map", "filter") or (each and method != "then") else others
             found = self.call_code(function, outer, dict.fromkeys(params, one), state)
@@ -198,17 +207,41 @@ class Calls(Base):
         if changed is not None and isinstance(node.func.of, (ir.Name, ir.Attr, ir.Item)):
             self.store(node.func.of, changed, state)
 
+    def _fills(self, node: ir.Call, path: str, given: Given, state: State) -> None:
+        """Calls that put something into their arguments; what is handed on by its address may hold anything then."""
+        fills = self.fills.find(path)
+        of = node.func.of if isinstance(node.func, ir.Attr) else None
+        for number, item, value in (
+            (-1, of, given.owner),
+            *zip(range(len(given.args)), node.args, given.args, strict=False),
+        ):
+            place = place_of(item)
+            wanted = [fill for fill in fills if (number if number >= 0 else "self") in fill.into]
+            if value is None or not (wanted or place is not item or (number >= 0 and value.path == "@zeros()")):
+                continue
+            if path == "@ref" or not isinstance(place, (ir.Name, ir.Attr, ir.Item)):
+                continue
+            taints = frozenset(taint for fill in wanted for taint in read_by(fill, given, path, node.line))
+            texts = [given.args[n] for fill in wanted if fill.text for n in fill.places
+                     if isinstance(n, int) and n < len(given.args)]  # fmt: skip
+            self.store(place, filled(value, taints, texts if wanted and wanted[0].text else None), state)
+
     def _result(self, node: ir.Call, path: str, owner: Value | None, given: Given, state: State) -> Value:
         if path in self.checks and given.args:
             state.cleared |= guards.about(given.args[0])
         known, self.given_back = self.given_back, None
+        for computed in self.library.find(path) if known is None else ():
+            known = computed(owner, given, self.element)
         if known is None:
             known = result_of(path, owner, given, self.element)
         if known is None:
             known = self._through(path, owner, given)
         if path in self.parses:
             known = known.but(taints=frozenset(taint._replace(id=f"{taint.id}(json)") for taint in known.inside()))
-        facts = guards.asked(path, owner, list(given.args))
+        asks = self.asks.find(path)
+        facts = asks[0](owner, given) if asks else guards.asked(path, owner, list(given.args))
+        if path in self.fails and given.args:
+            facts = (NO_FACTS, guards.about(given.args[0]))
         for kinds in self.cleans.find(path):
             known = self.made_safe(known, kinds.kinds)
         if path.rpartition(".")[2] in _READS and owner is not None and owner.parts is None:
@@ -222,10 +255,11 @@ class Calls(Base):
         """What comes out of something unknown holds what went in."""
         if self.inert.find(path):
             return EMPTY
-        taints = frozenset(taint for value in given.values() for taint in value.inside())
+        name = path.rpartition(".")[2]
+        taken = self.typed and _TAKEN.match(name) is not None  # by a key, which is not in it
+        taints = frozenset(taint for value in given.values() for taint in value.inside() if not taken)
         if owner is not None:
             taints |= owner.inside()
-        name = path.rpartition(".")[2]
         if _WRAPPER.search(name) and any(_REQUEST.search(value.path) for value in given.args):
             return Value(path="wrapped.request", taints=taints)
         if name in _JOINING and len(given.args) + (name == "joinpath") > 1:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.rules import Given, Kind, Matcher, Misuse, Rules, Sink, holds
+from buril.scanners._taint.rules import Given, Kind, Matcher, Misuse, Place, Rules, Sink, holds
 from buril.scanners._taint.secrets import is_secret
 from buril.scanners._taint.value import ALL, Facts, State, Taint, Value, concerned, without
 
@@ -25,7 +25,8 @@ _RUNNER: Final = re.compile(r"(?i)(?:^|[._])(?:run|exec|execute|call|send|do)_?(
                             r"(?:^|[._])(?:ssh|cli|cmd|shell|cliq|system)_?(?:run|exec|execute|call)?$")  # fmt: skip
 _TALK: Final = re.compile(r"(?i)(?:^|\.)(?:print|log|debug|info|warn|warning|error|exception|critical|append|join|"
                           r"format|write|str|repr|len|echo|dedent|strip|replace|encode|lower|upper|split|startswith|"
-                          r"endswith|"
+                          r"endswith|@\w+|[sf]?print(?:f|ln)?|(?:log|debug|info|warn|warning|error|fatal|panic|trace)(?:f|ln|w)|"
+                          r"writestring|contains|replaceall|trim\w*|"
                           r"\w*(?:Error|Exception|Warning)|_|gettext|ugettext|hashlib\.\w+)$")  # fmt: skip
 _OWN_PATH: Final = re.compile(r"/[^/\\]")
 
@@ -58,6 +59,11 @@ class Compiled(NamedTuple):
     parses: frozenset[str]
     parts: re.Pattern[str]
     declared: bool
+    fills: Matcher
+    library: Matcher
+    asks: Matcher
+    fails: frozenset[str]
+    typed: bool
 
 
 def compiled(rules: Rules) -> Compiled:
@@ -69,6 +75,8 @@ def compiled(rules: Rules) -> Compiled:
         Matcher((calls, place) for calls, place in rules.indirect),
         dict(rules.constants), frozenset(rules.ends.split()), frozenset(rules.checks.split()),
         frozenset(rules.parses.split()), re.compile(rules.parts), rules.declared,
+        fills=Matcher((fill.calls, fill) for fill in rules.fills), library=Matcher(rules.library),
+        asks=Matcher(rules.asks), fails=frozenset(rules.fails.split()), typed=rules.typed,
     )  # fmt: skip
 
 
@@ -83,8 +91,10 @@ class Base:
         self.cleans, self.misuses, self.inert, self.indirect = rules.cleans, rules.misuses, rules.inert, rules.indirect
         self.constants, self.ends, self.checks, self.parses = rules.constants, rules.ends, rules.checks, rules.parses
         self.parts, self.declared = rules.parts, rules.declared
+        self.fills, self.library, self.asks = rules.fills, rules.library, rules.asks
+        self.fails, self.typed = rules.fails, rules.typed
         self.suspicious = suspicious
-        self.requests = "^$"
+        self.requests = self.types = "^$"
         self.steps = 0
         self.hits: dict[tuple[int, str], Hit] = {}
         self.frames: list[Any] = []
@@ -126,7 +136,8 @@ class Base:
             if holds(sink.when, given):
                 self.at_sink(sink, node, given, path)
         self.misused(path, node, given)
-        self._spread(path, node, given)
+        if not self.typed:
+            self._spread(path, node, given)
         if not known and not _TALK.search(path):
             self._looks_like(path, node, given)
 
@@ -150,14 +161,24 @@ class Base:
     def at_sink(self, sink: Sink, node: Any, given: Given, path: str) -> None:
         """Look at the arguments that do harm."""
         if sink.kind == "command-word":
-            word = _program(given.at(0) or given.at("args"), given.at(1) if "child_process" in path else None)
+            origins = {"remote"}
+            if ALL in sink.places:
+                words = _words(given, sink.places[0])
+                word = _program(words)
+                origins |= {"param"} if word is not words.slot(0) else set()
+            else:
+                word = _program(
+                    given.at(sink.places[0]) or given.at("args"), given.at(1) if "child_process" in path else None
+                )
             if word is not None:
-                word = word.but(taints=frozenset(taint for taint in word.inside() if taint.origin == "remote"))
+                word = word.but(taints=frozenset(taint for taint in word.inside() if taint.origin in origins))
                 self.reach("command", word, node.line, _end(node), path)
             return
         for place in sink.places:
             values = given.values() if place == ALL else [value] if (value := given.at(place)) is not None else []
             for value in values:
+                if sink.kind == "sql" and value.parts is not None and self.typed:
+                    continue  # conditions by name
                 if sink.kind == "sql" and value.parts is not None:  # text and values apart
                     value = value.parts.get("text") or value.parts.get("sql") or value  # noqa: PLW2901  the rest of it is sent apart
                 self.reach(sink.kind, value, node.line, _end(node), path)
@@ -190,7 +211,7 @@ class Base:
         if (kind == "weak-random") != (taint.origin == "random"):
             return False
         if kind in ("nosql", "upload"):
-            wanted = r"json|body|^req\.query" if kind == "nosql" else r"(?i)files|upload|^req\.file"
+            wanted = r"json|body|^req\.query" if kind == "nosql" else r"(?i)files|upload|^req\.file|FormFile"
             return re.search(wanted, taint.id) is not None
         if kind == "attribute" and taint.id.startswith(("req.", "ctx.")):
             return taint.id.endswith("body") and not taint.built  # the whole of it
@@ -218,6 +239,10 @@ class Base:
 
     def kept_secret(self, name: str, value: Value, line: int) -> None:
         """A constant gets a name that is one of secrets."""
+        if self.typed and isinstance(value.const, bytes) and name[:1].isupper():
+            value = Value(const=value.const.decode("latin-1"))  # the field of something: `Key` may be any key
+        if self.typed and re.search(r"(?i)encrypt|obscure|hash", name):
+            return
         if is_secret(name, value.const):
             self.note(
                 Hit(line, "hard-coded-secret", 798, "high", "medium", f"a secret stands in the code ({name})", line)
@@ -231,6 +256,14 @@ class Base:
 def _end(node: Any) -> int:
     """The last line of a call; of anything else its own."""
     return getattr(node, "end_line", 0) or int(node.line)
+
+
+def _words(given: Given, first: Place) -> Value:
+    """The words of a command that are arguments of their own, from one on; `*`: from the beginning."""
+    words = [*given.args[first if isinstance(first, int) else 0 :]]
+    for value in given.spread:
+        words += (value.parts or {}).values()
+    return Value(parts=dict(enumerate(words)))
 
 
 def _program(value: Value | None, more: Value | None = None) -> Value | None:

@@ -36,8 +36,12 @@ class Entries(NamedTuple):
     """Names of parameters for which sources have another one."""
     events: str = r"^(lambda_)?handler$|_handler$"
     """Names of functions that take an event from outside as their first of two parameters."""
-    types: str = r"^$"
+    services: str = r"^$"
     """Types of parameters under whose names tables know what they do."""
+    aside: str = ""
+    """What a file holds that nobody runs for others, or that nobody wrote: tests, generated code."""
+    types: str = ""
+    """Declared types of parameters that say all that is known of them."""
 
 
 class How(NamedTuple):
@@ -65,13 +69,25 @@ def analyse(body: Sequence[Any], rules: Compiled, entries: Entries, *, suspiciou
         suspicious: parameters of functions that nobody here calls are untrusted.
     """
     machine = Machine(rules, suspicious=suspicious)
-    machine.requests = entries.requests
+    machine.requests, machine.types = entries.requests, entries.types or "^$"
     machine.defined = {item.name for item in body if isinstance(item, (ir.Function, ir.Class))}
     top = State({})
     machine.frames.append(Frame(None))
     machine.run(body, top)
     for made in list(machine.classes):
         _class(machine, made, entries)
+    _enter_all(machine, entries)
+    if machine.typed and any(value.inside() for value in top.variables.values() if value.code is None):
+        machine.memory.clear()  # what one function put into a variable of the package, another one takes out
+        for made in list(machine.classes):
+            _class(machine, made, entries)
+        _enter_all(machine, entries)
+    hits = sorted(machine.hits.values(), key=lambda hit: (hit.line, hit.rule))
+    return Analysis(hits, not machine.spent())
+
+
+def _enter_all(machine: Machine, entries: Entries) -> None:
+    """Each function that is no method, also those that come to light on the way."""
     done: set[int] = set()
     while left := [pair for key, pair in machine.functions.items() if key not in done and not machine.spent()]:
         for function, outer in left:
@@ -79,8 +95,6 @@ def analyse(body: Sequence[Any], rules: Compiled, entries: Entries, *, suspiciou
             asked = any(re.search(entries.requests, param.name) for param in function.params)
             if (function.name or asked or id(function) not in machine.called) and not _in_class(machine, function):
                 _enter(machine, function, outer, How(entries))
-    hits = sorted(machine.hits.values(), key=lambda hit: (hit.line, hit.rule))
-    return Analysis(hits, not machine.spent())
 
 
 def _in_class(machine: Machine, function: ir.Function) -> bool:
@@ -125,7 +139,11 @@ def _enter(machine: Machine, function: ir.Function, outer: State, how: How) -> S
     plain = _plain_places(function) if routes else {}
     for number, param in enumerate(params):
         trusted = _harmless(param, entries) or plain.get(param.name, False)
-        if re.search(entries.requests, param.name) or re.search(r"(^|\.)\w*Request$", param.type):
+        if entries.types and re.search(entries.types, param.type):
+            bound[param.name] = Value(path=param.type)
+        elif re.search(entries.requests, param.name) or (
+            not entries.types and re.search(r"(^|\.)\w*Request$", param.type)
+        ):
             bound[param.name] = Value(path=entries.called.get(param.name.lstrip("_"), param.name.lstrip("_")))
             handler = handler or (number == 0 and entries.from_address)
         elif trusted or _of_few(outer.find(param.type) if param.type else None):
@@ -140,7 +158,7 @@ def _enter(machine: Machine, function: ir.Function, outer: State, how: How) -> S
             plain_name = param.name.lstrip("_")
             known_as = re.search(entries.answers, plain_name) is not None
             bound[param.name] = Value(path=entries.called.get(plain_name, plain_name)) if known_as else EMPTY
-            if not known_as and (typed := re.search(entries.types, param.type)):
+            if not known_as and (typed := re.search(entries.services, param.type)):
                 bound[param.name] = Value(path=typed[0])
     page = any(re.search(entries.pages, path) for path in routes)
     return machine.enter(function, outer, bound, web=page)

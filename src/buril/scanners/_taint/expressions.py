@@ -11,6 +11,7 @@ from buril.scanners._taint import guards, ir
 from buril.scanners._taint.builtin import pieces
 from buril.scanners._taint.calls import Calls
 from buril.scanners._taint.ir import NOTHING
+from buril.scanners._taint.rules import Given
 from buril.scanners._taint.value import EMPTY, State, Value, joined
 
 _MAX_CONSTANT = 2_000
@@ -197,7 +198,27 @@ class Expressions(Calls):
                     parts[place] = value
             except TypeError:
                 rests.append(value)
-        return Value(parts=parts, rest=joined(rests) if rests else None)
+        made = Value(parts=parts, rest=joined(rests) if rests else None)
+        if node.type:
+            return self._written(node, made, state)
+        return made.but(path="@answers") if node.kind == "answers" else made
+
+    def _written(self, node: ir.Make, made: Value, state: State) -> Value:
+        """An object whose fields are written out, of a type of the file or of a library."""
+        found = state.find(node.type)
+        own = found is not None and found.code is not None and isinstance(found.code[0], ir.Class)
+        whole = self.instance(found).but(parts=made.parts, rest=made.rest) if found is not None and own \
+            else made.but(path=node.type)  # fmt: skip
+        named = {name: part for name, part in (made.parts or {}).items() if isinstance(name, str)}
+        for key, item in node.items:
+            name = key.value if isinstance(key, ir.Const) else None
+            if isinstance(name, str) and name in named:
+                self.kept_secret(name, named[name], item.line)
+                self.assigned(whole, ir.Attr(item.line, None, name), named[name], state)
+        if not own:
+            listed = tuple(part for name, part in (made.parts or {}).items() if name not in named)
+            self.look(node.type, ir.Call(node.line, None, (), end_line=node.end_line), Given(listed, named), state)
+        return whole
 
     def _each(self, node: ir.Each, state: State) -> Value:
         inner = state.copy()
@@ -242,6 +263,10 @@ class Expressions(Calls):
         """Put a value where a target says."""
         if isinstance(target, ir.Name):
             state.variables[target.id] = value
+        elif isinstance(target, ir.Make) and target.kind == "answers":
+            for number, (key, item) in enumerate(target.items):
+                said = Value(path=value.path, facts=value.facts) if key is not None else value
+                self.store(item, value.slot(number) if value.path == "@answers" else said, state)
         elif isinstance(target, ir.Make):
             for number, (key, item) in enumerate(target.items):
                 inner = self.element(value) if value.parts is None else value.slot(number)

@@ -14,7 +14,9 @@ from buril.scanners._taint.value import ALL, NO_FACTS, Facts, Value
 
 PREDICATES = frozenset(["isdigit", "isnumeric", "isdecimal", "isalnum", "isalpha", "isidentifier"])
 """Methods of a text that hold only for harmless ones."""
-_HOSTS = re.compile(r"\.(netloc|hostname|host|origin)(\.lower\(\))?$")
+LISTED = "@listed"
+"""The path of what is one of several values that stand in the program."""
+_HOSTS = re.compile(r"\.(netloc|hostname|host|origin|Host(name\(\))?)(\.lower\(\))?$")
 _VALIDATOR = re.compile(
     r"(^|[._])(is_?)?(valid|safe|allowed|permitted|trusted|whitelisted|allowlisted|authorized_(url|path|host)|"
     r"url_has_allowed_host_and_scheme)|(^|[._])(validate|check)_\w+", re.IGNORECASE)  # fmt: skip
@@ -22,7 +24,7 @@ LOOSE = re.compile(r"(?<!\\)(?:\.[*+]|\.\{|\[\^|\\[SWD][*+])")
 _PART = re.compile(r"\(\)\.\w+$")
 """A member of what a call gave: a part of the input, not the whole."""
 _ENDING = re.compile(
-    r"(suffix|splitext\(\)|content_type|mimetype|rsplit\(\)|filetype\w*\(\)|extension)(\[\])?(\.lower\(\))?$"
+    r"(suffix|splitext\(\)|content_type|mimetype|rsplit\(\)|filetype\w*\(\)|extension|Ext\(\))(\[\])?(\.lower\(\))?$"
 )
 _RESOLVED = re.compile(r"(realpath|abspath|resolve|normpath|canonical)\w*\(\)", re.IGNORECASE)
 _RELATIVE = re.compile(r"(^|\.)(relative|relpath)\(\)$")
@@ -57,6 +59,15 @@ def compared(op: str, left: Value, right: Value) -> tuple[Facts, Facts]:
 
 def _equal(left: Value, right: Value) -> Facts:
     for one, other in ((left, right), (right, left)):
+        if one.inside() and other.path == LISTED:
+            return _member(one)
+        if one.inside() and other.inside():
+            made = {taint.id: taint.safe for taint in other.inside()}
+            same = frozenset(
+                (taint.id, kind) for taint in one.inside() for kind in made.get(taint.id, frozenset()) - taint.safe
+            )
+            if same:  # it is what was made harmless
+                return same
         if one.inside() and not other.inside():
             kinds = _settled_by(one.path, other.const)
             return frozenset().union(*(about(one, kind) for kind in kinds))

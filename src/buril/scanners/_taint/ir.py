@@ -113,11 +113,16 @@ class Choose(NamedTuple):
 
 
 class Make(NamedTuple):
-    """A container written out: pairs of a key (None: the next place; `SPREAD`: all of another) and a value."""
+    """A container written out: pairs of a key (None: the next place; `SPREAD`: all of another) and a value.
+
+    `answers` are what a function gives that gives several. `type` is the path of a type whose fields are written out.
+    """
 
     line: int
     kind: str
     items: tuple[tuple[Any, Any], ...]
+    type: str = ""
+    end_line: int = 0
 
 
 class Each(NamedTuple):
@@ -184,7 +189,10 @@ class Class(NamedTuple):
 
 
 class Assign(NamedTuple):
-    """`value` goes into every target: names, members, elements, `Make` for several at once."""
+    """`value` goes into every target: names, members, elements, `Make` for several at once.
+
+    `type` is the declared one, or `OUTSIDE` for a variable of a function around.
+    """
 
     line: int
     targets: tuple[Any, ...]
@@ -256,5 +264,7 @@ SPREAD = object()
 """The key of an item of `Make` that stands for all elements of its value."""
 SETTINGS = "@settings"
 """The name of an argument by name that holds, if it is a container that is known, arguments by name."""
+OUTSIDE = "@outside"
+"""What `type` of an `Assign` is where the variable belongs to a function around this one."""
 NOTHING = object()
 """No constant is known."""

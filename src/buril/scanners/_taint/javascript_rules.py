@@ -260,5 +260,5 @@ ENTRIES: Final = Entries(
     called={"request": "req", "context": "ctx", "response": "res"},
     harmless=r"^(number|boolean|bigint|Date)\b|^@",
     events=r"^$",
-    types=r"^(JwtService|HttpService|DomSanitizer|ActivatedRoute|Router)\b",
+    services=r"^(JwtService|HttpService|DomSanitizer|ActivatedRoute|Router)\b",
 )

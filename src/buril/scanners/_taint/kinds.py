@@ -21,6 +21,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ldap": Kind(90, "high", "untrusted text is put into an LDAP filter"),
     "xpath": Kind(643, "high", "untrusted text is put into XPath"),
     "nosql": Kind(943, "high", "an untrusted object is a query"),
+    "database-code": Kind(943, "high", "untrusted text is run by the database"),
     "header": Kind(113, "medium", "untrusted text is put into a header", "low"),
     "log": Kind(117, "low", "untrusted text is put into a log", "low"),
     "session": Kind(501, "low", "untrusted text is put where trusted data lie", "low"),

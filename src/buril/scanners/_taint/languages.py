@@ -11,10 +11,12 @@ from typing import Any, Final
 from tree_sitter import Tree
 
 from buril.scanners._taint import (
+    go_rules,
     java_misuse,
     java_rules,
     java_sinks,
     javascript_rules,
+    lower_go,
     lower_java,
     lower_javascript,
     lower_python,
@@ -23,6 +25,8 @@ from buril.scanners._taint import (
 )
 from buril.scanners._taint.engine import Compiled, compiled
 from buril.scanners._taint.entries import Analysis, Entries, analyse
+from buril.scanners._taint.go_library import ASKS, LIBRARY
+from buril.scanners._taint.go_misuse import MISUSES as GO_MISUSES
 from buril.scanners._taint.hints import hints
 from buril.scanners._taint.kinds import KINDS
 from buril.scanners._taint.python_misuse import MISUSES
@@ -43,12 +47,18 @@ _JAVA: Final = Rules(
     java_rules.JAVA_KINDS, java_rules.SOURCES, java_sinks.SINKS, java_rules.CLEANS, java_misuse.MISUSES,
     inert=java_rules.INERT, ends=java_rules.ENDS, checks=java_rules.CHECKS, parts=java_rules.PARTS, declared=True,
 )  # fmt: skip
+_GO: Final = Rules(
+    KINDS, go_rules.SOURCES, go_rules.SINKS, go_rules.CLEANS, GO_MISUSES, go_rules.INDIRECT, go_rules.CONSTANTS,
+    go_rules.INERT, go_rules.ENDS, go_rules.CHECKS,
+    fills=go_rules.FILLS, library=LIBRARY, asks=ASKS, fails=go_rules.FAILS, typed=True,
+)  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),
     **dict.fromkeys(
         ("javascript", "typescript", "tsx"), (lower_javascript.lower, _JAVASCRIPT, javascript_rules.ENTRIES)
     ),
     "java": (lower_java.lower, _JAVA, java_rules.ENTRIES),
+    "go": (lower_go.lower, _GO, go_rules.ENTRIES),
 }
 _OWN: Final[dict[str, tuple[Callable[[Tree], Analysis], re.Pattern[str]]]] = {
     "solidity": (solidity.analysed, solidity.INPUTS),
@@ -72,9 +82,16 @@ def analysed(language: str, tree: Tree, *, suspicious: bool) -> Analysis:
 
 
 def may_hold(language: str, text: str) -> bool:
-    """Whether a text has a word of any rule; without one `analysed` finds nothing unless it is suspicious."""
-    hint = _OWN[language][1] if language in _OWN else _HINTS[language]
-    return hint.search(text) is not None
+    """Whether a text has a word of any rule; without one `analysed` finds nothing unless it is suspicious.
+
+    Tests and generated code of a language that tells them by the text hold nothing.
+    """
+    if language in _OWN:
+        return _OWN[language][1].search(text) is not None
+    aside = _READ[language][2].aside
+    if aside and re.search(aside, text):
+        return False
+    return _HINTS[language].search(text) is not None
 
 
 @cache

@@ -19,12 +19,12 @@ A dot goes into a container: `options.verify=False`. `self` is what a method bel
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 from typing import Any, NamedTuple
 
 from buril.scanners._taint.ir import NOTHING
-from buril.scanners._taint.value import Value
+from buril.scanners._taint.value import Facts, Value
 
 _WORD = re.compile(r"([+-]?)([\w.]+)(!=|=|!~|~|\?|<|&|:)?(.*)", re.DOTALL)
 _CONSTANTS = {"True": True, "False": False, "None": None}
@@ -80,6 +80,20 @@ class Misuse(NamedTuple):
     """A pattern that the variable or function around it must match."""
 
 
+class Fill(NamedTuple):
+    """A call that puts something into its arguments, or into what it belongs to (`self`).
+
+    It comes from the arguments at `places`, or, where there is a `label`, from outside. `text`: it is added to a text.
+    """
+
+    calls: str
+    into: tuple[Place, ...]
+    places: tuple[Place, ...] = ()
+    label: str = ""
+    origin: str = "remote"
+    text: bool = False
+
+
 class Rules(NamedTuple):
     """All of one language."""
 
@@ -104,6 +118,21 @@ class Rules(NamedTuple):
     """Names of methods that give a part of what they belong to, which is an input of its own."""
     declared: bool = False
     """Whether the fields of a class are declared: then what lies in one is in no other, even of a class elsewhere."""
+    fills: tuple[Fill, ...] = ()
+    library: tuple[tuple[str, Function], ...] = ()
+    """Calls whose result is computed."""
+    asks: tuple[tuple[str, Ask], ...] = ()
+    """Calls whose result says something of their arguments."""
+    fails: str = ""
+    """Calls that give an error for anything but a harmless text."""
+    typed: bool = False
+    """Whether the path of a value is its declared type: its methods are none of this file."""
+
+
+Function = Callable[["Value | None", "Given", Callable[[Value], Value]], "Value | None"]
+"""What a call gives: of what it belongs to, its arguments, and how a container is gone through; None: not known."""
+Ask = Callable[["Value | None", "Given"], tuple[Facts, Facts]]
+"""What the result of a call says when it is true, and when it is not."""
 
 
 class Matcher:
@@ -163,12 +192,18 @@ def _one(word: str, given: Given) -> bool:
     first, *inner = name.split(".")
     value = given.at(int(first) if first.isdigit() else first)
     for key in inner:
-        value = value.slot(int(key) if key.isdigit() else key) if value is not None else None
+        value = _slot(value, int(key) if key.isdigit() else key) if value is not None else None
     if sign:
         return (value is not None or bool(given.spread)) == (sign == "+")
     if operator == "?":
         return value is not None and value.const is NOTHING
     return _is(value, operator, wanted)
+
+
+def _slot(value: Value, key: Any) -> Value | None:
+    """A slot; None where all slots are known and it is none of them."""
+    whole = value.parts is not None and value.rest is None and not value.taints
+    return None if whole and key not in (value.parts or ()) else value.slot(key)
 
 
 def _is(value: Value | None, operator: str, wanted: str) -> bool:

@@ -9,6 +9,7 @@ from buril.scanners._taint import ir
 from buril.scanners._taint.engine import DROPPED
 from buril.scanners._taint.expressions import Expressions
 from buril.scanners._taint.guards import truth
+from buril.scanners._taint.ir import OUTSIDE
 from buril.scanners._taint.rules import Given
 from buril.scanners._taint.value import EMPTY, NO_FACTS, Facts, State, Value, joined, met
 
@@ -41,8 +42,12 @@ class Machine(Expressions):
         self.naming.append(_name_of(statement.targets[0]))
         value = self.value(statement.value, state)
         self.naming.pop()
+        if self.typed and isinstance(value.const, bool) and state.cleared:  # a flag: it says what is known here
+            value = value.but(facts=(state.cleared, NO_FACTS) if value.const else (NO_FACTS, state.cleared))
         for target in statement.targets:
             self.store(target, value, state)
+            if statement.type == OUTSIDE:
+                _store_outside(target, value, state)
             self.kept_secret(_name_of(target), value, statement.line)
             if isinstance(target, ir.Name) and len(self.frames) == 1:
                 self.misused(f"{target.id}=", target, Given((value,), {}))
@@ -147,6 +152,8 @@ class Machine(Expressions):
         for name, part in inner.variables.items():
             if part.code is not None and isinstance(part.code[0], ir.Function) and not name.startswith("__"):
                 self.methods.setdefault(name, []).append(made)
+        if self.typed:
+            inner.variables.clear()  # a method is no name within another one
         return state
 
     def _import(self, statement: ir.Import, state: State) -> State:
@@ -161,7 +168,8 @@ class Machine(Expressions):
         """Run a function of the file with its parameters bound; what it showed harmless is so for the caller."""
         seen = outer if outer.outer is not None else None  # what a function within another sees differs by the call
         key = (id(function), seen, tuple((name, value.key()) for name, value in bound.items()), state.cleared)
-        known = self.memory.get(key)
+        sees = self.typed and not function.name and outer.outer is not None  # what it sees may have changed
+        known = self.memory.get(key) if not sees else None
         if known is None:
             if len(self.frames) > self.DEPTH or any(frame.function is function for frame in self.frames):
                 return joined(Value(taints=value.inside()) for value in bound.values()) if bound else EMPTY
@@ -188,7 +196,7 @@ class Machine(Expressions):
         cleared = frozenset.intersection(*(item.cleared for item in ends)) if ends else state.cleared
         after = {name: last.variables.get(name, value) for name, value in bound.items()} if last else {}
         self.called.add(id(function))
-        return joined(frame.returned).but(facts=_facts(frame.answers)), cleared, after
+        return _with_facts(joined(frame.returned), frame.answers), cleared, after
 
     def _defaults(self, function: ir.Function, outer: State) -> dict[str, Value]:
         return {param.name: self.value(param.default, outer) for param in function.params if param.default is not None}
@@ -205,6 +213,30 @@ class Machine(Expressions):
         ir.Assign: _assign, ir.Do: _do, ir.Return: _return, ir.Leave: _leave, ir.If: _if, ir.Loop: _loop,
         ir.Try: _try, ir.Function: _function, ir.Class: _class, ir.Import: _import,
     }  # fmt: skip
+
+
+def _store_outside(target: Any, value: Value, state: State) -> None:
+    """A variable of a function around may hold this as well."""
+    if isinstance(target, ir.Make):
+        for number, (_key, item) in enumerate(target.items):
+            _store_outside(item, value.slot(number) if value.parts is not None else value, state)
+        return
+    scope = state.outer if isinstance(target, ir.Name) else None
+    while scope is not None:
+        before = scope.variables.get(target.id)
+        if before is not None:
+            scope.variables[target.id] = joined([before, value])
+            return
+        scope = scope.outer
+
+
+def _with_facts(value: Value, answers: Sequence[tuple[Value, Facts]]) -> Value:
+    """What a function gives, with what it says of inputs; of several answers the last one says it."""
+    if value.path != "@answers" or not value.parts:
+        return value.but(facts=_facts(answers))
+    last = max(value.parts)
+    said = _facts([(answer.slot(last), cleared) for answer, cleared in answers if answer.path == "@answers"])
+    return value.but(parts={**value.parts, last: value.parts[last].but(facts=said)})
 
 
 def _facts(answers: Sequence[tuple[Value, Facts]]) -> tuple[Facts, Facts]:

@@ -69,9 +69,28 @@ _SERVLETS: Final = {
     "expression": "    new SpelExpressionParser().parseExpression(x);\n",
     "weak-hash": '    MessageDigest.getInstance("MD5");\n',
 }
+_HANDLER: Final = (
+    'package main\nimport (\n"%s"\n"net/http"\n)\nfunc page(w http.ResponseWriter, r *http.Request) {\n'
+    '\tx := r.FormValue("x")\n'
+)
+_PROGRAMS: Final = {
+    "command": _HANDLER % "os/exec" + '\texec.Command("sh", "-c", "ls "+x).Run()\n}\n',
+    "sql": _HANDLER % "database/sql" + '\tdb.Query("select a from b where c = \'" + x + "\'")\n}\n',  # noqa: S608  a sample
+    "path": _HANDLER % "os" + '\tos.Open("/data/" + x)\n}\n',
+    "xss": _HANDLER % "fmt" + '\tfmt.Fprintf(w, "<p>%s", x)\n}\n',
+    "ssrf": _HANDLER % "fmt" + "\thttp.Get(x)\n}\n",
+    "redirect": _HANDLER % "fmt" + "\thttp.Redirect(w, r, x, 302)\n}\n",
+    "template": _HANDLER % "text/template" + '\ttemplate.New("a").Parse(x)\n}\n',
+    "ldap": _HANDLER % "github.com/go-ldap/ldap/v3"
+    + '\tc.Search(ldap.NewSearchRequest("", 0, 0, 0, 0, false, "(a="+x, nil, nil))\n}\n',
+    "no-certificate-check": 'package a\nimport "crypto/tls"\nvar c = &tls.Config{InsecureSkipVerify: true}\n',
+    "weak-hash": 'package a\nimport "crypto/md5"\nvar h = md5.New()\n',
+    "insecure-cookie": _HANDLER % "fmt" + '\thttp.SetCookie(w, &http.Cookie{Name: "a", Value: x})\n}\n',
+}
 SAMPLES: Final[dict[str, dict[str, str]]] = {
     **dict.fromkeys(("javascript", "typescript", "tsx"), _SCRIPTS),
     "solidity": _CONTRACTS,
+    "go": _PROGRAMS,
     "java": {kind: f"{_SERVLET}{body}  }}\n}}\n" for kind, body in _SERVLETS.items()},
     "python": {
         "command": _FLASK + "    os.system('ls ' + x)\n",

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 NAME: Final = re.compile(
-    r"(?i)(?:^|[_.-])(?:pass(?:word|wd|phrase)?|pwd|secret|secret_?key|api_?key|auth_?token|access_?token|access_?key|"
+    r"(?i)(?:^|[_.-]|(?-i:(?<=[a-z0-9])(?=[A-Z])))(?:pass(?:word|wd|phrase)?|pwd|secret|secret_?key|api_?key|auth_?token|access_?token|access_?key|"
     r"private_?key|signing_?key|encryption_?key|admin_?token|client_?secret|jwt_?key)$"
 )
 KEY_NAME: Final = re.compile(r"(?i)^(?!.*public)(?:.*_)?(?:key|iv_?key|aes_?key|fernet_?key)$")

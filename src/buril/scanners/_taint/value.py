@@ -160,8 +160,18 @@ def _both(one: Value, other: Value) -> Value:
         code=one.code if one.code is not None else other.code,
         owner=one.owner if one.owner is not None else other.owner,
         lead=one.lead if one.lead == other.lead else "",
-        facts=(one.facts[0] & other.facts[0], one.facts[1] & other.facts[1]),
+        facts=(_either(one, other, 0), _either(one, other, 1)),
     )  # fmt: skip
+
+
+def _either(one: Value, other: Value, way: int) -> Facts:
+    """What holds when either of two is true (`way` 0), or not (1); what is never so says nothing against it."""
+    never = way == 0
+    if isinstance(one.const, bool) and one.const is not never:
+        return other.facts[way]
+    if isinstance(other.const, bool) and other.const is not never:
+        return one.facts[way]
+    return one.facts[way] & other.facts[way]
 
 
 def _same(one: Value, other: Value) -> bool:
@@ -172,11 +182,11 @@ def _same(one: Value, other: Value) -> bool:
 
 def _path(one: Value, other: Value) -> str:
     if one.path == other.path or other.const is None:
-        return one.path or _either(one, other)
-    return other.path if one.const is None else _either(one, other)
+        return one.path or _role(one, other)
+    return other.path if one.const is None else _role(one, other)
 
 
-def _either(one: Value, other: Value) -> str:
+def _role(one: Value, other: Value) -> str:
     """What is known of two constants that do the same: one shell or another, and what makes it run a text."""
     for path, pattern in _SAME_ROLE:
         if all(item.path == path or (isinstance(item.const, str) and pattern.fullmatch(item.const))
