@@ -16,7 +16,7 @@ from buril.code.parse import HardParse, parse
 from buril.core.settings import Settings as BaseSettings
 from buril.scanners._cwe import owasp
 from buril.scanners._scanner import PARTIAL, About, Scanner, inconclusive
-from buril.scanners._taint import javascript_rules, python_misuse
+from buril.scanners._taint import javascript_rules, php_misuse, python_misuse
 from buril.scanners._taint.kinds import KINDS
 from buril.scanners._taint.languages import LANGUAGES, SAMPLES, analysed, may_hold
 
@@ -69,7 +69,7 @@ class Taint(Scanner):
     def rules(self) -> dict[str, About]:
         """What each rule looks for; harms and misuses alike."""
         found = {name: About(kind.text) for name, kind in KINDS.items()}
-        misuses = (*javascript_rules.MISUSES, *reversed(python_misuse.MISUSES))
+        misuses = (*php_misuse.MISUSES, *javascript_rules.MISUSES, *reversed(python_misuse.MISUSES))
         found |= {misuse.name: About(misuse.text) for misuse in misuses}
         found["hard-coded-secret"] = About("a secret stands in the code")
         return {name: about for name, about in sorted(found.items()) if name not in self.settings.ignore}

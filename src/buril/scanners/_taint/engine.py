@@ -154,6 +154,9 @@ class Base:
         for place in sink.places:
             values = given.values() if place == ALL else [value] if (value := given.at(place)) is not None else []
             for value in values:
+                if sink.kind == "file-or-url":
+                    self.reach("ssrf", _as_url(value), node.line, _end(node), path)
+                    continue
                 if sink.kind == "sql" and value.parts is not None:  # text and values apart
                     value = value.parts.get("text") or value.parts.get("sql") or value  # noqa: PLW2901  the rest of it is sent apart
                 self.reach(sink.kind, value, node.line, _end(node), path)
@@ -181,10 +184,12 @@ class Base:
         if (kind == "weak-random") != (taint.origin == "random"):
             return False
         if kind in ("nosql", "upload"):
-            wanted = r"json|body|^req\.query" if kind == "nosql" else r"(?i)files|upload|^req\.file"
+            wanted = r"json|body|^req\.query|^\$_|^request\.input" if kind == "nosql" else r"(?i)files|upload|^req\.file"
             return re.search(wanted, taint.id) is not None
         if kind == "attribute" and taint.id.startswith(("req.", "ctx.")):
             return taint.id.endswith("body") and not taint.built  # the whole of it
+        if kind == "attribute" and taint.id.startswith(("request.input", "$_")):
+            return "[" not in taint.id and not taint.built
         if taint.origin == "local":
             return kind in ("command", "code", "sql", "deserialisation")
         if taint.origin == "param":
@@ -209,7 +214,7 @@ class Base:
 
     def kept_secret(self, name: str, value: Value, line: int) -> None:
         """A constant gets a name that is one of secrets."""
-        if is_secret(name, value.const):
+        if is_secret(name.lstrip("$"), value.const):
             self.note(
                 Hit(line, "hard-coded-secret", 798, "high", "medium", f"a secret stands in the code ({name})", line)
             )
@@ -217,6 +222,13 @@ class Base:
     def note(self, hit: Hit) -> None:
         """Keep what was found, once a line and rule."""
         self.hits.setdefault((hit.line, hit.rule), hit)
+
+
+def _as_url(value: Value) -> Value:
+    """What may be an address in a value that may be one or a path: all of it, or what comes after a scheme."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", value.lead):
+        return value
+    return value.but(taints=frozenset(taint for taint in value.taints if not taint.built))
 
 
 def _end(node: Any) -> int:

@@ -30,5 +30,6 @@ KINDS: Final[Mapping[str, Kind]] = {
     "origin": Kind(942, "medium", "whoever asks is let in"),
     "attribute": Kind(915, "medium", "untrusted names decide what is set", "medium"),
     "weak-random": Kind(338, "medium", "a secret from a generator that can be guessed", "high"),
+    "include": Kind(98, "high", "untrusted text says which file is run"),
     "mail": Kind(93, "medium", "untrusted text is put into a header of mail", "low"),
 }

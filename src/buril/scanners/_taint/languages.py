@@ -9,7 +9,16 @@ from typing import Any, Final
 
 from tree_sitter import Tree
 
-from buril.scanners._taint import javascript_rules, lower_javascript, lower_python, python_rules
+from buril.scanners._taint import (
+    javascript_rules,
+    lower_javascript,
+    lower_php,
+    lower_python,
+    php_misuse,
+    php_rules,
+    php_samples,
+    python_rules,
+)
 from buril.scanners._taint.engine import Compiled, compiled
 from buril.scanners._taint.entries import Analysis, Entries, analyse
 from buril.scanners._taint.hints import hints
@@ -28,8 +37,14 @@ _JAVASCRIPT: Final = Rules(
     javascript_rules.INDIRECT, javascript_rules.CONSTANTS, javascript_rules.INERT,
     javascript_rules.ENDS,
 )  # fmt: skip
+_PHP: Final = Rules(
+    KINDS, php_rules.SOURCES, php_rules.SINKS, php_rules.CLEANS, php_misuse.MISUSES, php_rules.INDIRECT,
+    php_rules.CONSTANTS, php_rules.INERT,
+    php_rules.ENDS, php_rules.CHECKS, php_rules.PARSES,
+)  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),
+    "php": (lower_php.lower, _PHP, php_rules.ENTRIES),
     **dict.fromkeys(
         ("javascript", "typescript", "tsx"), (lower_javascript.lower, _JAVASCRIPT, javascript_rules.ENTRIES)
     ),
@@ -50,6 +65,7 @@ _SCRIPTS: Final = {
 }
 SAMPLES: Final[dict[str, dict[str, str]]] = {
     **dict.fromkeys(("javascript", "typescript", "tsx"), _SCRIPTS),
+    "php": php_samples.SAMPLES,
     "python": {
         "command": _FLASK + "    os.system('ls ' + x)\n",
         "code": _FLASK + "    eval(x)\n",

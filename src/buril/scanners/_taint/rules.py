@@ -10,7 +10,7 @@ a method of something unknown, `sqlite3.connect().cursor().execute` where it was
     0!~b            a constant that does not match, or no constant
     +timeout        it is given;  -timeout  it is not
     0?              it is given and no constant
-    bits<2048       a smaller number;  mode&2  a number with this bit;  0:bytes  a constant of this type
+    bits<2048       a smaller number;  mode&2  a number with this bit;  0:bytes  a constant of this type;  0:many  a container
 
 A dot goes into a container: `options.verify=False`. `self` is what a method belongs to.
 """
@@ -176,6 +176,6 @@ def _is(value: Value | None, operator: str, wanted: str) -> bool:
             return False
         return const < int(wanted) if operator == "<" else bool(const & int(wanted))
     if operator == ":":
-        return type(const).__name__ == wanted
+        return type(const).__name__ == wanted or (wanted == "many" and value is not None and value.parts is not None)
     text = const if isinstance(const, str) else value.path if value is not None and value.path else None
     return (text is not None and re.search(wanted, text) is not None) == (operator == "~")

@@ -1,0 +1,369 @@
+"""PHP's own functions that are other forms of what `ir.py` has: `implode` joins, `in_array` asks whether it is inside.
+
+`FORMS` gives for a function what its call stands for, or None where it stands for itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from buril.scanners._taint import ir
+from buril.scanners._taint.php_names import SCOPE, call, method
+from buril.scanners._taint.secrets import is_secret
+
+Form = Callable[[int, list[Any]], Any]
+_FORMAT = re.compile(r"%(?:(\d+)\$)?[-+ 0]*(?:'.)?\d*(?:\.\d+)?([bcdeEfFgGhHosuxX%])")
+_PLAIN_GROUP = re.compile(r"\((?!\?)((?:\[[\w\\-]+\]|\\[dw]|[\w|-])(?:[+*?]|\{\d+(?:,\d*)?\})?|[\w|-]+)\)")
+_PARTS_OF_URL = {"PHP_URL_HOST": "host", "PHP_URL_SCHEME": "scheme"}
+_PARTS_OF_PATH = {"PATHINFO_EXTENSION": "extension", "PATHINFO_BASENAME": "basename", "PATHINFO_FILENAME": "filename"}
+_FILTERS = {
+    "FILTER_VALIDATE_INT": "valid", "FILTER_VALIDATE_FLOAT": "valid", "FILTER_VALIDATE_BOOLEAN": "valid",
+    "FILTER_VALIDATE_BOOL": "valid", "FILTER_VALIDATE_IP": "valid", "FILTER_VALIDATE_MAC": "valid",
+    "FILTER_VALIDATE_DOMAIN": "domain", "FILTER_VALIDATE_REGEXP": "domain", "FILTER_VALIDATE_EMAIL": "email",
+    "FILTER_SANITIZE_NUMBER_INT": "number", "FILTER_SANITIZE_NUMBER_FLOAT": "number",
+    "FILTER_SANITIZE_SPECIAL_CHARS": "escaped", "FILTER_SANITIZE_FULL_SPECIAL_CHARS": "escaped",
+    "FILTER_SANITIZE_STRING": "escaped", "FILTER_SANITIZE_STRIPPED": "escaped", "FILTER_SANITIZE_ENCODED": "encoded",
+}  # fmt: skip
+_PART_OF = ("substr", "mb_substr", "strrchr", "strtok", "mb_strrchr", "mb_strstr", "strstr", "stristr")
+_SENT = re.compile(r"(?i)^\s*(location|access-control-allow-origin)\s*:\s*")
+_NOT_A_PAGE = re.compile(r"(?i)^\s*content-type\s*:\s*(?!text/html|application/xhtml)[a-z]")
+_FROM = {"INPUT_GET": "$_GET", "INPUT_POST": "$_POST", "INPUT_COOKIE": "$_COOKIE", "INPUT_REQUEST": "$_REQUEST",
+         "INPUT_SERVER": "$_SERVER"}  # fmt: skip
+
+
+def number(node: Any) -> Any:
+    """Something that becomes a number."""
+    if isinstance(node, ir.Const) and isinstance(node.value, (int, float)):
+        return node
+    return call(node.line if node is not None else 0, "int", node)
+
+
+def secret(key: Any, value: Any) -> Any:
+    """An element of an array whose key says that it is a secret: the engine looks at what is named."""
+    if isinstance(key, ir.Const) and isinstance(value, ir.Const) and is_secret(str(key.value), value.value):
+        return ir.Call(value.line, ir.Name(value.line, "@enter"), (value,), ((str(key.value), value),))
+    return value
+
+
+def _text(node: Any) -> str | None:
+    return node.value if isinstance(node, ir.Const) and isinstance(node.value, str) else None
+
+
+def _implode(line: int, args: list[Any]) -> Any:
+    if not args:
+        return None
+    sign, pieces = (args[0], args[1]) if len(args) > 1 else (ir.Const(line, ""), args[0])
+    if isinstance(pieces, ir.Const):
+        sign, pieces = pieces, sign
+    return method(sign, "join", pieces)
+
+
+def _replace(line: int, args: list[Any]) -> Any:
+    if len(args) < 3:
+        return None
+    found, new, subject = args[:3]
+    if not isinstance(found, ir.Make):
+        return method(subject, "replace", found, new)
+    for _key, item in found.items[:20]:
+        subject = method(subject, "replace", item, ir.Const(line, "") if isinstance(new, ir.Make) else new)
+    return subject
+
+
+def pattern_of(text: str) -> tuple[str, str]:
+    """A pattern without its delimiters, and its flags; one that allows more than its ends say begins with `(?:`."""
+    text = text.strip()
+    if len(text) < 2:
+        return text, ""
+    close = {"(": ")", "[": "]", "{": "}", "<": ">"}.get(text[0], text[0])
+    end = text.rfind(close)
+    inner, flags = (text[1:end], text[end + 1 :]) if end > 0 else (text, "")
+    depth, apart = 0, False
+    for sign in re.sub(r"\\.|\[[^\]]*\]", "", inner):
+        depth += (sign == "(") - (sign == ")")
+        apart = apart or (sign == "|" and depth == 0)
+    return (f"(?:{inner})" if apart or "m" in flags else inner), flags
+
+
+def _pattern(line: int, node: Any) -> Any:
+    text = _text(node)
+    return ir.Const(line, pattern_of(text)[0]) if text is not None else node
+
+
+def _match(line: int, args: list[Any]) -> Any:
+    if len(args) < 2:
+        return None
+    asked = call(line, "re.search", _pattern(line, args[0]), args[1])
+    if len(args) < 3 or not isinstance(args[2], (ir.Name, ir.Attr, ir.Item)):
+        return asked
+    text = _text(args[0])
+    groups = re.sub(r"\\\(|\(\?[:=!]", "", text) if text is not None else "("
+    plain = text is not None and groups.count("(") == len(_PLAIN_GROUP.findall(groups))
+    key = ir.Name(line, "@group")
+    held = ir.Make(line, "dict", () if plain else ((key, args[1]),))
+    return asked._replace(args=(*asked.args, ir.Bind(line, args[2], held)))
+
+
+def _sub(line: int, args: list[Any]) -> Any:
+    if len(args) < 3:
+        return None
+    found, new, subject = args[:3]
+    patterns = [item for _key, item in found.items] if isinstance(found, ir.Make) else [found]
+    if any("e" in pattern_of(text)[1] for item in patterns if (text := _text(item)) is not None):
+        return None  # the replacement is code
+    for item in patterns[:20]:
+        subject = call(line, "re.sub", _pattern(line, item), ir.Const(line, "") if isinstance(new, ir.Make) else new,
+                       subject)  # fmt: skip
+    outside = [item for item in patterns if _text(item) is None]
+    return ir.Other(line, (subject, call(line, "preg_pattern", *outside))) if outside else subject
+
+
+def _format(line: int, args: list[Any]) -> Any:
+    """A format that stands in the program: numbers are numbers."""
+    text = _text(args[0]) if args else None
+    if text is None:
+        return None
+    parts: list[Any] = []
+    end = place = 0
+    for found in _FORMAT.finditer(text):
+        parts.append(ir.Const(line, text[end : found.start()]))
+        end, kind = found.end(), found[2]
+        if kind == "%":
+            parts.append(ir.Const(line, "%"))
+            continue
+        number_of = int(found[1]) if found[1] else place + 1
+        place += not found[1]
+        value = args[number_of] if number_of < len(args) else ir.Other(line, ())
+        parts.append(value if kind == "s" else call(line, "int", value))
+    parts.append(ir.Const(line, text[end:]))
+    return ir.Text(line, tuple(part for part in parts if not isinstance(part, ir.Const) or part.value != ""))
+
+
+def _formatted(line: int, args: list[Any]) -> Any:
+    if len(args) > 1 and isinstance(args[1], ir.Make):
+        return _format(line, [args[0], *(item for _key, item in args[1].items)])
+    return None
+
+
+def _printed(line: int, args: list[Any]) -> Any:
+    made = _format(line, args)
+    return call(line, "echo.plain" if SCOPE.plain else "echo", made if made is not None else ir.Text(line, tuple(args)))
+
+
+def _map(line: int, args: list[Any]) -> Any:
+    if len(args) != 2 or args[0] is None:
+        return None
+    func, through = args
+    item = ir.Name(line, "@item")
+    name = _text(func)
+    if name is not None:
+        of, _, static = name.partition("::")
+        inner = applied(line, f"{of}.{static}" if static else name.lower(), [item])
+    elif isinstance(func, (ir.Function, ir.Name)):
+        inner = ir.Call(line, func, (item,))
+    else:
+        return None
+    return ir.Each(line, "list", inner, ((item, method(through, "values"), ()),))
+
+
+def applied(line: int, name: str, args: list[Any]) -> Any:
+    """A call of a function by name, in the form that stands for it."""
+    form = FORMS.get(name)
+    made = form(line, args) if form is not None else None
+    return made if made is not None else call(line, name, *args)
+
+
+def _by_name(line: int, args: list[Any]) -> Any:
+    """`call_user_func("f", $x)`, `call_user_func([$this, "f"], $x)`; of an array, what all its elements are."""
+    if not args:
+        return None
+    func, rest = args[0], args[1:]
+    name = _text(func)
+    if name is not None and "::" not in name:
+        return applied(line, name.lower(), rest)
+    if isinstance(func, ir.Make) and len(func.items) == 2:
+        of, called = func.items[0][1], _text(func.items[1][1])
+        return ir.Call(line, ir.Attr(line, of, called), tuple(rest)) if called is not None else None
+    return ir.Call(line, func, tuple(rest)) if isinstance(func, ir.Function) else None
+
+
+def _by_array(line: int, args: list[Any]) -> Any:
+    if len(args) > 1 and isinstance(args[1], ir.Make):
+        return _by_name(line, [args[0], *(item for _key, item in args[1].items)])
+    return None
+
+
+def _merge(line: int, args: list[Any]) -> Any:
+    return ir.Make(line, "dict", tuple((ir.SPREAD, item) for item in args))
+
+
+def _put(line: int, args: list[Any]) -> Any:
+    if len(args) < 2:
+        return None
+    made = [method(args[0], "append", item) for item in args[1:]]
+    return made[0] if len(made) == 1 else ir.Other(line, tuple(made))
+
+
+def _filled(line: int, args: list[Any]) -> Any:
+    return ir.Make(line, "dict", ((ir.Name(line, "@any"), args[-1]),)) if args else None
+
+
+def _compact(line: int, args: list[Any]) -> Any:
+    names = [text for item in args if (text := _text(item)) is not None]
+    return ir.Make(line, "dict", tuple((ir.Const(line, name), ir.Name(line, "$" + name)) for name in names))
+
+
+def _isset(line: int, args: list[Any]) -> Any:
+    found: Any = None
+    for item in args:
+        known = isinstance(item, ir.Item) and not isinstance(item.key, (ir.Const, ir.Other))
+        asked = ir.Compare(line, "in", item.key, item.of) if known else call(line, "isset", item)
+        found = asked if found is None else ir.Logic(line, "and", found, asked)
+    return found
+
+
+def _filter(line: int, args: list[Any]) -> Any:
+    if len(args) < 2:
+        return args[0] if args else None
+    kind = args[1].id if isinstance(args[1], ir.Name) else ""
+    name = _FILTERS.get(kind, "kept")
+    if name == "domain" and kind.endswith("REGEXP"):
+        return _by_pattern(line, args)
+    return call(line, f"filter_var.{name}", args[0])
+
+
+def _by_pattern(line: int, args: list[Any]) -> Any:
+    """`filter_var($x, FILTER_VALIDATE_REGEXP, ["options" => ["regexp" => "/^…$/"]])`."""
+    options = args[2] if len(args) > 2 else None
+    while isinstance(options, ir.Make) and options.items:
+        key, options = options.items[0]
+        if isinstance(key, ir.Const) and key.value == "regexp" and _text(options) is not None:
+            plain, _flags = pattern_of(str(options.value))
+            anchored = plain.startswith("^") and plain.endswith("$") and ".*" not in plain
+            return call(line, "filter_var.valid" if anchored else "filter_var.kept", args[0])
+    return call(line, "filter_var.kept", args[0])
+
+
+def _filter_input(line: int, args: list[Any]) -> Any:
+    if len(args) < 2 or not isinstance(args[0], ir.Name):
+        return None
+    value = ir.Item(line, ir.Name(line, _FROM.get(args[0].id, "$_GET")), args[1])
+    return _filter(line, [value, *args[2:]])
+
+
+def _part_of_url(line: int, args: list[Any]) -> Any:
+    part = _PARTS_OF_URL.get(args[1].id, "part") if len(args) > 1 and isinstance(args[1], ir.Name) else ""
+    made = call(line, "parse_url", *args[:1])
+    return ir.Attr(line, made, part) if part else made
+
+
+def _part_of_path(line: int, args: list[Any]) -> Any:
+    part = _PARTS_OF_PATH.get(args[1].id, "dirname") if len(args) > 1 and isinstance(args[1], ir.Name) else ""
+    made = call(line, "pathinfo", *args[:1])
+    return ir.Attr(line, made, part) if part else made
+
+
+def _header(line: int, args: list[Any]) -> Any:
+    """What a header says depends on its name: what comes after the name is given to a call of that name."""
+    if not args:
+        return None
+    first = args[0].parts[0] if isinstance(args[0], ir.Text) else args[0]
+    text = _text(first)
+    if text is None:
+        return None
+    SCOPE.plain = SCOPE.plain or _NOT_A_PAGE.match(text) is not None
+    found = _SENT.match(text)
+    if found is None or not isinstance(args[0], ir.Text):
+        return None
+    rest = (ir.Const(line, text[found.end() :]), *args[0].parts[1:])
+    kept = tuple(part for part in rest if not isinstance(part, ir.Const) or part.value != "")
+    value = kept[0] if len(kept) == 1 else ir.Text(line, kept)
+    return call(line, "header.location" if found[1].lower() == "location" else "header.origin", value)
+
+
+def _stream(line: int, args: list[Any]) -> Any:
+    """What PHP calls by a name like that of a file, and is the request or the terminal."""
+    name = {"php://input": "php.input", "php://stdin": "php.stdin"}.get(str(_text(args[0])).lower()) if args else None
+    return call(line, name) if name else None
+
+
+def _settype(line: int, args: list[Any]) -> Any:
+    whole = len(args) == 2 and str(_text(args[1])).lower() in ("int", "integer", "float", "double", "bool", "boolean")
+    return ir.Bind(line, args[0], call(line, "int", args[0])) if whole else None
+
+
+def _defined(line: int, args: list[Any]) -> Any:
+    name = _text(args[0]) if len(args) > 1 else None
+    return ir.Bind(line, ir.Name(line, name), args[1]) if name else None
+
+
+def _parsed(line: int, args: list[Any]) -> Any:
+    return ir.Bind(line, args[1], call(line, "parse_str", args[0])) if len(args) > 1 else None
+
+
+def _repeated(line: int, args: list[Any]) -> Any:
+    return ir.Op(line, "*", *args) if len(args) == 2 else None
+
+
+def _part(name: str) -> Form:
+    return lambda line, args: ir.Attr(line, call(line, name, *args), "part")
+
+
+def _as(name: str) -> Form:
+    return lambda line, args: call(line, name, *args)
+
+
+def _of(name: str, *, more: bool = True) -> Form:
+    """The method of the first argument."""
+    return lambda _line, args: method(args[0], name, *(args[1:] if more else ())) if args else None
+
+
+def _first(_line: int, args: list[Any]) -> Any:
+    return args[0] if args else None
+
+
+def _each(names: str, form: Form) -> dict[str, Form]:
+    return dict.fromkeys(names.split(), form)
+
+
+def _two(make: Callable[[int, Any, Any], Any]) -> Form:
+    return lambda line, args: make(line, args[0], args[1]) if len(args) > 1 else None
+
+
+FORMS: dict[str, Form] = {
+    "implode": _implode, "join": _implode, "explode": _two(lambda _line, sign, text: method(text, "split", sign)),
+    "preg_split": _two(lambda _line, _sign, text: method(text, "split")),
+    **_each("str_replace str_ireplace", _replace), "preg_match": _match, "preg_match_all": _match, "preg_replace": _sub,
+    **_each("in_array", _two(lambda line, item, inside: ir.Compare(line, "in", item, inside))),
+    **_each("array_key_exists key_exists", _two(lambda line, key, inside: ir.Compare(line, "in", key, inside))),
+    **_each("str_contains mb_str_contains", _two(lambda line, text, part: ir.Compare(line, "in", part, text))),
+    "str_starts_with": _of("startswith"), "str_ends_with": _of("endswith"),
+    **_each("trim ltrim rtrim chop mb_trim", _of("strip", more=False)),
+    **_each("strtolower mb_strtolower lcfirst", _of("lower", more=False)),
+    **_each("strtoupper mb_strtoupper ucfirst ucwords", _of("upper", more=False)),
+    **_each("ctype_digit ctype_alnum ctype_alpha ctype_xdigit ctype_lower ctype_upper is_numeric is_int is_integer "
+            "is_long is_float is_bool", _of("isdigit", more=False)),
+    "is_string": lambda line, args: ir.Compare(line, "==", call(line, "@typeof", *args), ir.Const(line, "string")),
+    "gettype": _as("@typeof"), "get_debug_type": _as("@typeof"),
+    "sprintf": _format, "vsprintf": _formatted, "printf": _printed, "vprintf": _printed,
+    "array_map": _map, **_each("array_merge array_replace array_merge_recursive array_replace_recursive", _merge),
+    **_each("array_values array_unique array_filter array_reverse array_slice array_diff array_diff_key array_udiff "
+            "iterator_to_array array_pad array_chunk array_change_key_case", _first),
+    "array_keys": _of("keys", more=False), "array_push": _put, "array_unshift": _put,
+    **_each("array_pop array_shift", _of("pop", more=False)), **_each("array_fill array_fill_keys", _filled),
+    "compact": _compact, "isset": _isset, "filter_var": _filter, "filter_input": _filter_input,
+    "parse_url": _part_of_url, "pathinfo": _part_of_path, "header": _header,
+    **_each("file_get_contents fopen file stream_get_contents", _stream), "settype": _settype, "define": _defined,
+    "parse_str": _parsed, "mb_parse_str": _parsed, "str_repeat": _repeated, "call_user_func": _by_name,
+    "call_user_func_array": _by_array,
+    **_each("intval absint floatval doubleval boolval", lambda line, args: call(line, "int", *args[:1])),
+    "strval": _as("str"), "hash_equals": _as("hash_equals.valid"), "openssl_verify": _as("openssl_verify.valid"),
+    **_each("sodium_crypto_auth_verify sodium_crypto_sign_verify_detached", _as("sodium.valid")),
+    "sys_get_temp_dir": lambda line, _args: ir.Const(line, "/tmp"),  # noqa: S108  what the function gives
+    "get_temp_dir": lambda line, _args: ir.Const(line, "/tmp/"),  # noqa: S108  what the function gives
+    "dirname": lambda _line, args: args[0] if args and isinstance(args[0], ir.Const) else None,
+    "realpath": lambda _line, args: args[0] if args and isinstance(args[0], ir.Const) else None,
+    "iconv": lambda _line, args: args[-1] if args else None,
+    **{name: _part(name) for name in _PART_OF}, "mb_convert_encoding": _first, "utf8_encode": _first, "utf8_decode": _first,
+}  # fmt: skip
