@@ -22,6 +22,7 @@ from buril.scanners._taint.php_names import (
     end_of,
     expression,
     function_name,
+    is_form,
     short_name,
     whole,
 )
@@ -41,7 +42,7 @@ def element(of: Any, key: Any, line: int) -> Any:
             return ir.Name(line, "@temporary")
         if isinstance(of, ir.Name) and of.id == "$_SERVER" and not _SERVER.match(str(key.value)):
             return ir.Const(line, "/srv") if key.value == "DOCUMENT_ROOT" else ir.Name(line, "@server")
-        if key.value in _PARTS and not _is_form(of):
+        if key.value in _PARTS and not is_form(of):
             return ir.Attr(line, of, str(key.value))
     if isinstance(of, ir.Name) and (of.id in SCOPE.requests or of.id == REQUEST):
         of = ir.Attr(line, ir.Name(line, REQUEST), "input")

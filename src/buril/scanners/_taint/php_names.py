@@ -108,6 +108,11 @@ def type_of(kind: Node | None) -> str:
     return short if short in SCOPE.classes else "object" if re.fullmatch(r"\w+", short) else text
 
 
+def is_form(node: Any) -> bool:
+    """Whether an expression is one of `$_GET`, `$_POST` and the like."""
+    return isinstance(node, ir.Name) and node.id.startswith("$_")
+
+
 def end_of(node: Node) -> int:
     """The last line of a node."""
     return int(node.end_point[0]) + 1

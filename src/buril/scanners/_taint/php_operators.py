@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir, php_compare
 from buril.scanners._taint.php_calls import number
-from buril.scanners._taint.php_names import SKIPPED, Lower, at, call, children, expression, whole
+from buril.scanners._taint.php_names import SKIPPED, Lower, at, call, children, expression, is_form, whole
 from buril.scanners._taint.php_members import element
 from buril.scanners._taint.python_expressions import line_of, text_of
 
@@ -116,13 +116,9 @@ def _concatenated(node: Node) -> Any:
 
 def computed(line: int, operator: str, left: Any, right: Any) -> Any:
     """Arithmetic makes numbers of what it gets; `+` puts arrays together as well."""
-    if operator == "+" and any(isinstance(side, ir.Make) or _is_form(side) for side in (left, right)):
+    if operator == "+" and any(isinstance(side, ir.Make) or is_form(side) for side in (left, right)):
         return ir.Make(line, "dict", ((ir.SPREAD, left), (ir.SPREAD, right)))
     return ir.Op(line, operator, number(left), number(right))
-
-
-def _is_form(node: Any) -> bool:
-    return isinstance(node, ir.Name) and node.id.startswith("$_")
 
 
 def _unary(node: Node) -> Any:
