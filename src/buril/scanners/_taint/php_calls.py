@@ -64,11 +64,18 @@ def _replace(line: int, args: list[Any]) -> Any:
     if len(args) < 3:
         return None
     found, new, subject = args[:3]
-    if not isinstance(found, ir.Make):
-        return method(subject, "replace", found, new)
-    for _key, item in found.items[:20]:
+    items = [item for _key, item in found.items[:20]] if isinstance(found, ir.Make) else [found]
+    for item in items:
         subject = method(subject, "replace", item, ir.Const(line, "") if isinstance(new, ir.Make) else new)
-    return subject
+    plain = any(_text(item) in (".", "/") for item in items)
+    return call(line, "str_replace.path", subject) if plain and _text(new) in ("", "-", "_") else subject
+
+
+def _escaped(line: int, args: list[Any]) -> Any:
+    """What `htmlspecialchars` leaves as it is, by its second argument."""
+    flags = args[1].id if len(args) > 1 and isinstance(args[1], ir.Name) else ""
+    left = {"ENT_COMPAT": "htmlspecialchars.double", "ENT_NOQUOTES": "strip_tags"}.get(flags)
+    return call(line, left, args[0]) if left else None
 
 
 def pattern_of(text: str) -> tuple[str, str]:
@@ -335,6 +342,7 @@ FORMS: dict[str, Form] = {
     "implode": _implode, "join": _implode, "explode": _two(lambda _line, sign, text: method(text, "split", sign)),
     "preg_split": _two(lambda _line, _sign, text: method(text, "split")),
     **_each("str_replace str_ireplace", _replace), "preg_match": _match, "preg_match_all": _match, "preg_replace": _sub,
+    **_each("htmlspecialchars htmlentities", _escaped),
     **_each("in_array", _two(lambda line, item, inside: ir.Compare(line, "in", item, inside))),
     **_each("array_key_exists key_exists", _two(lambda line, key, inside: ir.Compare(line, "in", key, inside))),
     **_each("str_contains mb_str_contains", _two(lambda line, text, part: ir.Compare(line, "in", part, text))),

@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.php_functions import function
-from buril.scanners._taint.php_names import NAMES, SCOPE, THIS, at, children, expression, short_name
+from buril.scanners._taint.php_names import NAMES, SCOPE, THIS, at, call, children, expression, short_name
 from buril.scanners._taint.python_expressions import line_of, text_of
 
 _ROUTE = re.compile(r"@(?:Route|Get|Post|Put|Delete|Patch|Rest\\\w+)\(")
@@ -54,6 +54,7 @@ def members(node: Node, name: str) -> ir.Class:
             made += constants(child)
         elif child.type == "property_declaration":
             made += _property(child)
+            made += _exempted(child) if re.search("CsrfToken$", name) or "VerifyCsrfToken" in bases else ()
         elif child.type == "enum_case":
             case = text_of(child.child_by_field_name("name"))
             made.append(ir.Assign(line_of(child), (ir.Name(line_of(child), case),), at(child, "value")))
@@ -70,6 +71,13 @@ def _property(node: Node) -> Iterator[Any]:
             if value is not None:
                 name = ir.Name(line_of(child), text_of(child.child_by_field_name("name")))
                 yield ir.Assign(line_of(child), (name,), value)
+
+
+def _exempted(node: Node) -> Iterator[Any]:
+    """The addresses that Laravel's check of forms leaves out, as a call."""
+    for assigned in _property(node):
+        if assigned.targets[0].id == "$except":
+            yield ir.Do(assigned.line, call(assigned.line, "VerifyCsrfToken.except", assigned.value))
 
 
 def _method(node: Node, of: str) -> ir.Function:

@@ -18,6 +18,7 @@ _METHODS = frozenset({"isdigit", "startswith", "endswith"})
 
 def compared(line: int, operator: str, left: Any, right: Any) -> Any:
     """A comparison, or what it asks: `strpos($a, "b") !== false` is whether `b` is in `$a`."""
+    left, right = _without_default(left, right), _without_default(right, left)
     found = _asked(line, operator, left, right)
     if found is None:
         found = _asked(line, {">": "<", "<": ">", ">=": "<=", "<=": ">="}.get(operator, operator), right, left)
@@ -26,6 +27,13 @@ def compared(line: int, operator: str, left: Any, right: Any) -> Any:
     if operator in ("==", "!=", "<>") and any(_is_number(side) for side in (left, right)):
         return ir.Other(line, (call(line, "int", left), call(line, "int", right)))  # "1 or more" == 1
     return ir.Compare(line, COMPARISONS[operator], left, right)
+
+
+def _without_default(of: Any, with_what: Any) -> Any:
+    """`($a ?? "") !== "b"` speaks of `$a`."""
+    if isinstance(of, ir.Logic) and of.op == "or" and isinstance(of.right, ir.Const) and isinstance(with_what, ir.Const):
+        return of.left if of.right.value != with_what.value else of
+    return of
 
 
 def _is_number(node: Any) -> bool:
@@ -42,6 +50,9 @@ def _asked(line: int, operator: str, of: Any, with_what: Any) -> Any:
         return _beginning(line, negative, of, with_what)
     if not isinstance(with_what, ir.Const):
         return None
+    if isinstance(of, ir.Item) and isinstance(of.key, ir.Const) and type(of.key.value) is int and COMPARISONS[operator] in ("==", "!="):
+        asked = "startswith" if of.key.value == 0 else "endswith"  # one sign of a text
+        return _unless(line, negative, method(of.of, asked, with_what)) if not _is_argument(of.of) else None
     no = with_what.value is False or with_what.value is None or (with_what.value == 0 and name not in _PLACES)
     if COMPARISONS[operator] not in ("==", "!="):  # a count or a place that is more than nothing
         no, negative = True, operator in (">", ">=") and with_what.value in (0, 1)
@@ -63,6 +74,10 @@ def _asked(line: int, operator: str, of: Any, with_what: Any) -> Any:
     if _asks(of) and (no or with_what.value in (True, 1)):
         return _unless(line, negative != no, of)
     return None
+
+
+def _is_argument(node: Any) -> bool:
+    return isinstance(node, ir.Name) and node.id == "$argv"
 
 
 def _asks(node: Any) -> bool:

@@ -10,7 +10,7 @@ _FOR_SECRETS = (
     r"(?i)token|passw|secret|session|otp|nonce|salt|csrf|xsrf|reset|api_?key|auth|captcha|verif|remember|activation|"
     r"voucher|invite|(^|_|\$)(code|pin|key)$"
 )
-_FOR_TRUST = r"(?i)passw|pwd|token|secret|sign|digest|integrity|auth|session|hmac|(^|_|\$)mac$|checksum|verif|fingerprint|licen[cs]e|csrf"
+_FOR_TRUST = r"(?i)passw|pwd|token|secret|sign|digest|integrity|auth|session|hmac|(^|_|\$)mac$|checksum|verif|fingerprint|licen[cs]e|csrf|expected|computed"
 _PASSWORD = r"(?i)passw|pwd|^\$pass$|^\$\w+_pass$"  # noqa: S105  a pattern for names
 _COLLIDES, _FAST, _BROKEN = (
     "a hash that collisions are known of",
@@ -39,10 +39,12 @@ _KEYED = "openssl_encrypt openssl_decrypt"
 MISUSES: Final = (
     # cryptography
     Misuse("weak-hash", 328, "medium", "md5 sha1 md5_file sha1_file", "", _COLLIDES, "medium", _FOR_TRUST),
-    Misuse("weak-hash", 328, "medium", "md5 sha1 md5_file sha1_file crc32", "", _COLLIDES, "low"),
+    Misuse("old-hash", 328, "low", "md5 sha1 md5_file sha1_file crc32", "", _COLLIDES, "low"),
     Misuse("weak-hash", 328, "medium", "hash hash_file hash_init", "0~(?i)^(md[245]|sha1|sha-1|crc32b?|adler32|ripemd128)$",
            _COLLIDES, "medium"),
     Misuse("weak-hash", 328, "medium", "hash_hmac hash_hmac_file hash_pbkdf2", "0~(?i)^(md[45]|sha1|crc32b?)$", _COLLIDES, "medium"),
+    Misuse("weak-hash", 328, "medium", "hash_equals.valid", r"0~^(md5|sha1|md5_file|sha1_file)\(\)$", _COLLIDES, "medium"),
+    Misuse("weak-hash", 328, "medium", "hash_equals.valid", r"1~^(md5|sha1|md5_file|sha1_file)\(\)$", _COLLIDES, "medium"),
     Misuse("weak-hash", 328, "medium", "mhash", "0~MHASH_(MD[245]|SHA1)$", _COLLIDES),
     Misuse("weak-hash", 328, "medium", "openssl_digest openssl_sign", "1~(?i)^(md[245]|sha1)$", _COLLIDES, "medium"),
     Misuse("weak-hash", 328, "medium", "openssl_sign openssl_verify.valid", "3~(?i)ALGO_(MD[245]|SHA1)$|^(md5|sha1)$", _COLLIDES),
@@ -69,10 +71,10 @@ MISUSES: Final = (
     Misuse("small-key", 326, "medium", "openssl_pkey_new openssl_csr_new", "private_key_bits<2048", "a key that is too short"),
     Misuse("small-key", 326, "medium", "openssl_pkey_new", "0.private_key_bits<2048", "a key that is too short"),
     Misuse("small-key", 326, "medium", "RSA.createKey *.createKey", "0<2048", "a key that is too short"),
-    Misuse("weak-random", 338, "medium", "rand mt_rand lcg_value uniqid array_rand str_shuffle shuffle microtime "
-           "mt_srand srand openssl_random_pseudo_bytes.weak", "", _GUESSED, "medium", _FOR_SECRETS),
+    Misuse("weak-random", 338, "medium", "rand mt_rand lcg_value uniqid array_rand str_shuffle shuffle mt_srand srand", "", _GUESSED, "medium", _FOR_SECRETS),
     Misuse("weak-random", 338, "medium", "mt_srand srand", "0:int", "a generator that always begins alike", "medium"),
-    Misuse("weak-random", 330, "medium", "time date", "", _GUESSED, "medium", r"(?i)token|secret|otp|nonce|csrf|api_?key|reset_?(code|key)"),
+    Misuse("predictable-secret", 330, "medium", "uniqid microtime", "", "a secret that can be guessed", "medium", _FOR_SECRETS),
+    Misuse("predictable-secret", 330, "medium", "time date hrtime getmypid", "", "a secret that can be guessed", "medium", r"(?i)token|secret|otp|nonce|csrf|api_?key|reset_?(code|key)"),
     # secrets
     Misuse("hard-coded-secret", 798, "high", "mysqli_connect mysqli mysql_connect PDO mysql_pconnect ldap_bind ftp_login "
            "odbc_connect oci_connect ssh2_auth_password imap_open hash_hmac *.real_connect mssql_connect", "2:str 2~^.+$",
@@ -161,6 +163,7 @@ MISUSES: Final = (
     Misuse("no-csrf-check", 352, "medium", "*.withoutMiddleware *.validateCsrfTokens", "0~VerifyCsrfToken|ValidateCsrfToken",
            "another page can make the request"),
     Misuse("no-csrf-check", 352, "medium", "*.validateCsrfTokens", "except.0=*", "another page can make the request"),
+    Misuse("no-csrf-check", 352, "medium", "VerifyCsrfToken.except", "0.0:str", "another page can make the request"),
     Misuse("no-csrf-check", 352, "medium", "*.$enableCsrfValidation=", "0=False", "another page can make the request"),
     Misuse("no-escaping", 79, "medium", "Environment Twig_Environment *.Environment", "autoescape=False", "templates don't escape what they show"),
     Misuse("debug-mode", 489, "medium", "ini_set", "0=display_errors 1~(?i)^(1|on|true)$", "errors are shown to everybody", "low"),

@@ -30,6 +30,8 @@ SOURCES: Final = (
            safe="redirect ssrf log header"),
     Source("php.input()", "the request"),
     Source("socket_read() socket_recv() stream_socket_recvfrom() socket_recvfrom()", "what a peer sends"),
+    Source("*.getNameIndex() zip_entry_name()", "an archive", safe="command code sql xss template redirect ssrf ldap "
+           "xpath nosql header log session regex format upload origin attribute mail deserialisation xxe"),
     Source("$argv readline() getopt() php.stdin() *input.getArgument() *input.getOption()", "who starts the program",
            "local"),
     Source("rand() mt_rand() lcg_value() uniqid() array_rand() str_shuffle() microtime()", "what can be guessed",
@@ -171,13 +173,15 @@ CLEANS: Final = (
           "mb_stripos strrpos substr_count ctype_digit sanitize_key sanitize_html_class wp_hash absint wp_create_nonce "
           "hash_pbkdf2 sodium_crypto_generichash array_intersect Str.uuid Str.random Str.slug Str.ulid Uuid.fromString "
           "Uuid.uuid4 Hash.make bcrypt base64_decode.valid *.getClientMimeType *.getMimeType *.guessExtension "
-          "*.extension *.hashName *.getSize *.getRealPath *.getPathname *.store *.getError *.isValid *.getId "
+          "[!p]*.extension *.hashName *.getSize *.getRealPath *.getPathname *.store *.getError *.isValid *.getId "
           "*.guessClientExtension DateTime DateTimeImmutable DateTime.createFromFormat Carbon.parse Carbon.createFromFormat "
           "*.transliterate @number @temporary @server random_string Inflector.slug"),
     Clean("hash_hmac openssl_encrypt openssl_sign", _ALL_BUT_ID),
-    Clean("htmlspecialchars htmlentities strip_tags filter_var.escaped esc_html esc_attr esc_textarea esc_js esc_html__ "
-          "esc_attr__ wp_kses wp_kses_post wp_kses_data sanitize_text_field sanitize_textarea_field sanitize_title "
-          "wp_strip_all_tags e h html_escape xss_clean *.xss_clean *.purify HTMLPurifier().purify *purifier.clean "
+    Clean("strip_tags wp_strip_all_tags sanitize_text_field sanitize_textarea_field", "xss no-tags"),
+    Clean("htmlspecialchars.double", "xss double-quotes"),
+    Clean("str_replace.path", "path include"),
+    Clean("htmlspecialchars htmlentities filter_var.escaped esc_html esc_attr esc_textarea esc_js esc_html__ "
+          "esc_attr__ wp_kses wp_kses_post wp_kses_data sanitize_title e h html_escape xss_clean *.xss_clean *.purify HTMLPurifier().purify *purifier.clean "
           "Purifier.clean clean *.escapeHtml *.escape *.escapeHtmlAttr *.escapeJs Html.encode Html.escape "
           "HtmlPurifier.process Html.e check_plain Html.encodeEntities filter_xss Xss.filter json_encode wp_json_encode "
           "*.render view *.renderView *.renderPartial *.fetch View.make *.json *.toJson Json.encode twig_escape_filter "
