@@ -157,6 +157,9 @@ class Base:
                 if sink.kind == "file-or-url":
                     self.reach("ssrf", _as_url(value), node.line, _end(node), path)
                     continue
+                if sink.kind == "code-name":
+                    self.reach("code", _whole(value), node.line, _end(node), path)
+                    continue
                 if sink.kind == "sql" and value.parts is not None:  # text and values apart
                     value = value.parts.get("text") or value.parts.get("sql") or value  # noqa: PLW2901  the rest of it is sent apart
                 self.reach(sink.kind, value, node.line, _end(node), path)
@@ -209,8 +212,9 @@ class Base:
             return True
         goes_to = self.naming[-1] if self.naming else ""
         function = self.frames[-1].function if self.frames else None
-        around = function.name if function is not None and goes_to != DROPPED else ""
-        return any(re.search(misuse.named, name) for name in (goes_to, around, *names_in(node)) if name)
+        alone = misuse.named.startswith("=")
+        around = function.name if function is not None and goes_to != DROPPED and not alone else ""
+        return any(re.search(misuse.named.lstrip("="), name) for name in (goes_to, around, *names_in(node)) if name)
 
     def kept_secret(self, name: str, value: Value, line: int) -> None:
         """A constant gets a name that is one of secrets."""
@@ -222,6 +226,11 @@ class Base:
     def note(self, hit: Hit) -> None:
         """Keep what was found, once a line and rule."""
         self.hits.setdefault((hit.line, hit.rule), hit)
+
+
+def _whole(value: Value) -> Value:
+    """What somebody outside chose as it is: a name that begins or ends as the program says is one of few."""
+    return value.but(taints=frozenset(item for item in value.taints if not item.built and item.origin == "remote"))
 
 
 def _as_url(value: Value) -> Value:

@@ -62,7 +62,14 @@ def _known(node: Node) -> None:
         _use(node)
     elif node.type in ("class_declaration", "trait_declaration", "enum_declaration", "interface_declaration"):
         SCOPE.classes.add(text_of(node.child_by_field_name("name")))
-    elif node.type in ("namespace_definition", "compound_statement", "if_statement"):
+        SCOPE.own.add(text_of(node.child_by_field_name("name")))
+        body = node.child_by_field_name("body")
+        SCOPE.own |= {text_of(child.child_by_field_name("name")) for child in (body.named_children if body else ())
+                      if child.type == "method_declaration"}  # fmt: skip
+    elif node.type == "function_definition":
+        SCOPE.own.add(text_of(node.child_by_field_name("name")).lower())
+    elif node.type in ("namespace_definition", "compound_statement", "if_statement", "colon_block"):
+        SCOPE.namespace = text_of(node.child_by_field_name("name")) or SCOPE.namespace
         for child in node.named_children:
             _known(child)
 

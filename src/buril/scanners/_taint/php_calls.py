@@ -95,7 +95,7 @@ def pattern_of(text: str) -> tuple[str, str]:
 
 def _pattern(line: int, node: Any) -> Any:
     text = _text(node)
-    return ir.Const(line, pattern_of(text)[0]) if text is not None else node
+    return ir.Const(line, re.sub(r"\\([-_@ #/~])", r"\1", pattern_of(text)[0])) if text is not None else node
 
 
 def _match(line: int, args: list[Any]) -> Any:
@@ -167,7 +167,7 @@ def _map(line: int, args: list[Any]) -> Any:
     if name is not None:
         of, _, static = name.partition("::")
         inner = applied(line, f"{of}.{static}" if static else name.lower(), [item])
-    elif isinstance(func, (ir.Function, ir.Name)):
+    elif isinstance(func, (ir.Function, ir.Name, ir.Attr)):
         inner = ir.Call(line, func, (item,))
     else:
         return None
@@ -192,7 +192,11 @@ def _by_name(line: int, args: list[Any]) -> Any:
     if isinstance(func, ir.Make) and len(func.items) == 2:
         of, called = func.items[0][1], _text(func.items[1][1])
         return ir.Call(line, ir.Attr(line, of, called), tuple(rest)) if called is not None else None
-    return ir.Call(line, func, tuple(rest)) if isinstance(func, ir.Function) else None
+    return ir.Call(line, func, tuple(rest)) if isinstance(func, (ir.Function, ir.Attr)) and _is_method(func) else None
+
+
+def _is_method(func: Any) -> bool:
+    return isinstance(func, ir.Function) or not func.name.startswith("$")
 
 
 def _by_array(line: int, args: list[Any]) -> Any:
@@ -289,6 +293,18 @@ def _header(line: int, args: list[Any]) -> Any:
     return call(line, "header.location" if found[1].lower() == "location" else "header.origin", value)
 
 
+def _cookie(line: int, args: list[Any]) -> Any:
+    """A cookie whose settings come from elsewhere."""
+    elsewhere = len(args) == 3 and isinstance(args[2], (ir.Attr, ir.Item, ir.Name, ir.Call))
+    return call(line, "setcookie.elsewhere", *args) if elsewhere and not _is_time(args[2]) else None
+
+
+def _is_time(node: Any) -> bool:
+    name = node.id if isinstance(node, ir.Name) else node.func.id if isinstance(node, ir.Call) and isinstance(
+        node.func, ir.Name) else ""  # fmt: skip
+    return re.search(r"(?i)time|expir|until|date|^int$|age|^\$exp", name) is not None
+
+
 def _stream(line: int, args: list[Any]) -> Any:
     """What PHP calls by a name like that of a file, and is the request or the terminal."""
     name = {"php://input": "php.input", "php://stdin": "php.stdin"}.get(str(_text(args[0])).lower()) if args else None
@@ -362,6 +378,7 @@ FORMS: dict[str, Form] = {
     **_each("array_pop array_shift", _of("pop", more=False)), **_each("array_fill array_fill_keys", _filled),
     "compact": _compact, "isset": _isset, "filter_var": _filter, "filter_input": _filter_input,
     "parse_url": _part_of_url, "pathinfo": _part_of_path, "header": _header,
+    **_each("setcookie setrawcookie", _cookie),
     **_each("file_get_contents fopen file stream_get_contents", _stream), "settype": _settype, "define": _defined,
     "parse_str": _parsed, "mb_parse_str": _parsed, "str_repeat": _repeated, "call_user_func": _by_name,
     "call_user_func_array": _by_array,

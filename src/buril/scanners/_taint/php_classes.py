@@ -68,9 +68,10 @@ def _property(node: Node) -> Iterator[Any]:
     for child in node.named_children:
         if child.type == "property_element":
             value = at(child, "default_value")
-            if value is not None:
-                name = ir.Name(line_of(child), text_of(child.child_by_field_name("name")))
-                yield ir.Assign(line_of(child), (name,), value)
+            if value is None or (isinstance(value, ir.Const) and not value.value):
+                value = ir.Other(line_of(child), ())  # others set it
+            name = ir.Name(line_of(child), text_of(child.child_by_field_name("name")))
+            yield ir.Assign(line_of(child), (name,), value)
 
 
 def _exempted(node: Node) -> Iterator[Any]:
@@ -90,7 +91,7 @@ def _method(node: Node, of: str) -> ir.Function:
     decorators: list[Any] = [ir.Name(line_of(node), "classmethod")] if "static" in modifiers else []
     if _routed(node) or _ROUTE.search(told):
         decorators.append(ir.Name(line_of(node), "@route"))
-    elif _CONTROLLER.search(of) or _CONTROLLER.search(SCOPE.parent):
+    elif _CONTROLLER.search(SCOPE.parent) or (_CONTROLLER.search(of) and "Controller" in SCOPE.namespace):
         plain = modifiers & _MODIFIERS or (name.startswith("_") and name != "__invoke")
         decorators += [] if plain else [ir.Name(line_of(node), "@action")]
     made = function(node, name, tuple(decorators))

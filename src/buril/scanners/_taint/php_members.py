@@ -9,6 +9,7 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir, php_requests
 from buril.scanners._taint.php_calls import FORMS
+from buril.scanners._taint.php_known import KNOWN
 from buril.scanners._taint.php_names import (
     NAMES,
     REQUEST,
@@ -29,6 +30,8 @@ from buril.scanners._taint.php_names import (
 from buril.scanners._taint.python_expressions import line_of, text_of
 
 _SERVER = re.compile(r"^(HTTP_|QUERY_STRING|REQUEST_URI|PHP_SELF|PATH_INFO|PHP_AUTH|ORIG_PATH|argv|CONTENT_TYPE)")
+_BROWSER = frozenset({"argv", "HTTP_REFERER", "HTTP_HOST", "REQUEST_URI", "PHP_SELF"})
+"""What the browser of who is attacked sends by itself, or nobody."""
 _PARTS = frozenset({"host", "extension", "scheme"})
 """Elements that are read as members, for they say which part of an address or a name it is."""
 _ROUTES = re.compile(r"^(get|post|put|patch|delete|any|map|match|options|fallback)$")
@@ -42,6 +45,8 @@ def element(of: Any, key: Any, line: int) -> Any:
             return ir.Name(line, "@temporary")
         if isinstance(of, ir.Name) and of.id == "$_SERVER" and not _SERVER.match(str(key.value)):
             return ir.Const(line, "/srv") if key.value == "DOCUMENT_ROOT" else ir.Name(line, "@server")
+        if isinstance(of, ir.Name) and of.id == "$_SERVER" and key.value in _BROWSER:
+            return ir.Name(line, "$argv" if key.value == "argv" else f"$_SERVER.{key.value}")
         if key.value in _PARTS and not is_form(of):
             return ir.Attr(line, of, str(key.value))
     if isinstance(of, ir.Name) and (of.id in SCOPE.requests or of.id == REQUEST):
@@ -112,12 +117,21 @@ def arguments(node: Node | None) -> tuple[list[Any], list[tuple[str, Any]], list
         elif parts[-1].type == "variadic_unpacking":
             spread.append(whole(parts[-1]))
         else:
-            args.append(expression(parts[-1]))
+            args.append(_callable(expression(parts[-1])))
     for item in reversed(args):
         if isinstance(item, ir.Make) and item.kind == "dict":
             named += [(_setting(key), value) for key, value in item.items if _setting(key)]
             break
     return args, named, spread
+
+
+def _callable(node: Any) -> Any:
+    """`[$this, "name"]` is the method."""
+    if isinstance(node, ir.Make) and len(node.items) == 2 and node.kind == "list":
+        (_first, of), (_second, name) = node.items
+        if isinstance(of, ir.Name) and of.id == THIS and isinstance(name, ir.Const) and isinstance(name.value, str):
+            return ir.Attr(node.line, of, name.value)
+    return node
 
 
 def _setting(key: Any) -> str:
@@ -126,6 +140,19 @@ def _setting(key: Any) -> str:
 
 
 def _called(node: Node, func: Any, name: str = "") -> Any:
+    """A call; of what stands in another file, its result is not judged as the input itself."""
+    made = _made(node, func, name)
+    given = [*made.args, *made.spread, *(value for _name, value in made.named)] if isinstance(made, ir.Call) else []
+    if not isinstance(made, ir.Call) or made.func is not func or all(isinstance(item, ir.Const) for item in given):
+        return made
+    of = func.id.partition(".")[0] if isinstance(func, ir.Name) and "." in func.id else ""
+    last = func.name if isinstance(func, ir.Attr) else func.id.rpartition(".")[2] if isinstance(func, ir.Name) else ""
+    if not last or last[0] in "$@" or last in SCOPE.own or {last, of} & KNOWN or last in FORMS:
+        return made
+    return call(made.line, "@elsewhere", made)
+
+
+def _made(node: Node, func: Any, name: str) -> Any:
     args, named, spread = arguments(node.child_by_field_name("arguments") or _inner_arguments(node))
     line, end = line_of(node), end_of(node)
     if name and not spread:
@@ -192,7 +219,7 @@ def _scoped_call(node: Node) -> Any:
         asked = php_requests.static(line, of, name, args)
         return asked if asked is not None else _routed(_called(node, ir.Name(line, f"{of}.{name}")), of, name)
     made = _called(node, ir.Attr(line, of if of is not None else expression(scope), name))
-    if text_of(scope) == "parent" and isinstance(made, ir.Call):
+    if text_of(scope) == "parent" and isinstance(made, ir.Call) and isinstance(made.func, ir.Attr):
         return made._replace(args=(ir.Name(line, THIS), *made.args))
     return made
 

@@ -11,7 +11,7 @@ _FOR_SECRETS = (
     r"voucher|invite|(^|_|\$)(code|pin|key)$"
 )
 _FOR_TRUST = r"(?i)passw|pwd|token|secret|sign|digest|integrity|auth|session|hmac|(^|_|\$)mac$|checksum|verif|fingerprint|licen[cs]e|csrf|expected|computed"
-_PASSWORD = r"(?i)passw|pwd|^\$pass$|^\$\w+_pass$"  # noqa: S105  a pattern for names
+_PASSWORD = r"=(?i:passw|pwd|^\$pass$|^\$\w+_pass$)"  # noqa: S105  a pattern for names
 _COLLIDES, _FAST, _BROKEN = (
     "a hash that collisions are known of",
     "a password is hashed by a fast hash",
@@ -50,6 +50,8 @@ MISUSES: Final = (
     Misuse("weak-hash", 328, "medium", "openssl_sign openssl_verify.valid", "3~(?i)ALGO_(MD[245]|SHA1)$|^(md5|sha1)$", _COLLIDES),
     Misuse("fast-password-hash", 916, "medium", "md5 sha1 crc32", "", _FAST, "medium", _PASSWORD),
     Misuse("fast-password-hash", 916, "medium", "hash openssl_digest hash_hmac", "1?", _FAST, "medium", _PASSWORD),
+    Misuse("fast-password-hash", 916, "medium", "md5 sha1 crc32 hash", "", _FAST, "medium",
+           r"(?i)^(hash|make|encrypt|encode|crypt|create|set|store|check|verify)\w{0,6}(passw|pwd)"),
     Misuse("fast-password-hash", 916, "medium", "crypt", "1~^([a-zA-Z0-9./]{2}$|_|\\$1\\$)", _FAST),
     Misuse("few-rounds", 916, "medium", "hash_pbkdf2 openssl_pbkdf2", "3<100000", "a password is hashed in too few rounds"),
     Misuse("few-rounds", 916, "medium", "password_hash", "cost<10", "a password is hashed in too few rounds"),
@@ -74,7 +76,7 @@ MISUSES: Final = (
     Misuse("weak-random", 338, "medium", "rand mt_rand lcg_value uniqid array_rand str_shuffle shuffle mt_srand srand", "", _GUESSED, "medium", _FOR_SECRETS),
     Misuse("weak-random", 338, "medium", "mt_srand srand", "0:int", "a generator that always begins alike", "medium"),
     Misuse("predictable-secret", 330, "medium", "uniqid microtime", "", "a secret that can be guessed", "medium", _FOR_SECRETS),
-    Misuse("predictable-secret", 330, "medium", "time date hrtime getmypid", "", "a secret that can be guessed", "medium", r"(?i)token|secret|otp|nonce|csrf|api_?key|reset_?(code|key)"),
+    Misuse("predictable-secret", 330, "medium", "time date hrtime getmypid", "", "a secret that can be guessed", "medium", r"=(?i:token|secret|otp|nonce|csrf|api_?key|reset_?(code|key))"),
     # secrets
     Misuse("hard-coded-secret", 798, "high", "mysqli_connect mysqli mysql_connect PDO mysql_pconnect ldap_bind ftp_login "
            "odbc_connect oci_connect ssh2_auth_password imap_open hash_hmac *.real_connect mssql_connect", "2:str 2~^.+$",
@@ -139,8 +141,8 @@ MISUSES: Final = (
     Misuse("insecure-cookie", 1004, "medium", "setcookie", "2.httponly=False", _SCRIPTS),
     Misuse("insecure-cookie", 614, "medium", "session_set_cookie_params", "3=False", _PLAIN),
     Misuse("insecure-cookie", 1004, "medium", "session_set_cookie_params", "4=False", _SCRIPTS),
-    Misuse("insecure-cookie", 614, "medium", "setcookie setrawcookie", r"-5 -secure 0~(?i)sess|token|auth|remember|sid$|jwt|login", _PLAIN, "medium"),
-    Misuse("insecure-cookie", 1004, "medium", "setcookie setrawcookie", r"-6 -httponly 0~(?i)sess|token|auth|remember|sid$|jwt|login", _SCRIPTS, "medium"),
+    Misuse("insecure-cookie", 614, "medium", "setcookie setrawcookie", r"-5 -secure 1!~^$ 0~(?i)sess|token|auth|remember|sid$|jwt|login", _PLAIN, "medium"),
+    Misuse("insecure-cookie", 1004, "medium", "setcookie setrawcookie", r"-6 -httponly 1!~^$ 0~(?i)sess|token|auth|remember|sid$|jwt|login", _SCRIPTS, "medium"),
     Misuse("insecure-cookie", 614, "medium", "ini_set", "0=session.cookie_secure 1~^(0|off|false|)$", _PLAIN),
     Misuse("insecure-cookie", 614, "medium", "ini_set", "0=session.cookie_secure 1=0", _PLAIN),
     Misuse("insecure-cookie", 614, "medium", "ini_set", "0=session.cookie_secure 1=False", _PLAIN),

@@ -35,6 +35,9 @@ class Scope:
         self.uses: dict[str, str] = {}
         self.functions: dict[str, str] = {}
         self.classes: set[str] = set()
+        self.own: set[str] = set()
+        """Functions, methods and classes of this file."""
+        self.namespace = ""
         self.parent = ""
         self.requests: set[str] = {"$request", "$req"}
         self.plain = False

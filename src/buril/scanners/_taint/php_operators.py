@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir, php_compare
 from buril.scanners._taint.php_calls import number
-from buril.scanners._taint.php_names import SKIPPED, Lower, at, call, children, expression, is_form, whole
+from buril.scanners._taint.php_names import SKIPPED, Lower, at, call, children, expression, is_form
 from buril.scanners._taint.php_members import element
 from buril.scanners._taint.python_expressions import line_of, text_of
 

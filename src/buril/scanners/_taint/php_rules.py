@@ -23,6 +23,9 @@ SOURCES: Final = (
            "*form_state.getValues() *form_state.getUserInput() $socket.read()",
            "the request"),
     Source("$_SERVER", "the request"),
+    Source("$_SERVER.HTTP_REFERER $_SERVER.REQUEST_URI", "the request", safe="redirect"),
+    Source("$_SERVER.PHP_SELF", "the request", safe="redirect ssrf scheme"),
+    Source("$_SERVER.HTTP_HOST", "the request", safe="redirect xss"),
     Source("$_FILES request.files", "the request", safe="path"),
     Source("request.validated() request.safe()", "the request", safe="attribute"),
     Source("request.getRequestUri() request.getUri() request.url() request.fullUrl() request.getPathInfo() "
@@ -50,13 +53,14 @@ SINKS: Final = (
     Sink("command", "ssh2_exec", (1,)),
     Sink("command", "mail mb_send_mail", (4,)),
     Sink("command-word", "proc_open Process", (0,)),
-    Sink("code", "eval assert create_function preg_replace call_user_func call_user_func_array @called "
+    Sink("code", "eval assert create_function preg_replace call_user_func call_user_func_array "
          "register_shutdown_function register_tick_function ob_start usort uasort uksort array_map array_filter "
          "array_walk forward_static_call forward_static_call_array runkit_function_redefine func_overload "
          "ReflectionFunction ExpressionLanguage().evaluate ExpressionLanguage().compile *expressionLanguage.evaluate",
          (0,)),
     Sink("code", "create_function usort uasort uksort array_filter array_walk array_reduce iterator_apply "
          "preg_replace_callback", (1,)),
+    Sink("code-name", "@called", (0,)),
     Sink("include", "include *.loadTemplate", (0,)),
     Sink("sql", "mysql_query mysql_unbuffered_query mysql_db_query pg_query pg_send_query sqlite_query "
          "sqlite_exec mssql_query sybase_query odbc_do ibase_query db_query maxdb_query cubrid_query", (0,)),
@@ -146,7 +150,7 @@ SINKS: Final = (
          "*.exchangeArray *.setRawAttributes", (0, 1)),
     Sink("attribute", "extract", (0,), "1!~EXTR_"),
     Sink("attribute", "@set", (0,)),
-    Sink("weak-random", "setcookie setrawcookie", (1,)),
+    Sink("weak-random", "setcookie setrawcookie setcookie.elsewhere", (1,)),
     Sink("upload", "move_uploaded_file *.storeAs *.storePubliclyAs *.putFileAs Storage.putFileAs *.move", (1, 2)),
     Sink("upload", "*.moveTo file_put_contents *.move copy", (0,)),
     Sink("upload", "copy rename", (1,)),
@@ -190,6 +194,8 @@ CLEANS: Final = (
           "htmlspecialchars_uni Security.escape tep_output_string plugin_lang_get string_display_line",
           "xss"),
     Clean("esc_url esc_url_raw sanitize_url Url.to", "xss scheme"),
+    Clean("@elsewhere", "xss sql redirect header log path ssrf session mail template origin ldap xpath nosql regex "
+          "upload attribute format"),
     Clean("urlencode rawurlencode http_build_query filter_var.encoded", "xss redirect ssrf header log command path scheme"),
     Clean("escapeshellarg escapeshellcmd.whole ProcessUtils.escapeArgument", "command"),
     Clean("basename *.basename *.filename *.extension pathinfo().* sanitize_file_name *.sanitizeFilename "

@@ -76,7 +76,7 @@ class Misuse(NamedTuple):
     text: str
     confidence: str = "high"
     named: str = ""
-    """A pattern that the variable or function around it must match."""
+    """A pattern that the variable or function around it must match; with `=` before it, the variable alone."""
 
 
 class Rules(NamedTuple):
