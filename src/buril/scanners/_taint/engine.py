@@ -27,7 +27,7 @@ _TALK: Final = re.compile(r"(?i)(?:^|\.)(?:print|log|debug|info|warn|warning|err
                           r"format|write|str|repr|len|echo|dedent|strip|replace|encode|lower|upper|split|startswith|"
                           r"endswith|"
                           r"\w*(?:Error|Exception|Warning)|_|gettext|ugettext|hashlib\.\w+)$")  # fmt: skip
-_OWN_PATH: Final = re.compile(r"/[^/\\]")
+_OWN_PATH: Final = re.compile(r"/[^/\\]|[\w-]+\.php\b")
 
 
 class Hit(NamedTuple):
@@ -192,7 +192,7 @@ class Base:
         if kind == "attribute" and taint.id.startswith(("req.", "ctx.")):
             return taint.id.endswith("body") and not taint.built  # the whole of it
         if kind == "attribute" and taint.id.startswith(("request.input", "$_")):
-            return "[" not in taint.id and not taint.built
+            return not taint.id.startswith(("$_SERVER", "$_FILES")) and "[" not in taint.id and not taint.built
         if taint.origin == "local":
             return kind in ("command", "code", "sql", "deserialisation")
         if taint.origin == "param":

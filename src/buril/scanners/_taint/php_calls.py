@@ -42,6 +42,8 @@ def number(node: Any) -> Any:
 
 def secret(key: Any, value: Any) -> Any:
     """An element of an array whose key says that it is a secret: the engine looks at what is named."""
+    if isinstance(value, ir.Const) and "\\" in str(value.value):  # the name of a class
+        return value
     if isinstance(key, ir.Const) and isinstance(value, ir.Const) and is_secret(str(key.value), value.value):
         return ir.Call(value.line, ir.Name(value.line, "@enter"), (value,), ((str(key.value), value),))
     return value
@@ -305,6 +307,20 @@ def _is_time(node: Any) -> bool:
     return re.search(r"(?i)time|expir|until|date|^int$|age|^\$exp", name) is not None
 
 
+def _digest(name: str) -> Form:
+    """The digest of what is random is as random."""
+
+    def form(line: int, args: list[Any]) -> Any:
+        inner = args[0] if args else None
+        while isinstance(inner, ir.Call) and isinstance(inner.func, ir.Name):
+            if re.search(r"random_|randombytes|pseudo_bytes|random_int", inner.func.id):
+                return call(line, f"{name}.random", *args)
+            inner = inner.args[0] if inner.args else None
+        return None
+
+    return form
+
+
 def _stream(line: int, args: list[Any]) -> Any:
     """What PHP calls by a name like that of a file, and is the request or the terminal."""
     name = {"php://input": "php.input", "php://stdin": "php.stdin"}.get(str(_text(args[0])).lower()) if args else None
@@ -378,6 +394,7 @@ FORMS: dict[str, Form] = {
     **_each("array_pop array_shift", _of("pop", more=False)), **_each("array_fill array_fill_keys", _filled),
     "compact": _compact, "isset": _isset, "filter_var": _filter, "filter_input": _filter_input,
     "parse_url": _part_of_url, "pathinfo": _part_of_path, "header": _header,
+    **{name: _digest(name) for name in ("md5", "sha1")},
     **_each("setcookie setrawcookie", _cookie),
     **_each("file_get_contents fopen file stream_get_contents", _stream), "settype": _settype, "define": _defined,
     "parse_str": _parsed, "mb_parse_str": _parsed, "str_repeat": _repeated, "call_user_func": _by_name,

@@ -30,6 +30,12 @@ from buril.scanners._taint.php_names import (
 from buril.scanners._taint.python_expressions import line_of, text_of
 
 _SERVER = re.compile(r"^(HTTP_|QUERY_STRING|REQUEST_URI|PHP_SELF|PATH_INFO|PHP_AUTH|ORIG_PATH|argv|CONTENT_TYPE)")
+_CALLING = frozenset(
+    ["usort", "uasort", "uksort", "array_filter", "array_walk", "array_reduce", "array_map", "call_user_func",
+     "call_user_func_array", "register_shutdown_function", "set_error_handler", "set_exception_handler", "is_callable",
+     "spl_autoload_register", "ob_start", "preg_replace_callback", "iterator_apply", "forward_static_call"]
+)  # fmt: skip
+"""Functions that call what they are given."""
 _BROWSER = frozenset({"argv", "HTTP_REFERER", "HTTP_HOST", "REQUEST_URI", "PHP_SELF"})
 """What the browser of who is attacked sends by itself, or nobody."""
 _PARTS = frozenset({"host", "extension", "scheme"})
@@ -117,7 +123,7 @@ def arguments(node: Node | None) -> tuple[list[Any], list[tuple[str, Any]], list
         elif parts[-1].type == "variadic_unpacking":
             spread.append(whole(parts[-1]))
         else:
-            args.append(_callable(expression(parts[-1])))
+            args.append(expression(parts[-1]))
     for item in reversed(args):
         if isinstance(item, ir.Make) and item.kind == "dict":
             named += [(_setting(key), value) for key, value in item.items if _setting(key)]
@@ -126,10 +132,10 @@ def arguments(node: Node | None) -> tuple[list[Any], list[tuple[str, Any]], list
 
 
 def _callable(node: Any) -> Any:
-    """`[$this, "name"]` is the method."""
+    """`[$object, "name"]` is the method."""
     if isinstance(node, ir.Make) and len(node.items) == 2 and node.kind == "list":
         (_first, of), (_second, name) = node.items
-        if isinstance(of, ir.Name) and of.id == THIS and isinstance(name, ir.Const) and isinstance(name.value, str):
+        if not isinstance(of, ir.Const) and isinstance(name, ir.Const) and isinstance(name.value, str):
             return ir.Attr(node.line, of, name.value)
     return node
 
@@ -142,8 +148,11 @@ def _setting(key: Any) -> str:
 def _called(node: Node, func: Any, name: str = "") -> Any:
     """A call; of what stands in another file, its result is not judged as the input itself."""
     made = _made(node, func, name)
+    asked = isinstance(func, ir.Attr) and node.type != "scoped_call_expression"
     given = [*made.args, *made.spread, *(value for _name, value in made.named)] if isinstance(made, ir.Call) else []
-    if not isinstance(made, ir.Call) or made.func is not func or all(isinstance(item, ir.Const) for item in given):
+    if not isinstance(made, ir.Call) or made.func is not func:
+        return made
+    if all(isinstance(item, ir.Const) for item in given) and not (asked and not given):
         return made
     of = func.id.partition(".")[0] if isinstance(func, ir.Name) and "." in func.id else ""
     last = func.name if isinstance(func, ir.Attr) else func.id.rpartition(".")[2] if isinstance(func, ir.Name) else ""
@@ -155,6 +164,7 @@ def _called(node: Node, func: Any, name: str = "") -> Any:
 def _made(node: Node, func: Any, name: str) -> Any:
     args, named, spread = arguments(node.child_by_field_name("arguments") or _inner_arguments(node))
     line, end = line_of(node), end_of(node)
+    args = [_callable(item) for item in args] if name in _CALLING else args
     if name and not spread:
         form = FORMS.get(name)
         made = form(line, args) if form is not None else None

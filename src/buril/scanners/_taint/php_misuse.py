@@ -10,7 +10,7 @@ _FOR_SECRETS = (
     r"(?i)token|passw|secret|session|otp|nonce|salt|csrf|xsrf|reset|api_?key|auth|captcha|verif|remember|activation|"
     r"voucher|invite|(^|_|\$)(code|pin|key)$"
 )
-_FOR_TRUST = r"(?i)passw|pwd|token|secret|sign|digest|integrity|auth|session|hmac|(^|_|\$)mac$|checksum|verif|fingerprint|licen[cs]e|csrf|expected|computed"
+_FOR_TRUST = r"=(?i:passw|pwd|token|secret|sign|digest|integrity|auth|session|hmac|(^|_|\$)mac$|checksum|verif|fingerprint|licen[cs]e|csrf|expected|computed)"
 _PASSWORD = r"=(?i:passw|pwd|^\$pass$|^\$\w+_pass$)"  # noqa: S105  a pattern for names
 _COLLIDES, _FAST, _BROKEN = (
     "a hash that collisions are known of",

@@ -54,8 +54,8 @@ SINKS: Final = (
     Sink("command", "mail mb_send_mail", (4,)),
     Sink("command-word", "proc_open Process", (0,)),
     Sink("code", "eval assert create_function preg_replace call_user_func call_user_func_array "
-         "register_shutdown_function register_tick_function ob_start usort uasort uksort array_map array_filter "
-         "array_walk forward_static_call forward_static_call_array runkit_function_redefine func_overload "
+         "register_shutdown_function register_tick_function ob_start array_map "
+         "forward_static_call forward_static_call_array runkit_function_redefine func_overload "
          "ReflectionFunction ExpressionLanguage().evaluate ExpressionLanguage().compile *expressionLanguage.evaluate",
          (0,)),
     Sink("code", "create_function usort uasort uksort array_filter array_walk array_reduce iterator_apply "
@@ -162,7 +162,6 @@ SINKS: Final = (
          "Logger().info Logger().warning Logger().error log_message", ("*",)),
     Sink("session", "$_SESSION@=", (0,)),
     Sink("mail", "mail mb_send_mail", (0, 1, 3)),
-    Sink("format", "sprintf printf vsprintf", (0,)),
 )  # fmt: skip
 
 _ALL_BUT_ID = (
@@ -195,7 +194,7 @@ CLEANS: Final = (
           "xss"),
     Clean("esc_url esc_url_raw sanitize_url Url.to", "xss scheme"),
     Clean("@elsewhere", "xss sql redirect header log path ssrf session mail template origin ldap xpath nosql regex "
-          "upload attribute format"),
+          "upload attribute scheme"),
     Clean("urlencode rawurlencode http_build_query filter_var.encoded", "xss redirect ssrf header log command path scheme"),
     Clean("escapeshellarg escapeshellcmd.whole ProcessUtils.escapeArgument", "command"),
     Clean("basename *.basename *.filename *.extension pathinfo().* sanitize_file_name *.sanitizeFilename "
