@@ -62,7 +62,7 @@ class Calls(Base):
             return self._made(node, func, given, state)
         path = func.path or "?"
         if func.taints and isinstance(node.func, ir.Name):
-            self.look("@called", node, Given((func,), {}), state)
+            self.look("@called", node, Given((self.cleared(func, state),), {}), state)
         if path == "@enter":
             return given.args[0] if given.args else EMPTY
         method = self._by_name(node, path)

@@ -27,6 +27,9 @@ _TALK: Final = re.compile(r"(?i)(?:^|\.)(?:print|log|debug|info|warn|warning|err
                           r"format|write|str|repr|len|echo|dedent|strip|replace|encode|lower|upper|split|startswith|"
                           r"endswith|"
                           r"\w*(?:Error|Exception|Warning)|_|gettext|ugettext|hashlib\.\w+)$")  # fmt: skip
+_OBJECTS: Final = r"json|body|^req\.query|^\$_|^request\.input"
+"""Inputs that may be objects, or arrays."""
+_UPLOADS: Final = r"(?i)files|upload|^req\.file"
 _OWN_PATH: Final = re.compile(r"/[^/\\]|[\w-]+\.php\b")
 
 
@@ -187,12 +190,10 @@ class Base:
         if (kind == "weak-random") != (taint.origin == "random"):
             return False
         if kind in ("nosql", "upload"):
-            wanted = r"json|body|^req\.query|^\$_|^request\.input" if kind == "nosql" else r"(?i)files|upload|^req\.file"
+            wanted = _OBJECTS if kind == "nosql" else _UPLOADS
             return re.search(wanted, taint.id) is not None
-        if kind == "attribute" and taint.id.startswith(("req.", "ctx.")):
-            return taint.id.endswith("body") and not taint.built  # the whole of it
-        if kind == "attribute" and taint.id.startswith(("request.input", "$_")):
-            return not taint.id.startswith(("$_SERVER", "$_FILES")) and "[" not in taint.id and not taint.built
+        if kind == "attribute" and (known := _sets_fields(taint)) is not None:
+            return known
         if taint.origin == "local":
             return kind in ("command", "code", "sql", "deserialisation")
         if taint.origin == "param":
@@ -238,6 +239,15 @@ def _as_url(value: Value) -> Value:
     if re.match(r"[a-z][a-z0-9+.-]*://", value.lead):
         return value
     return value.but(taints=frozenset(taint for taint in value.taints if not taint.built))
+
+
+def _sets_fields(taint: Taint) -> bool | None:
+    """Whether an input is all that somebody sent, so that it decides which fields are set; None where it is no form."""
+    if taint.id.startswith(("req.", "ctx.")):
+        return taint.id.endswith("body") and not taint.built
+    if taint.id.startswith(("request.input", "$_")):
+        return not taint.id.startswith(("$_SERVER", "$_FILES")) and "[" not in taint.id and not taint.built
+    return None
 
 
 def _end(node: Any) -> int:

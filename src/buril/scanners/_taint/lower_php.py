@@ -13,7 +13,6 @@ from buril.scanners._taint import ir, php_expressions
 from buril.scanners._taint.php_classes import class_of, constants, define, members
 from buril.scanners._taint.php_functions import apart, assigned, augmented, printed
 from buril.scanners._taint.php_members import arguments
-from buril.scanners._taint.php_operators import any_of
 from buril.scanners._taint.php_names import (
     NAMES,
     SCOPE,
@@ -28,6 +27,7 @@ from buril.scanners._taint.php_names import (
     method,
     whole,
 )
+from buril.scanners._taint.php_operators import any_of
 from buril.scanners._taint.python_expressions import line_of, text_of
 
 _UNLESS = {"abort_if": True, "throw_if": True, "abort_unless": False, "throw_unless": False}

@@ -10,27 +10,27 @@ from collections.abc import Callable
 from typing import Any
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.php_names import SCOPE, call, method
+from buril.scanners._taint.php_names import call, method
+from buril.scanners._taint.php_text import (
+    cookie,
+    escaped,
+    filtered,
+    filtered_input,
+    formatted,
+    formatted_by,
+    header,
+    matched,
+    printed,
+    replaced,
+    substituted,
+    text_in,
+)
 from buril.scanners._taint.secrets import is_secret
 
 Form = Callable[[int, list[Any]], Any]
-_FORMAT = re.compile(r"%(?:(\d+)\$)?[-+ 0]*(?:'.)?\d*(?:\.\d+)?([bcdeEfFgGhHosuxX%])")
-_PLAIN_GROUP = re.compile(r"\((?!\?)((?:\[[\w\\-]+\]|\\[dw]|[\w|-])(?:[+*?]|\{\d+(?:,\d*)?\})?|[\w|-]+)\)")
 _PARTS_OF_URL = {"PHP_URL_HOST": "host", "PHP_URL_SCHEME": "scheme"}
 _PARTS_OF_PATH = {"PATHINFO_EXTENSION": "extension", "PATHINFO_BASENAME": "basename", "PATHINFO_FILENAME": "filename"}
-_FILTERS = {
-    "FILTER_VALIDATE_INT": "valid", "FILTER_VALIDATE_FLOAT": "valid", "FILTER_VALIDATE_BOOLEAN": "valid",
-    "FILTER_VALIDATE_BOOL": "valid", "FILTER_VALIDATE_IP": "valid", "FILTER_VALIDATE_MAC": "valid",
-    "FILTER_VALIDATE_DOMAIN": "domain", "FILTER_VALIDATE_REGEXP": "domain", "FILTER_VALIDATE_EMAIL": "email",
-    "FILTER_SANITIZE_NUMBER_INT": "number", "FILTER_SANITIZE_NUMBER_FLOAT": "number",
-    "FILTER_SANITIZE_SPECIAL_CHARS": "escaped", "FILTER_SANITIZE_FULL_SPECIAL_CHARS": "escaped",
-    "FILTER_SANITIZE_STRING": "escaped", "FILTER_SANITIZE_STRIPPED": "escaped", "FILTER_SANITIZE_ENCODED": "encoded",
-}  # fmt: skip
 _PART_OF = ("substr", "mb_substr", "strrchr", "strtok", "mb_strrchr", "mb_strstr", "strstr", "stristr")
-_SENT = re.compile(r"(?i)^\s*(location|access-control-allow-origin)\s*:\s*")
-_NOT_A_PAGE = re.compile(r"(?i)^\s*content-type\s*:\s*(?!text/html|application/xhtml)[a-z]")
-_FROM = {"INPUT_GET": "$_GET", "INPUT_POST": "$_POST", "INPUT_COOKIE": "$_COOKIE", "INPUT_REQUEST": "$_REQUEST",
-         "INPUT_SERVER": "$_SERVER"}  # fmt: skip
 
 
 def number(node: Any) -> Any:
@@ -49,10 +49,6 @@ def secret(key: Any, value: Any) -> Any:
     return value
 
 
-def _text(node: Any) -> str | None:
-    return node.value if isinstance(node, ir.Const) and isinstance(node.value, str) else None
-
-
 def _implode(line: int, args: list[Any]) -> Any:
     if not args:
         return None
@@ -62,110 +58,12 @@ def _implode(line: int, args: list[Any]) -> Any:
     return method(sign, "join", pieces)
 
 
-def _replace(line: int, args: list[Any]) -> Any:
-    if len(args) < 3:
-        return None
-    found, new, subject = args[:3]
-    items = [item for _key, item in found.items[:20]] if isinstance(found, ir.Make) else [found]
-    for item in items:
-        subject = method(subject, "replace", item, ir.Const(line, "") if isinstance(new, ir.Make) else new)
-    plain = any(_text(item) in (".", "/") for item in items)
-    return call(line, "str_replace.path", subject) if plain and _text(new) in ("", "-", "_") else subject
-
-
-def _escaped(line: int, args: list[Any]) -> Any:
-    """What `htmlspecialchars` leaves as it is, by its second argument."""
-    flags = args[1].id if len(args) > 1 and isinstance(args[1], ir.Name) else ""
-    left = {"ENT_COMPAT": "htmlspecialchars.double", "ENT_NOQUOTES": "strip_tags"}.get(flags)
-    return call(line, left, args[0]) if left else None
-
-
-def pattern_of(text: str) -> tuple[str, str]:
-    """A pattern without its delimiters, and its flags; one that allows more than its ends say begins with `(?:`."""
-    text = text.strip()
-    if len(text) < 2:
-        return text, ""
-    close = {"(": ")", "[": "]", "{": "}", "<": ">"}.get(text[0], text[0])
-    end = text.rfind(close)
-    inner, flags = (text[1:end], text[end + 1 :]) if end > 0 else (text, "")
-    depth, apart = 0, False
-    for sign in re.sub(r"\\.|\[[^\]]*\]", "", inner):
-        depth += (sign == "(") - (sign == ")")
-        apart = apart or (sign == "|" and depth == 0)
-    return (f"(?:{inner})" if apart or "m" in flags else inner), flags
-
-
-def _pattern(line: int, node: Any) -> Any:
-    text = _text(node)
-    return ir.Const(line, re.sub(r"\\([-_@ #/~])", r"\1", pattern_of(text)[0])) if text is not None else node
-
-
-def _match(line: int, args: list[Any]) -> Any:
-    if len(args) < 2:
-        return None
-    asked = call(line, "re.search", _pattern(line, args[0]), args[1])
-    if len(args) < 3 or not isinstance(args[2], (ir.Name, ir.Attr, ir.Item)):
-        return asked
-    text = _text(args[0])
-    groups = re.sub(r"\\\(|\(\?[:=!]", "", text) if text is not None else "("
-    plain = text is not None and groups.count("(") == len(_PLAIN_GROUP.findall(groups))
-    key = ir.Name(line, "@group")
-    held = ir.Make(line, "dict", () if plain else ((key, args[1]),))
-    return asked._replace(args=(*asked.args, ir.Bind(line, args[2], held)))
-
-
-def _sub(line: int, args: list[Any]) -> Any:
-    if len(args) < 3:
-        return None
-    found, new, subject = args[:3]
-    patterns = [item for _key, item in found.items] if isinstance(found, ir.Make) else [found]
-    if any("e" in pattern_of(text)[1] for item in patterns if (text := _text(item)) is not None):
-        return None  # the replacement is code
-    for item in patterns[:20]:
-        subject = call(line, "re.sub", _pattern(line, item), ir.Const(line, "") if isinstance(new, ir.Make) else new,
-                       subject)  # fmt: skip
-    outside = [item for item in patterns if _text(item) is None]
-    return ir.Other(line, (subject, call(line, "preg_pattern", *outside))) if outside else subject
-
-
-def _format(line: int, args: list[Any]) -> Any:
-    """A format that stands in the program: numbers are numbers."""
-    text = _text(args[0]) if args else None
-    if text is None:
-        return None
-    parts: list[Any] = []
-    end = place = 0
-    for found in _FORMAT.finditer(text):
-        parts.append(ir.Const(line, text[end : found.start()]))
-        end, kind = found.end(), found[2]
-        if kind == "%":
-            parts.append(ir.Const(line, "%"))
-            continue
-        number_of = int(found[1]) if found[1] else place + 1
-        place += not found[1]
-        value = args[number_of] if number_of < len(args) else ir.Other(line, ())
-        parts.append(value if kind == "s" else call(line, "int", value))
-    parts.append(ir.Const(line, text[end:]))
-    return ir.Text(line, tuple(part for part in parts if not isinstance(part, ir.Const) or part.value != ""))
-
-
-def _formatted(line: int, args: list[Any]) -> Any:
-    if len(args) > 1 and isinstance(args[1], ir.Make):
-        return _format(line, [args[0], *(item for _key, item in args[1].items)])
-    return None
-
-
-def _printed(line: int, args: list[Any]) -> Any:
-    made = _format(line, args)
-    return call(line, "echo.plain" if SCOPE.plain else "echo", made if made is not None else ir.Text(line, tuple(args)))
-
-
 def _map(line: int, args: list[Any]) -> Any:
     if len(args) != 2 or args[0] is None:
         return None
     func, through = args
     item = ir.Name(line, "@item")
-    name = _text(func)
+    name = text_in(func)
     if name is not None:
         of, _, static = name.partition("::")
         inner = applied(line, f"{of}.{static}" if static else name.lower(), [item])
@@ -188,11 +86,11 @@ def _by_name(line: int, args: list[Any]) -> Any:
     if not args:
         return None
     func, rest = args[0], args[1:]
-    name = _text(func)
+    name = text_in(func)
     if name is not None and "::" not in name:
         return applied(line, name.lower(), rest)
     if isinstance(func, ir.Make) and len(func.items) == 2:
-        of, called = func.items[0][1], _text(func.items[1][1])
+        of, called = func.items[0][1], text_in(func.items[1][1])
         return ir.Call(line, ir.Attr(line, of, called), tuple(rest)) if called is not None else None
     return ir.Call(line, func, tuple(rest)) if isinstance(func, (ir.Function, ir.Attr)) and _is_method(func) else None
 
@@ -223,7 +121,7 @@ def _filled(line: int, args: list[Any]) -> Any:
 
 
 def _compact(line: int, args: list[Any]) -> Any:
-    names = [text for item in args if (text := _text(item)) is not None]
+    names = [text for item in args if (text := text_in(item)) is not None]
     return ir.Make(line, "dict", tuple((ir.Const(line, name), ir.Name(line, "$" + name)) for name in names))
 
 
@@ -236,35 +134,6 @@ def _isset(line: int, args: list[Any]) -> Any:
     return found
 
 
-def _filter(line: int, args: list[Any]) -> Any:
-    if len(args) < 2:
-        return args[0] if args else None
-    kind = args[1].id if isinstance(args[1], ir.Name) else ""
-    name = _FILTERS.get(kind, "kept")
-    if name == "domain" and kind.endswith("REGEXP"):
-        return _by_pattern(line, args)
-    return call(line, f"filter_var.{name}", args[0])
-
-
-def _by_pattern(line: int, args: list[Any]) -> Any:
-    """`filter_var($x, FILTER_VALIDATE_REGEXP, ["options" => ["regexp" => "/^…$/"]])`."""
-    options = args[2] if len(args) > 2 else None
-    while isinstance(options, ir.Make) and options.items:
-        key, options = options.items[0]
-        if isinstance(key, ir.Const) and key.value == "regexp" and _text(options) is not None:
-            plain, _flags = pattern_of(str(options.value))
-            anchored = plain.startswith("^") and plain.endswith("$") and ".*" not in plain
-            return call(line, "filter_var.valid" if anchored else "filter_var.kept", args[0])
-    return call(line, "filter_var.kept", args[0])
-
-
-def _filter_input(line: int, args: list[Any]) -> Any:
-    if len(args) < 2 or not isinstance(args[0], ir.Name):
-        return None
-    value = ir.Item(line, ir.Name(line, _FROM.get(args[0].id, "$_GET")), args[1])
-    return _filter(line, [value, *args[2:]])
-
-
 def _part_of_url(line: int, args: list[Any]) -> Any:
     part = _PARTS_OF_URL.get(args[1].id, "part") if len(args) > 1 and isinstance(args[1], ir.Name) else ""
     made = call(line, "parse_url", *args[:1])
@@ -275,36 +144,6 @@ def _part_of_path(line: int, args: list[Any]) -> Any:
     part = _PARTS_OF_PATH.get(args[1].id, "dirname") if len(args) > 1 and isinstance(args[1], ir.Name) else ""
     made = call(line, "pathinfo", *args[:1])
     return ir.Attr(line, made, part) if part else made
-
-
-def _header(line: int, args: list[Any]) -> Any:
-    """What a header says depends on its name: what comes after the name is given to a call of that name."""
-    if not args:
-        return None
-    first = args[0].parts[0] if isinstance(args[0], ir.Text) else args[0]
-    text = _text(first)
-    if text is None:
-        return None
-    SCOPE.plain = SCOPE.plain or _NOT_A_PAGE.match(text) is not None
-    found = _SENT.match(text)
-    if found is None or not isinstance(args[0], ir.Text):
-        return None
-    rest = (ir.Const(line, text[found.end() :]), *args[0].parts[1:])
-    kept = tuple(part for part in rest if not isinstance(part, ir.Const) or part.value != "")
-    value = kept[0] if len(kept) == 1 else ir.Text(line, kept)
-    return call(line, "header.location" if found[1].lower() == "location" else "header.origin", value)
-
-
-def _cookie(line: int, args: list[Any]) -> Any:
-    """A cookie whose settings come from elsewhere."""
-    elsewhere = len(args) == 3 and isinstance(args[2], (ir.Attr, ir.Item, ir.Name, ir.Call))
-    return call(line, "setcookie.elsewhere", *args) if elsewhere and not _is_time(args[2]) else None
-
-
-def _is_time(node: Any) -> bool:
-    name = node.id if isinstance(node, ir.Name) else node.func.id if isinstance(node, ir.Call) and isinstance(
-        node.func, ir.Name) else ""  # fmt: skip
-    return re.search(r"(?i)time|expir|until|date|^int$|age|^\$exp", name) is not None
 
 
 def _digest(name: str) -> Form:
@@ -323,17 +162,17 @@ def _digest(name: str) -> Form:
 
 def _stream(line: int, args: list[Any]) -> Any:
     """What PHP calls by a name like that of a file, and is the request or the terminal."""
-    name = {"php://input": "php.input", "php://stdin": "php.stdin"}.get(str(_text(args[0])).lower()) if args else None
+    name = {"php://input": "php.input", "php://stdin": "php.stdin"}.get(str(text_in(args[0])).lower()) if args else None
     return call(line, name) if name else None
 
 
 def _settype(line: int, args: list[Any]) -> Any:
-    whole = len(args) == 2 and str(_text(args[1])).lower() in ("int", "integer", "float", "double", "bool", "boolean")
+    whole = len(args) == 2 and str(text_in(args[1])).lower() in ("int", "integer", "float", "double", "bool", "boolean")
     return ir.Bind(line, args[0], call(line, "int", args[0])) if whole else None
 
 
 def _defined(line: int, args: list[Any]) -> Any:
-    name = _text(args[0]) if len(args) > 1 else None
+    name = text_in(args[0]) if len(args) > 1 else None
     return ir.Bind(line, ir.Name(line, name), args[1]) if name else None
 
 
@@ -373,8 +212,9 @@ def _two(make: Callable[[int, Any, Any], Any]) -> Form:
 FORMS: dict[str, Form] = {
     "implode": _implode, "join": _implode, "explode": _two(lambda _line, sign, text: method(text, "split", sign)),
     "preg_split": _two(lambda _line, _sign, text: method(text, "split")),
-    **_each("str_replace str_ireplace", _replace), "preg_match": _match, "preg_match_all": _match, "preg_replace": _sub,
-    **_each("htmlspecialchars htmlentities", _escaped),
+    **_each("str_replace str_ireplace", replaced), "preg_match": matched, "preg_match_all": matched,
+    "preg_replace": substituted,
+    **_each("htmlspecialchars htmlentities", escaped),
     **_each("in_array", _two(lambda line, item, inside: ir.Compare(line, "in", item, inside))),
     **_each("array_key_exists key_exists", _two(lambda line, key, inside: ir.Compare(line, "in", key, inside))),
     **_each("str_contains mb_str_contains", _two(lambda line, text, part: ir.Compare(line, "in", part, text))),
@@ -386,16 +226,16 @@ FORMS: dict[str, Form] = {
             "is_long is_float is_bool", _of("isdigit", more=False)),
     "is_string": lambda line, args: ir.Compare(line, "==", call(line, "@typeof", *args), ir.Const(line, "string")),
     "gettype": _as("@typeof"), "get_debug_type": _as("@typeof"),
-    "sprintf": _format, "vsprintf": _formatted, "printf": _printed, "vprintf": _printed,
+    "sprintf": formatted, "vsprintf": formatted_by, "printf": printed, "vprintf": printed,
     "array_map": _map, **_each("array_merge array_replace array_merge_recursive array_replace_recursive", _merge),
     **_each("array_values array_unique array_filter array_reverse array_slice array_diff array_diff_key array_udiff "
             "iterator_to_array array_pad array_chunk array_change_key_case", _first),
     "array_keys": _of("keys", more=False), "array_push": _put, "array_unshift": _put,
     **_each("array_pop array_shift", _of("pop", more=False)), **_each("array_fill array_fill_keys", _filled),
-    "compact": _compact, "isset": _isset, "filter_var": _filter, "filter_input": _filter_input,
-    "parse_url": _part_of_url, "pathinfo": _part_of_path, "header": _header,
+    "compact": _compact, "isset": _isset, "filter_var": filtered, "filter_input": filtered_input,
+    "parse_url": _part_of_url, "pathinfo": _part_of_path, "header": header,
     **{name: _digest(name) for name in ("md5", "sha1")},
-    **_each("setcookie setrawcookie", _cookie),
+    **_each("setcookie setrawcookie", cookie),
     **_each("file_get_contents fopen file stream_get_contents", _stream), "settype": _settype, "define": _defined,
     "parse_str": _parsed, "mb_parse_str": _parsed, "str_repeat": _repeated, "call_user_func": _by_name,
     "call_user_func_array": _by_array,
@@ -407,5 +247,6 @@ FORMS: dict[str, Form] = {
     "dirname": lambda _line, args: args[0] if args and isinstance(args[0], ir.Const) else None,
     "realpath": lambda _line, args: args[0] if args and isinstance(args[0], ir.Const) else None,
     "iconv": lambda _line, args: args[-1] if args else None,
-    **{name: _part(name) for name in _PART_OF}, "mb_convert_encoding": _first, "utf8_encode": _first, "utf8_decode": _first,
+    **{name: _part(name) for name in _PART_OF}, "mb_convert_encoding": _first,
+    "utf8_encode": _first, "utf8_decode": _first,
 }  # fmt: skip

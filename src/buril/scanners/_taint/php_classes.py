@@ -91,7 +91,9 @@ def _method(node: Node, of: str) -> ir.Function:
     decorators: list[Any] = [ir.Name(line_of(node), "classmethod")] if "static" in modifiers else []
     if _routed(node) or _ROUTE.search(told):
         decorators.append(ir.Name(line_of(node), "@route"))
-    elif (_CONTROLLER.search(SCOPE.parent) and not SCOPE.parent.startswith("WP_")) or (_CONTROLLER.search(of) and "Controller" in SCOPE.namespace):
+    elif (_CONTROLLER.search(SCOPE.parent) and not SCOPE.parent.startswith("WP_")) or (
+        _CONTROLLER.search(of) and "Controller" in SCOPE.namespace
+    ):
         plain = modifiers & _MODIFIERS or (name.startswith("_") and name != "__invoke")
         decorators += [] if plain else [ir.Name(line_of(node), "@action")]
     made = function(node, name, tuple(decorators))

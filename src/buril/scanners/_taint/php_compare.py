@@ -1,4 +1,4 @@
-"""PHP's comparisons: many of its functions answer with a place or with false, and what is asked is whether it is there."""
+"""PHP's comparisons: many functions answer with a place or with false; what is asked is whether it is there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ def compared(line: int, operator: str, left: Any, right: Any) -> Any:
 
 def _without_default(of: Any, with_what: Any) -> Any:
     """`($a ?? "") !== "b"` speaks of `$a`."""
-    if isinstance(of, ir.Logic) and of.op == "or" and isinstance(of.right, ir.Const) and isinstance(with_what, ir.Const):
+    if (
+        isinstance(of, ir.Logic)
+        and of.op == "or"
+        and isinstance(of.right, ir.Const)
+        and isinstance(with_what, ir.Const)
+    ):
         return of.left if of.right.value != with_what.value else of
     return of
 
@@ -45,35 +50,46 @@ def _asked(line: int, operator: str, of: Any, with_what: Any) -> Any:
     if isinstance(of, ir.Attr) and of.name == "part":
         of = of.of
     name = of.func.id if isinstance(of, ir.Call) and isinstance(of.func, ir.Name) else ""
-    negative = operator in ("!=", "!==", "<>")
-    if COMPARISONS[operator] in ("==", "!=") and name in ("substr", "mb_substr"):
+    equal, negative = COMPARISONS[operator] in ("==", "!="), operator in ("!=", "!==", "<>")
+    if equal and name in ("substr", "mb_substr"):
         return _beginning(line, negative, of, with_what)
     if not isinstance(with_what, ir.Const):
         return None
-    if isinstance(of, ir.Item) and isinstance(of.key, ir.Const) and type(of.key.value) is int and COMPARISONS[operator] in ("==", "!="):
-        asked = "startswith" if of.key.value == 0 else "endswith"  # one sign of a text
-        return _unless(line, negative, method(of.of, asked, with_what)) if not _is_argument(of.of) else None
+    if equal and isinstance(of, ir.Item):
+        return _sign(line, negative, of, with_what)
     no = with_what.value is False or with_what.value is None or (with_what.value == 0 and name not in _PLACES)
-    if COMPARISONS[operator] not in ("==", "!="):  # a count or a place that is more than nothing
+    if not equal:  # a count or a place that is more than nothing
         no, negative = True, operator in (">", ">=") and with_what.value in (0, 1)
-        if not negative:
-            return None
-    if name in _PLACES and len(of.args) > 1:
-        if no and with_what.value is not None:
-            held = of.args[1], of.args[0]
-            if name == "array_search":
-                held = of.args[0], of.args[1]
-            return ir.Compare(line, "in" if negative else "not in", *held)
-        if with_what.value == 0 and "pos" in name:
-            return _unless(line, negative, method(of.args[0], "startswith", of.args[1]))
+        with_what = with_what._replace(value=False)
+    if (name in _PLACES or name in _SAME) and len(of.args) > 1:
+        known = (no or with_what.value == 0) and (equal or negative)
+        return (_place if name in _PLACES else _same)(line, negative, of, with_what) if known else None
+    if not equal and not negative:
         return None
-    if name in _SAME and len(of.args) > 1 and with_what.value == 0:
-        begins = name.startswith("strn")
-        same = method(of.args[0], "startswith", of.args[1]) if begins else ir.Compare(line, "==", *of.args[:2])
-        return _unless(line, negative, same)
-    if _asks(of) and (no or with_what.value in (True, 1)):
-        return _unless(line, negative != no, of)
-    return None
+    return _unless(line, negative != no, of) if _asks(of) and (no or with_what.value in (True, 1)) else None
+
+
+def _same(line: int, negative: bool, of: ir.Call, with_what: ir.Const) -> Any:
+    """`strcmp($a, "b") === 0`."""
+    begins = of.func.id.startswith("strn")
+    same = method(of.args[0], "startswith", of.args[1]) if begins else ir.Compare(line, "==", *of.args[:2])
+    return _unless(line, negative, same) if with_what.value == 0 else None
+
+
+def _place(line: int, negative: bool, of: ir.Call, with_what: ir.Const) -> Any:
+    """Whether something is in a text or an array, or whether a text begins with it."""
+    name, (first, second) = of.func.id, of.args[:2]
+    if with_what.value == 0 and with_what.value is not False:
+        return _unless(line, negative, method(first, "startswith", second)) if "pos" in name else None
+    held = (first, second) if name == "array_search" else (second, first)
+    return ir.Compare(line, "in" if negative else "not in", *held) if with_what.value is False else None
+
+
+def _sign(line: int, negative: bool, of: ir.Item, with_what: ir.Const) -> Any:
+    """`$text[0] === "/"` speaks of one sign, not of the text."""
+    if not isinstance(of.key, ir.Const) or type(of.key.value) is not int or _is_argument(of.of):
+        return None
+    return _unless(line, negative, method(of.of, "startswith" if of.key.value == 0 else "endswith", with_what))
 
 
 def _is_argument(node: Any) -> bool:
@@ -84,7 +100,9 @@ def _asks(node: Any) -> bool:
     """Whether an expression is a question, whose answer may be compared with true or false."""
     if isinstance(node, ir.Call):
         func = node.func
-        return (isinstance(func, ir.Name) and func.id in _ASKING) or (isinstance(func, ir.Attr) and func.name in _METHODS)
+        return (isinstance(func, ir.Name) and func.id in _ASKING) or (
+            isinstance(func, ir.Attr) and func.name in _METHODS
+        )
     return isinstance(node, (ir.Not, ir.Logic)) or (isinstance(node, ir.Compare) and node.op in ("in", "not in"))
 
 

@@ -106,7 +106,8 @@ def _targets(node: Node) -> Any:
 
 def apart(node: Node, value: Any) -> list[tuple[Any, Any]]:
     """The assignments that `[$a, 'k' => $b] = …` stands for: targets with what goes into them."""
-    line, place, found = line_of(node), 0, []
+    line, place = line_of(node), 0
+    found: list[tuple[Any, Any]] = []
     key: Node | None = None
     for child in node.children:
         if child.type == ",":

@@ -1,7 +1,7 @@
 """Which names PHP, or a library that the tables know, has: what comes back from any other is made in another file.
 
-What a function of another file gives may hold what it got, or may have made it harmless: nobody can tell from here. It
-is `@elsewhere`: harms that escaping prevents are not reported of it, those that it seldom prevents (commands, code) are.
+What a function of another file gives may hold what it got, or may have made it harmless: nobody can tell from here.
+It is `@elsewhere`: harms that escaping prevents are not reported of it, those that it seldom prevents (code) are.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from buril.scanners._taint.builtin import METHODS, RESULTS
 
 _PASSING: Final = (
     "stripslashes stripcslashes nl2br html_entity_decode htmlspecialchars_decode urldecode rawurldecode base64_decode "
-    "wordwrap chunk_split strrev str_pad strtr substr_replace sprintf vsprintf serialize var_export print_r gzuncompress "
-    "gzinflate gzdecode gzcompress gzdeflate gzencode hex2bin convert_uudecode convert_uuencode quoted_printable_decode "
-    "quoted_printable_encode iconv mb_substr_replace mb_strimwidth mb_decode_mimeheader current reset end next prev key "
+    "wordwrap chunk_split strrev str_pad strtr substr_replace sprintf vsprintf serialize var_export print_r "
+    "gzuncompress "
+    "gzinflate gzdecode gzcompress gzdeflate gzencode hex2bin convert_uudecode convert_uuencode "
+    "quoted_printable_decode "
+    "quoted_printable_encode iconv mb_substr_replace mb_strimwidth mb_decode_mimeheader current reset end next prev "
+    "key "
     "each max min range compact str_split mb_str_split preg_replace preg_replace_callback preg_split preg_grep "
     "func_get_args func_get_arg array_column array_combine array_flip array_walk array_reduce array_fill array_filter "
     "array_splice array_slice array_map array_merge array_product array_rand array_replace array_intersect_assoc "
@@ -29,7 +32,8 @@ _PASSING: Final = (
     "wp_parse_args wp_parse_url array_first "
     "ucwords lcfirst ucfirst strval list str_word_count money_format date gmdate strftime highlight_string uniqid "
     "ob_get_clean constant get_object_vars iterator_apply usort sort ksort asort rsort shuffle array_multisort "
-    "mb_convert_case mb_convert_encoding utf8_encode utf8_decode mb_strtolower mb_strtoupper mb_scrub normalizer_normalize "
+    "mb_convert_case mb_convert_encoding utf8_encode utf8_decode mb_strtolower mb_strtoupper mb_scrub "
+    "normalizer_normalize "
     "debug_zval_refcount array_key_first array_key_last data_get data_set array_get head last with rescue retry"
 )
 

@@ -249,7 +249,6 @@ def _new(node: Node) -> Any:
     return _called(node, ir.Name(line, short_name(parts[0])))
 
 
-
 READS: dict[str, Lower] = {
     "subscript_expression": _item, "member_access_expression": _member, "nullsafe_member_access_expression": _member,
     "scoped_property_access_expression": _static, "class_constant_access_expression": _static,

@@ -1,8 +1,8 @@
-"""What stands for what in a PHP file: classes by their short name, variables with their `$`, and where we are in it.
+r"""What stands for what in a PHP file: classes by their short name, variables with their `$`, and where we are in it.
 
 Variables and properties keep the `$` (`$this.$db`), since a function, a class or a method may have the same name.
 Functions are written in small letters, as PHP doesn't tell `MD5` from `md5`. Classes go by the last part of their name
-(`\\Illuminate\\Support\\Facades\\DB` is `DB`), whatever a file calls them.
+(`\Illuminate\Support\Facades\DB` is `DB`), whatever a file calls them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SCOPE = Scope()
 
 def begin(body: Callable[[Node | None], tuple[Any, ...]], members: Callable[[Node, str], Any]) -> None:
     """Forget the last file; `body` reads statements, `members` a class."""
-    SCOPE.__init__()  # type: ignore[misc]  the one object is known by all who read
+    SCOPE.__dict__.update(Scope().__dict__)  # the one object is known by all who read
     SCOPE.body, SCOPE.members = body, members
 
 

@@ -9,8 +9,8 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir, php_compare
 from buril.scanners._taint.php_calls import number
-from buril.scanners._taint.php_names import SKIPPED, Lower, at, call, children, expression, is_form
 from buril.scanners._taint.php_members import element
+from buril.scanners._taint.php_names import SKIPPED, Lower, at, call, children, expression, is_form
 from buril.scanners._taint.python_expressions import line_of, text_of
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "v": "\v", "e": "\x1b", "f": "\f", "0": "\0"}
@@ -106,7 +106,9 @@ def _binary(node: Node) -> Any:
 def _concatenated(node: Node) -> Any:
     parts: list[Any] = []
     left: Node | None = node
-    while left is not None and left.type == "binary_expression" and text_of(left.child_by_field_name("operator")) == ".":
+    while (
+        left is not None and left.type == "binary_expression" and text_of(left.child_by_field_name("operator")) == "."
+    ):
         parts.append(at(left, "right"))
         left = left.child_by_field_name("left")
     if left is not None:
@@ -175,7 +177,6 @@ def any_of(tests: list[Any]) -> Any:
     for test in tests[1:]:
         found = ir.Logic(test.line, "or", found, test)
     return found
-
 
 
 READS: dict[str, Lower] = {

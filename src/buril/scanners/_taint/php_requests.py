@@ -15,7 +15,8 @@ from buril.scanners._taint.php_names import REQUEST, SCOPE, call
 
 _FIELDS = frozenset(
     ["input", "get", "query", "post", "string", "str", "old", "json", "getPost", "getGet", "getVar", "getPostGet",
-     "getGetPost", "getQuery", "getData", "getParam", "get_param", "getBodyParam", "getQueryParam", "getParsedBodyParam",
+     "getGetPost", "getQuery", "getData", "getParam", "get_param", "getBodyParam", "getQueryParam",
+     "getParsedBodyParam",
      "get_post", "post_get", "getRawInputVar", "fromQuery", "fromPost", "fromRoute", "put", "getPut"]
 )  # fmt: skip
 """Methods that give one field, or all where none is named."""
@@ -87,7 +88,11 @@ def method(line: int, of: Any, name: str, args: list[Any]) -> Any:
     if isinstance(of, ir.Attr) and isinstance(of.of, ir.Name) and of.of.id == REQUEST and not of.name.startswith("$"):
         if name in ("get", "all", "getAlpha", "toArray"):
             return field(line, of.name, args) if name != "getAlpha" else ir.Name(line, "@number")
-        return ir.Name(line, "@number") if re.match(r"^(getInt|getDigits|getAlnum|getBoolean|getEnum|has)$", name) else None
+        return (
+            ir.Name(line, "@number")
+            if re.match(r"^(getInt|getDigits|getAlnum|getBoolean|getEnum|has)$", name)
+            else None
+        )
     if name == "validate" and args:
         made = rules_of(args[-1] if len(args) < 3 and isinstance(args[-1], ir.Make) else args[min(1, len(args) - 1)])
         if made is not None:

@@ -1,9 +1,9 @@
 """PHP: where input comes from, where it does harm, and what makes it harmless. Misuses stand in `php_misuse.py`.
 
-Functions are in small letters, classes go by their short name (`DB.raw` for a static method, `PDO().query` for one of an
+Functions are in small letters, classes go by their short name (`DB.raw` is a static method, `PDO().query` one of an
 object), variables and properties keep their `$`. However a framework is asked for a field, it is `request.input`
-(`php_requests.py`). Names with a dot that PHP does not have (`header.location`) come from `php_calls.py`. Sources: PHP's
-manual and the documentation of each framework.
+(`php_requests.py`). Names with a dot that PHP does not have (`header.location`) come from `php_calls.py`. Sources:
+PHP's manual and the documentation of each framework.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ SOURCES: Final = (
            "request.getBody() request.getRawBody() request.rawContent() request.get_body() request.getCookie() "
            "request.body() request.getQueryString() request.userAgent() request.getUserAgent() request.getReferer() "
            "request.getHost() request.host() request.getHttpHost() JRequest.getVar() JRequest.getString() "
-           "*.getApplication().$input.get() *.$input.getString() $form.getData() *.$form.getData() *form_state.getValue() "
+           "*.getApplication().$input.get() *.$input.getString() $form.getData() *.$form.getData() "
+           "*form_state.getValue() "
            "*form_state.getValues() *form_state.getUserInput() $socket.read()",
            "the request"),
     Source("$_SERVER", "the request"),
@@ -74,7 +75,8 @@ SINKS: Final = (
          "*.fetchAllAssociative *.fetchOne *.fetchColumn *.fetchAllKeyValue *.fetchFirstColumn *.fetchNumeric "
          "*.Execute *.GetAll *.GetRow *.GetOne *.GetCol *.SelectLimit *.CacheExecute *.sql_query *.rawQuery "
          "*.rawQueryOne *.whereRaw *.orWhereRaw *.selectRaw *.havingRaw *.orHavingRaw *.orderByRaw *.groupByRaw "
-         "*.fromRaw *.joinRaw *.unprepared *.raw *.order_by *.where *.andWhere *.orWhere *.having *.andHaving *.or_where "
+         "*.fromRaw *.joinRaw *.unprepared *.raw *.order_by *.where *.andWhere *.orWhere *.having *.andHaving "
+         "*.or_where "
          "*createQueryBuilder()*.orderBy *createQueryBuilder()*.addOrderBy "
          "*createQueryBuilder()*.select *createQueryBuilder()*.groupBy *.getConnection().query *.quoteInto "
          "*connection.execute *$connection.execute *conn.execute *$conn.execute *.getConnection().execute "
@@ -139,7 +141,8 @@ SINKS: Final = (
     Sink("ldap", "*ldap.search *ldap.query Ldap.create().query *.rawFilter", (0, 1)),
     Sink("xpath", "DOMXPath().query DOMXPath().evaluate *.xpath *.registerXPathNamespace xpath_eval "
          "xpath_eval_expression", (0,)),
-    Sink("nosql", "[!A-Z]*.find *().*.find [!A-Z]*.findOne *().*.findOne *.findOneAndUpdate *.findOneAndDelete *.findOneAndReplace *.deleteOne "
+    Sink("nosql", "[!A-Z]*.find *().*.find [!A-Z]*.findOne *().*.findOne *.findOneAndUpdate *.findOneAndDelete "
+         "*.findOneAndReplace *.deleteOne "
          "*.deleteMany *.updateOne *.updateMany *.countDocuments *.aggregate *.findAndModify *.distinct Query", (0,),
          "0:many"),
     Sink("regex", "re.search re.sub preg_pattern preg_grep preg_replace_callback ereg eregi mb_ereg ereg_replace "
@@ -177,16 +180,19 @@ CLEANS: Final = (
           "hash_pbkdf2 sodium_crypto_generichash array_intersect Str.uuid Str.random Str.slug Str.ulid Uuid.fromString "
           "Uuid.uuid4 Hash.make bcrypt base64_decode.valid *.getClientMimeType *.getMimeType *.guessExtension "
           "[!p]*.extension *.hashName *.getSize *.getRealPath *.getPathname *.store *.getError *.isValid *.getId "
-          "*.guessClientExtension DateTime DateTimeImmutable DateTime.createFromFormat Carbon.parse Carbon.createFromFormat "
+          "*.guessClientExtension DateTime DateTimeImmutable DateTime.createFromFormat Carbon.parse "
+          "Carbon.createFromFormat "
           "*.transliterate @number @temporary @server random_string Inflector.slug"),
     Clean("hash_hmac openssl_encrypt openssl_sign", _ALL_BUT_ID),
     Clean("strip_tags wp_strip_all_tags sanitize_text_field sanitize_textarea_field", "xss no-tags"),
     Clean("htmlspecialchars.double", "xss double-quotes"),
     Clean("str_replace.path", "path include"),
     Clean("htmlspecialchars htmlentities filter_var.escaped esc_html esc_attr esc_textarea esc_js esc_html__ "
-          "esc_attr__ wp_kses wp_kses_post wp_kses_data sanitize_title e h html_escape xss_clean *.xss_clean *.purify HTMLPurifier().purify *purifier.clean "
+          "esc_attr__ wp_kses wp_kses_post wp_kses_data sanitize_title e h html_escape xss_clean *.xss_clean "
+          "*.purify HTMLPurifier().purify *purifier.clean "
           "Purifier.clean clean *.escapeHtml *.escape *.escapeHtmlAttr *.escapeJs Html.encode Html.escape "
-          "HtmlPurifier.process Html.e check_plain Html.encodeEntities filter_xss Xss.filter json_encode wp_json_encode "
+          "HtmlPurifier.process Html.e check_plain Html.encodeEntities filter_xss Xss.filter json_encode "
+          "wp_json_encode "
           "*.render view *.renderView *.renderPartial *.fetch View.make *.json *.toJson Json.encode twig_escape_filter "
           "*->quote HTML.entities _e strip_image_tags security.xss_clean *.withJson JsonResponse *.renderBlade "
           "response().json Response.json response().download wp_send_json sanitize_user wp_filter_nohtml_kses "
@@ -195,11 +201,12 @@ CLEANS: Final = (
     Clean("esc_url esc_url_raw sanitize_url Url.to", "xss scheme"),
     Clean("@elsewhere", "xss sql redirect header log path ssrf session mail template origin ldap xpath nosql regex "
           "upload attribute scheme"),
-    Clean("urlencode rawurlencode http_build_query filter_var.encoded", "xss redirect ssrf header log command path scheme"),
+    Clean("urlencode rawurlencode http_build_query filter_var.encoded", "xss redirect ssrf header log command path "
+          "scheme"),
     Clean("escapeshellarg escapeshellcmd.whole ProcessUtils.escapeArgument", "command"),
     Clean("basename *.basename *.filename *.extension pathinfo().* sanitize_file_name *.sanitizeFilename "
           "security.sanitize_filename *.sanitize_filename Path.normalize.safe wp_basename *.getBasename "
-          "*.getExtension *.getFilename pathinfo().extension", "path include file"),
+          "*.getExtension *.getFilename pathinfo().extension", "path include"),
     Clean("mysqli_real_escape_string mysql_real_escape_string mysql_escape_string addslashes pg_escape_string esc_sql "
           "sqlite_escape_string *.real_escape_string *.escape_string *.escapeString *.escapeSimple *.qstr.bare "
           "*.escape_str *.escape_like_str SQLite3.escapeString pSQL *.sql_escape *.escape *.addslashes like_escape "
@@ -237,7 +244,8 @@ INDIRECT: Final = (
 )  # fmt: skip
 
 INERT: Final = (
-    "isset empty @checked @called @throw @exit defined function_exists class_exists method_exists property_exists is_array is_object is_null is_callable is_a "
+    "isset empty @checked @called @throw @exit defined function_exists class_exists method_exists property_exists "
+    "is_array is_object is_null is_callable is_a "
     "is_scalar is_iterable is_countable is_resource mysqli_query mysql_query pg_query pg_execute pg_query_params "
     "mysqli_fetch_* mysql_fetch_* mysql_result pg_fetch_* mysqli_num_rows mysql_num_rows pg_num_rows mysqli_insert_id "
     "mysqli_prepare mysqli_error mysql_error mysqli_connect mysql_connect new_PDO PDO mysqli SQLite3 "
@@ -250,7 +258,8 @@ INERT: Final = (
     "*.cursor *.chunk *.each [A-Z]*.create [A-Z]*.find [A-Z]*.findOrFail [A-Z]*.first [A-Z]*.all [A-Z]*.where().first "
     "*where*.get *whereRaw().get *.orderBy().get DB.*.get DB.select DB.selectOne DB.insert DB.update DB.delete "
     "DB.statement get_option get_post_meta get_user_meta get_user_by get_userdata get_post get_posts get_term "
-    "update_option update_post_meta wp_insert_post wp_verify_nonce check_admin_referer check_ajax_referer wp_get_current_user "
+    "update_option update_post_meta wp_insert_post wp_verify_nonce check_admin_referer check_ajax_referer "
+    "wp_get_current_user "
     "current_user_can is_user_logged_in wp_remote_* wp_safe_remote_* curl_exec curl_init curl_setopt curl_getinfo "
     "file_exists is_file is_dir is_readable is_writable filesize filemtime filetype stat fileperms disk_free_space "
     "file_get_contents file fopen fread fgets fgetcsv readfile file_put_contents unlink mkdir scandir opendir glob "
@@ -282,9 +291,10 @@ ENTRIES: Final = Entries(
     methods=r"^$",
     requests=r"^\$(request|req)$",
     pages=r"^@(route|action)$",
-    inputs=r"\$_(?:GET|POST|REQUEST|COOKIE|FILES|SERVER)|\$HTTP_|php://|[rR]equest|\$req\b|getallheaders|\$argv|readline|getopt|"
-    r"socket_re|->input\b|Input::|\$form|filter_input|params\(\)|get_query_var|getArgument|getOption|\#\[|@Route|Route::|"
-    r"Controller\b|\bold\(|\binput\(",
+    inputs=r"\$_(?:GET|POST|REQUEST|COOKIE|FILES|SERVER)|\$HTTP_|php://|[rR]equest|\$req\b|getallheaders|\$argv|readline|"
+    r"getopt|socket_re|->input\b|Input::|\$form|filter_input|params\(\)|get_query_var|getArgument|getOption|\#\[|@Route|"
+    r"Route::|Controller\b|\bold\(|\binput\(|(?i:(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)\w*['\"\]]{0,2}"
+    r"\s*(?:=>|===|!==|,)\s*['\"])",
     from_address=False,
     answers=r"^\$(response|res)$",
     called={"$request": "request", "$req": "request", "$response": "response", "$res": "response"},

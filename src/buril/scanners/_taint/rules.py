@@ -10,7 +10,8 @@ a method of something unknown, `sqlite3.connect().cursor().execute` where it was
     0!~b            a constant that does not match, or no constant
     +timeout        it is given;  -timeout  it is not
     0?              it is given and no constant
-    bits<2048       a smaller number;  mode&2  a number with this bit;  0:bytes  a constant of this type;  0:many  a container
+    bits<2048       a smaller number;  mode&2  a number with this bit;  0:bytes  a constant of this type
+    0:many          a container
 
 A dot goes into a container: `options.verify=False`. `self` is what a method belongs to.
 """
