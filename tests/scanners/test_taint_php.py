@@ -165,7 +165,9 @@ def test_text_between_tags() -> None:
     assert pages("<p>\n<a title=<?= htmlspecialchars($_GET['a']) ?>>") == [2], "no quotes"
     assert pages("<a class=\"<?= 'a' ?>\" href=\"<?= htmlspecialchars($_GET['a']) ?>\">") == [1], "an address"
     assert pages("<a href=\"/a?<?= htmlspecialchars($_GET['a']) ?>\">") == []
-    assert pages("<?php if ($a): ?>\n<p><?= $_GET['a'] ?></p>\n<?php else: ?>\n<i><?= $_GET['b'] ?></i>\n<?php endif ?>\n") == [2, 4]
+    assert pages(
+        "<?php if ($a): ?>\n<p><?= $_GET['a'] ?></p>\n<?php else: ?>\n<i><?= $_GET['b'] ?></i>\n<?php endif ?>\n"
+    ) == [2, 4]
     assert pages("<?php foreach ($_GET['a'] as $v): ?>\n<p><?= $v ?></p>\n<?php endforeach ?>\n") == [2]
     assert pages("<img alt=\"<?= strip_tags($_GET['a']) ?>\">\n<p><?= strip_tags($_GET['a']) ?></p>") == [1]
 
@@ -175,7 +177,9 @@ def test_what_is_no_page() -> None:
     assert pages("<?php\nheader('Content-Type: text/html');\necho $_GET['a'];\n") == [3]
     assert pages("<?php\necho json_encode($_GET['a']);\nexit($_GET['b']);\n") == [3]
     assert pages("<?php\nreturn new Response($_GET['a'], 200, ['Content-Type' => 'text/plain']);\n") == []
-    assert pages("<?php\nprintf('%d %s', $_GET['a'], htmlspecialchars($_GET['b']));\nprintf('%s', $_GET['a']);\n") == [3]
+    assert pages("<?php\nprintf('%d %s', $_GET['a'], htmlspecialchars($_GET['b']));\nprintf('%s', $_GET['a']);\n") == [
+        3
+    ]
 
 
 LARAVEL = """<?php
