@@ -133,7 +133,10 @@ def test_each_harm(body: str, rule: str) -> None:
     ("simplexml_load_string($x);", "xxe"), ("ldap_search($c, $b, '(uid=' . ldap_escape($x, '', LDAP_ESCAPE_FILTER) . ')');", "ldap"),
     ("$users->findOne(['name' => (string) $_POST['name']]);", "nosql"), ("preg_match('/' . preg_quote($x, '/') . '/', 'a');", "regex"),
     ("foreach ($_POST as $k => $v) { if (in_array($k, ['a'], true)) { $user->$k = $v; } }", "attribute"), ("if (!is_callable($x) || !in_array($x, ['a'])) exit; $x();", "code"),
-    ("usort($_POST['a'], [$this, 'compare']);", "code"), ("echo lib_escape($x);", "xss"),
+    ("usort($_POST['a'], [$this, 'compare']);", "code"), ("register_shutdown_function([$_POST['a'], 'end']);", "code"),
+    ("if (method_exists($o, $x)) { $o->$x(); }", "code"), ("if (validate_file($x) !== 0) { exit; } include \"/srv/$x\";", "include"),
+    ("system($_SERVER[$name]);", "command"), ("$in = \"'\" . addslashes($x) . \"'\"; $c->query('select a from b where c in (' . $in . ')');", "sql"),
+    ("class A { function a() { $this->b = $_GET['b']; } function c() { system($this->d); } }", "command"), ("echo lib_escape($x);", "xss"),
 ])  # fmt: skip
 def test_what_keeps_from_each_harm(body: str, rule: str) -> None:
     assert rule not in rules(HEAD + body)

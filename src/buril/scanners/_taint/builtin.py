@@ -288,7 +288,7 @@ def pieces(parts: list[Value]) -> Value:
         undone = {"xss"} if _UNQUOTED.search(before) or (_ADDRESS.search(before) and part.taints) else set()
         for taint in part.inside():
             lost = undone if not ("scheme" in taint.safe and _ADDRESS.search(before)) else set()
-            lost = lost.union(kind for mark, kind in lost_here.items() if mark in taint.safe)
+            lost = lost.union(kind for mark, kind in lost_here.items() if mark in taint.safe and not taint.built)
             taints.add(taint._replace(built=True, safe=taint.safe - lost))
         before = before + known if known is not None else ""
     return Value(taints=frozenset(taints), lead=lead)

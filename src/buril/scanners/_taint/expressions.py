@@ -58,7 +58,8 @@ class Expressions(Calls):
         if made_of is not None and owner.path.startswith("@object") and name in (made_of.parts or ()):
             return self._bound_to(owner, (made_of.parts or {})[name], "")
         path = f"{owner.path or '?'}.{name}"
-        found = Value(taints=owner.inside())
+        field = name.startswith("$") and owner.path.startswith("@object")  # each is known by itself
+        found = Value(taints=owner.taints if field else owner.inside())
         if _FORM.search(owner.path):
             found = self.keyed(found, name)
         for clean in self.cleans.find(path) if found.taints else ():

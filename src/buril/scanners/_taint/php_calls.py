@@ -232,6 +232,8 @@ FORMS: dict[str, Form] = {
             "iterator_to_array array_pad array_chunk array_change_key_case", _first),
     "array_keys": _of("keys", more=False), "array_push": _put, "array_unshift": _put,
     **_each("array_pop array_shift", _of("pop", more=False)), **_each("array_fill array_fill_keys", _filled),
+    "method_exists": lambda line, args: call(line, "method_exists.valid", *args[1:]),
+    "validate_file": lambda line, args: ir.Not(line, call(line, "validate_file.valid", *args[:1])),
     "compact": _compact, "isset": _isset, "filter_var": filtered, "filter_input": filtered_input,
     "parse_url": _part_of_url, "pathinfo": _part_of_path, "header": header,
     **{name: _digest(name) for name in ("md5", "sha1")},

@@ -12,7 +12,16 @@ COMPARISONS = {
 }  # fmt: skip
 _PLACES = frozenset({"strpos", "stripos", "mb_strpos", "mb_stripos", "strrpos", "strstr", "stristr", "array_search"})
 _SAME = frozenset({"strcmp", "strcasecmp", "strncmp", "strncasecmp", "strnatcmp"})
-_ASKING = frozenset({"re.search", "hash_equals.valid", "openssl_verify.valid", "sodium.valid", "filter_var.valid"})
+_ASKING = frozenset(
+    {
+        "re.search",
+        "hash_equals.valid",
+        "openssl_verify.valid",
+        "sodium.valid",
+        "filter_var.valid",
+        "method_exists.valid",
+    }
+)
 _METHODS = frozenset({"isdigit", "startswith", "endswith"})
 
 

@@ -55,6 +55,8 @@ def element(of: Any, key: Any, line: int) -> Any:
             return ir.Name(line, "$argv" if key.value == "argv" else f"$_SERVER.{key.value}")
         if key.value in _PARTS and not is_form(of):
             return ir.Attr(line, of, str(key.value))
+    elif isinstance(of, ir.Name) and of.id == "$_SERVER" and not isinstance(key, ir.Text):
+        return ir.Name(line, "@server")  # as a rule a setting says which
     if isinstance(of, ir.Name) and (of.id in SCOPE.requests or of.id == REQUEST):
         of = ir.Attr(line, ir.Name(line, REQUEST), "input")
     return ir.Item(line, of, key)
@@ -136,7 +138,8 @@ def _callable(node: Any) -> Any:
     if isinstance(node, ir.Make) and len(node.items) == 2 and node.kind == "list":
         (_first, of), (_second, name) = node.items
         if not isinstance(of, ir.Const) and isinstance(name, ir.Const) and isinstance(name.value, str):
-            return ir.Attr(node.line, of, name.value)
+            own = isinstance(of, ir.Name) and of.id == THIS and name.value in SCOPE.own
+            return ir.Attr(node.line, of, name.value) if own else ir.Name(node.line, "@callable")
     return node
 
 
@@ -165,6 +168,8 @@ def _made(node: Node, func: Any, name: str) -> Any:
     args, named, spread = arguments(node.child_by_field_name("arguments") or _inner_arguments(node))
     line, end = line_of(node), end_of(node)
     args = [_callable(item) for item in args] if name in _CALLING else args
+    if isinstance(func, ir.Attr) and func.name not in SCOPE.own:  # who asks is no part of the answer
+        args = [ir.Name(line, "@self") if isinstance(item, ir.Name) and item.id == THIS else item for item in args]
     if name and not spread:
         form = FORMS.get(name)
         made = form(line, args) if form is not None else None

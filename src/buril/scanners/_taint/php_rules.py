@@ -31,7 +31,7 @@ SOURCES: Final = (
     Source("request.validated() request.safe()", "the request", safe="attribute"),
     Source("request.getRequestUri() request.getUri() request.url() request.fullUrl() request.getPathInfo() "
            "request.path() request.getPath() request.getRequestTarget() request.getUrl()", "the request",
-           safe="redirect ssrf log header"),
+           safe="redirect ssrf log header attribute"),
     Source("php.input()", "the request"),
     Source("socket_read() socket_recv() stream_socket_recvfrom() socket_recvfrom()", "what a peer sends"),
     Source("*.getNameIndex() zip_entry_name()", "an archive", safe="command code sql xss template redirect ssrf ldap "
