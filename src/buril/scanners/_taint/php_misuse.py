@@ -11,8 +11,8 @@ _FOR_SECRETS = (
     r"voucher|invite|(^|_|\$)(code|pin|key)$"
 )
 _FOR_TRUST = (
-    r"=(?i:passw|pwd|token|secret|sign|digest|integrity|auth|session|hmac|(^|_|\$)mac$|"
-    r"checksum|verif|fingerprint|licen[cs]e|csrf|expected|computed)"
+    r"=(?i:token|secret|sign|digest|integrity|auth|session|hmac|(^|_|\$)mac$|"
+    r"verif|fingerprint|licen[cs]e|csrf|expected|computed)"
 )
 _PASSWORD = r"=(?i:passw|pwd|^\$pass$|^\$\w+_pass$)"  # noqa: S105  a pattern for names
 _COLLIDES, _FAST, _BROKEN = (
