@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.php_names import call, method
+from buril.scanners._taint.php_known import FUNCTIONS
+from buril.scanners._taint.php_names import SCOPE, call, method
 from buril.scanners._taint.php_text import (
     cookie,
     escaped,
@@ -78,7 +79,10 @@ def applied(line: int, name: str, args: list[Any]) -> Any:
     """A call of a function by name, in the form that stands for it."""
     form = FORMS.get(name)
     made = form(line, args) if form is not None else None
-    return made if made is not None else call(line, name, *args)
+    if made is not None:
+        return made
+    plain = call(line, name, *args)
+    return plain if name in SCOPE.own or name in FUNCTIONS or "." in name else call(line, "@elsewhere", plain)
 
 
 def _by_name(line: int, args: list[Any]) -> Any:

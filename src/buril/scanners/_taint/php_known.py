@@ -38,15 +38,22 @@ _PASSING: Final = (
 )
 
 
-def _words() -> frozenset[str]:
-    tables = (
+def _tables() -> list[str]:
+    """The patterns of all tables but those of names that PHP does not have."""
+    texts = (
         *(source.paths for source in php_rules.SOURCES), *(sink.calls for sink in php_rules.SINKS),
         *(clean.calls for clean in php_rules.CLEANS), *(calls for calls, _place in php_rules.INDIRECT),
         php_rules.INERT, php_rules.ENDS, php_rules.CHECKS, php_rules.PARSES,
     )  # fmt: skip
-    words = {word for text in tables for word in re.findall(r"[A-Za-z_]\w*", text)}
-    return frozenset({*words, *_PASSING.split(), *METHODS, *RESULTS})
+    return [word for text in texts for word in text.split() if word[0] not in "@$"]
 
 
-KNOWN: Final = _words()
-"""Functions, methods and classes that the tables speak of, and functions of PHP that hand on what they get."""
+def _words(*, functions: bool) -> frozenset[str]:
+    words = [word for word in _tables() if ("." not in word) == functions]
+    return frozenset(part for word in words for part in re.findall(r"[A-Za-z_]\w*", word))
+
+
+FUNCTIONS: Final = _words(functions=True) | frozenset(_PASSING.split())
+"""Functions and constructors that the tables speak of, and functions of PHP that hand on what they get."""
+METHODS_AND_CLASSES: Final = _words(functions=False) | frozenset({*_PASSING.split(), *METHODS, *RESULTS})
+"""Methods, and classes with known methods."""

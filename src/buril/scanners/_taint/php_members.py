@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir, php_requests
 from buril.scanners._taint.php_calls import FORMS
-from buril.scanners._taint.php_known import KNOWN
+from buril.scanners._taint.php_known import FUNCTIONS, METHODS_AND_CLASSES
 from buril.scanners._taint.php_names import (
     NAMES,
     REQUEST,
@@ -159,9 +159,15 @@ def _called(node: Node, func: Any, name: str = "") -> Any:
         return made
     of = func.id.partition(".")[0] if isinstance(func, ir.Name) and "." in func.id else ""
     last = func.name if isinstance(func, ir.Attr) else func.id.rpartition(".")[2] if isinstance(func, ir.Name) else ""
-    if not last or last[0] in "$@" or last in SCOPE.own or {last, of} & KNOWN or last in FORMS:
+    if not last or last[0] in "$@" or last in SCOPE.own or _is_known(func, last, of):
         return made
     return call(made.line, "@elsewhere", made)
+
+
+def _is_known(func: Any, last: str, of: str) -> bool:
+    if isinstance(func, ir.Attr) or of:
+        return last in METHODS_AND_CLASSES or of in METHODS_AND_CLASSES
+    return last in FUNCTIONS or last in FORMS or (last[0].isupper() and last in METHODS_AND_CLASSES)
 
 
 def _made(node: Node, func: Any, name: str) -> Any:
