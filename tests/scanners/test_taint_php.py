@@ -137,6 +137,7 @@ def test_each_harm(body: str, rule: str) -> None:
     ("if (method_exists($o, $x)) { $o->$x(); }", "code"), ("if (validate_file($x) !== 0) { exit; } include \"/srv/$x\";", "include"),
     ("system($_SERVER[$name]);", "command"), ("$in = \"'\" . addslashes($x) . \"'\"; $c->query('select a from b where c in (' . $in . ')');", "sql"),
     ("class A { function a() { $this->b = $_GET['b']; } function c() { system($this->d); } }", "command"), ("echo lib_escape($x);", "xss"),
+    ("echo implode(array_map('lib_escape', [$x]));", "xss"), ("$c->query('KILL ' . number($x));", "sql"),
 ])  # fmt: skip
 def test_what_keeps_from_each_harm(body: str, rule: str) -> None:
     assert rule not in rules(HEAD + body)
