@@ -85,7 +85,7 @@ MISUSES: Final = (
            "a key that is too short"),
     Misuse("small-key", 326, "medium", "openssl_pkey_new", "0.private_key_bits<2048", "a key that is too short"),
     Misuse("small-key", 326, "medium", "RSA.createKey *.createKey", "0<2048", "a key that is too short"),
-    Misuse("weak-random", 338, "medium", "rand mt_rand lcg_value uniqid array_rand str_shuffle shuffle mt_srand srand",
+    Misuse("weak-random", 338, "medium", "rand mt_rand lcg_value array_rand str_shuffle shuffle mt_srand srand",
            "", _GUESSED, "medium", _FOR_SECRETS),
     Misuse("weak-random", 338, "medium", "mt_srand srand", "0:int", "a generator that always begins alike", "medium"),
     Misuse("predictable-secret", 330, "medium", "uniqid microtime", "", "a secret that can be guessed", "medium",
