@@ -129,7 +129,7 @@ SINKS: Final = (
     Sink("ssrf", "curl_setopt_array", ("CURLOPT_URL",)),
     Sink("file-or-url", "file_get_contents fopen readfile file copy getimagesize simplexml_load_file "
          "imagecreatefromjpeg imagecreatefrompng imagecreatefromgif DOMDocument().load DOMDocument().loadHTMLFile "
-         "XMLReader().open parse_ini_file exif_read_data stream_get_contents fsockopen Image.make", (0,)),
+         "XMLReader().open parse_ini_file exif_read_data Image.make", (0,)),
     Sink("deserialisation", "unserialize igbinary_unserialize msgpack_unpack maybe_unserialize yaml_parse "
          "wddx_deserialize session_decode unserialize_safe Serializer().unserialize", (0,), "-allowed_classes"),
     Sink("deserialisation", "unserialize", (0,), "allowed_classes=True"),
