@@ -60,6 +60,7 @@ FEWEST = {
     "typescript": (66, 0.03),
     "go": (116, 0.03),
     "java": (150, 0.06),
+    "php": (150, 0.03),
     "solidity": (100, 0.02),
 }
 """Programs of a language, and the most of them that may be judged wrongly."""

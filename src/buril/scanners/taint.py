@@ -17,7 +17,7 @@ from buril.core.settings import Settings as BaseSettings
 from buril.scanners._columns import Lines
 from buril.scanners._cwe import owasp
 from buril.scanners._scanner import PARTIAL, About, Scanner, inconclusive
-from buril.scanners._taint import go_misuse, java_misuse, javascript_rules, python_misuse, solidity
+from buril.scanners._taint import go_misuse, java_misuse, javascript_rules, php_misuse, python_misuse, solidity
 from buril.scanners._taint.engine import Hit
 from buril.scanners._taint.ir import Place
 from buril.scanners._taint.kinds import KINDS
@@ -77,6 +77,7 @@ class Taint(Scanner):
         misuses = (
             *go_misuse.MISUSES,
             *java_misuse.MISUSES,
+            *php_misuse.MISUSES,
             *javascript_rules.MISUSES,
             *reversed(python_misuse.MISUSES),
         )

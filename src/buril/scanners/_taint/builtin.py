@@ -26,6 +26,13 @@ _CASE: dict[str, Callable[[str], str]] = {
 }
 _UNQUOTED = re.compile(r"<[a-zA-Z][^<>]*\s[\w-]+=$")
 _ADDRESS = re.compile(r"(?i)<[a-z][^<>]*\s(?:href|src|action|formaction)=[\"']$")
+_UNDONE = (
+    ("in-quotes", re.compile(r"(?i)(?:[=<>,(]|\b(?:limit|offset|by|in|like|and|or|from|set))\s*$"), "sql"),
+    ("no-tags", re.compile(r"<[a-zA-Z][^<>]*$"), "xss"),
+    ("double-quotes", re.compile(r"=\s*'[^'<>]*$"), "xss"),
+)
+"""What is made harmless for one place alone, by a mark among its kinds: a text before it that is not the place, and the
+harm that it does there."""
 _ONLY_PLAIN = re.compile(r"\[\^(?:\\[wds]|\w-\w|[\w .,_@/-])*\][+*]?")
 _NUMBERS = frozenset(
     ["len", "int", "float", "bool", "ord", "hash", "id", "abs", "round", "isinstance", "hasattr", "callable", "divmod"]
@@ -277,9 +284,11 @@ def pieces(parts: list[Value]) -> Value:
         if not begun:
             lead += known if known is not None else part.lead
             begun = known is None
+        lost_here = {mark: kind for mark, place, kind in _UNDONE if before and place.search(before)}
         undone = {"xss"} if _UNQUOTED.search(before) or (_ADDRESS.search(before) and part.taints) else set()
         for taint in part.inside():
             lost = undone if not ("scheme" in taint.safe and _ADDRESS.search(before)) else set()
+            lost = lost.union(kind for mark, kind in lost_here.items() if mark in taint.safe and not taint.built)
             taints.add(taint._replace(built=True, safe=taint.safe - lost))
         before = before + known if known is not None else ""
     return Value(taints=frozenset(taints), lead=lead)

@@ -65,6 +65,8 @@ class Calls(Base):
         if func.code is not None:
             return self._made(node, func, given, state)
         path = func.path or "?"
+        if func.taints and isinstance(node.func, ir.Name):
+            self.look("@called", node, Given((self.cleared(func, state),), {}), state)
         if path == "@enter":
             return given.args[0] if given.args else EMPTY
         method = self._by_name(node, path)
@@ -121,6 +123,7 @@ class Calls(Base):
         bound = self._bound(function, func.owner, given)
         found = self.call_code(function, outer, bound, state)
         names = [param.name for param in function.params if not param.kind]
+        shared = {param.name for param in function.params if param.shared}
         method = bool(func.owner is not None and names)
         if method and isinstance(node.func, ir.Attr) and isinstance(node.func.of, (ir.Name, ir.Attr)):
             changed = bound[names[0]]
@@ -128,7 +131,8 @@ class Calls(Base):
                 self.store(node.func.of, changed, state)
         for name, item in zip(names[method:], node.args, strict=False):
             place = place_of(item) if self.typed else item
-            if (isinstance(item, ir.Name) and bound[name].parts is not None) or place is not item:  # may be filled
+            shares = isinstance(item, ir.Name) and (bound[name].parts is not None or name in shared)
+            if shares or place is not item:  # it may be filled
                 self.store(place, bound[name], state)
         return found
 
@@ -157,6 +161,7 @@ class Calls(Base):
             return EMPTY  # one of its values, or an error
         made = self.instance(func)
         start = (func.parts or {}).get("__init__") or (func.parts or {}).get("constructor")
+        start = start or (func.parts or {}).get("__construct")
         if start is None or start.code is None:
             places = [item.targets[0].id for item in func.code[0].body
                       if isinstance(item, ir.Assign) and item.type

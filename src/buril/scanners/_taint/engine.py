@@ -28,7 +28,10 @@ _TALK: Final = re.compile(r"(?i)(?:^|\.)(?:print|log|debug|info|warn|warning|err
                           r"endswith|@\w+|[sf]?print(?:f|ln)?|(?:log|debug|info|warn|warning|error|fatal|panic|trace)(?:f|ln|w)|"
                           r"writestring|contains|replaceall|trim\w*|"
                           r"\w*(?:Error|Exception|Warning)|_|gettext|ugettext|hashlib\.\w+)$")  # fmt: skip
-_OWN_PATH: Final = re.compile(r"/[^/\\]")
+_OBJECTS: Final = r"json|body|^req\.query|^\$_|^request\.input"
+"""Inputs that may be objects, or arrays."""
+_UPLOADS: Final = r"(?i)files|upload|^req\.file|FormFile"
+_OWN_PATH: Final = re.compile(r"/[^/\\]|[\w-]+\.php\b")
 
 
 class Hit(NamedTuple):
@@ -179,6 +182,12 @@ class Base:
             for value in values:
                 if sink.kind == "sql" and value.parts is not None and self.typed:
                     continue  # conditions by name
+                if sink.kind == "file-or-url":
+                    self.reach("ssrf", _as_url(value), node.line, _end(node), path)
+                    continue
+                if sink.kind == "code-name":
+                    self.reach("code", _whole(value), node.line, _end(node), path)
+                    continue
                 if sink.kind == "sql" and value.parts is not None:  # text and values apart
                     value = value.parts.get("text") or value.parts.get("sql") or value  # noqa: PLW2901  the rest of it is sent apart
                 self.reach(sink.kind, value, node.line, _end(node), path)
@@ -211,10 +220,10 @@ class Base:
         if (kind == "weak-random") != (taint.origin == "random"):
             return False
         if kind in ("nosql", "upload"):
-            wanted = r"json|body|^req\.query" if kind == "nosql" else r"(?i)files|upload|^req\.file|FormFile"
+            wanted = _OBJECTS if kind == "nosql" else _UPLOADS
             return re.search(wanted, taint.id) is not None
-        if kind == "attribute" and taint.id.startswith(("req.", "ctx.")):
-            return taint.id.endswith("body") and not taint.built  # the whole of it
+        if kind == "attribute" and (known := _sets_fields(taint)) is not None:
+            return known
         if taint.origin == "local":
             return kind in ("command", "code", "sql", "deserialisation")
         if taint.origin == "param":
@@ -234,8 +243,9 @@ class Base:
             return True
         goes_to = self.naming[-1] if self.naming else ""
         function = self.frames[-1].function if self.frames else None
-        around = function.name if function is not None and goes_to != DROPPED else ""
-        return any(re.search(misuse.named, name) for name in (goes_to, around, *names_in(node)) if name)
+        alone = misuse.named.startswith("=")
+        around = function.name if function is not None and goes_to != DROPPED and not alone else ""
+        return any(re.search(misuse.named.lstrip("="), name) for name in (goes_to, around, *names_in(node)) if name)
 
     def kept_secret(self, name: str, value: Value, line: int) -> None:
         """A constant gets a name that is one of secrets."""
@@ -243,7 +253,7 @@ class Base:
             value = Value(const=value.const.decode("latin-1"))  # the field of something: `Key` may be any key
         if self.typed and re.search(r"(?i)encrypt|obscure|hash", name):
             return
-        if is_secret(name, value.const):
+        if is_secret(name.lstrip("$"), value.const):
             self.note(
                 Hit(line, "hard-coded-secret", 798, "high", "medium", f"a secret stands in the code ({name})", line)
             )
@@ -251,6 +261,27 @@ class Base:
     def note(self, hit: Hit) -> None:
         """Keep what was found, once a line and rule."""
         self.hits.setdefault((hit.line, hit.rule), hit)
+
+
+def _whole(value: Value) -> Value:
+    """What somebody outside chose as it is: a name that begins or ends as the program says is one of few."""
+    return value.but(taints=frozenset(item for item in value.taints if not item.built and item.origin == "remote"))
+
+
+def _as_url(value: Value) -> Value:
+    """What may be an address in a value that may be one or a path: all of it, or what comes after a scheme."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", value.lead):
+        return value
+    return value.but(taints=frozenset(taint for taint in value.taints if not taint.built))
+
+
+def _sets_fields(taint: Taint) -> bool | None:
+    """Whether an input is all that somebody sent, so that it decides which fields are set; None where it is no form."""
+    if taint.id.startswith(("req.", "ctx.")):
+        return taint.id.endswith("body") and not taint.built
+    if taint.id.startswith(("request.input", "$_")):
+        return not taint.id.startswith(("$_SERVER", "$_FILES")) and "[" not in taint.id and not taint.built
+    return None
 
 
 def _end(node: Any) -> int:

@@ -63,7 +63,8 @@ class Expressions(Calls):
         if made_of is not None and owner.path.startswith("@object") and name in (made_of.parts or ()):
             return self._bound_to(owner, (made_of.parts or {})[name], "")
         path = f"{owner.path or '?'}.{name}"
-        known = self.declared and owner.path.startswith("@object") and owner.parts is not None
+        apart = self.declared or name.startswith("$")  # what lies in one field is in no other
+        known = apart and owner.path.startswith("@object") and (owner.parts is not None or not self.declared)
         found = Value(taints=owner.taints if known else owner.inside())
         if _FORM.search(owner.path):
             found = self.keyed(found, name)

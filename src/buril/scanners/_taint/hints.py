@@ -35,7 +35,7 @@ def hints(misuses: Iterable[Misuse], inputs: str) -> re.Pattern[str]:
 def _word(pattern: str, when: str) -> str:
     if pattern in ("open", "io.open") or (pattern.startswith("File") and "tmp/" in when):
         return "tmp/"
-    parts = [part for part in re.split(r"[.*()=@\[\]]+", pattern) if part]
+    parts = [part for part in re.split(r"[.*()=@$\[\]]+", pattern) if part]
     if not pattern.startswith("*") and parts[0] not in _BROAD:
         return parts[0]
     if parts[-1] not in _GENERIC:

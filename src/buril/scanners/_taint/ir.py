@@ -159,12 +159,13 @@ class Other(NamedTuple):
 
 
 class Param(NamedTuple):
-    """A parameter; `kind` is "" or `*` (the rest by place) or `**` (the rest by name)."""
+    """A parameter; `kind` is "" or `*` (the rest by place) or `**` (the rest by name); `shared`: by reference."""
 
     name: str
     type: str = ""
     default: Any = None
     kind: str = ""
+    shared: bool = False
 
 
 class Function(NamedTuple):

@@ -36,5 +36,6 @@ KINDS: Final[Mapping[str, Kind]] = {
     "query": Kind(943, "high", "untrusted text is put into a query"),
     "entities": Kind(776, "medium", "untrusted XML may grow without a limit"),
     "weak-random": Kind(338, "medium", "a secret from a generator that can be guessed", "high"),
+    "include": Kind(98, "high", "untrusted text says which file is run"),
     "mail": Kind(93, "medium", "untrusted text is put into a header of mail", "low"),
 }

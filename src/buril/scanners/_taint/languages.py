@@ -19,7 +19,10 @@ from buril.scanners._taint import (
     lower_go,
     lower_java,
     lower_javascript,
+    lower_php,
     lower_python,
+    php_misuse,
+    php_rules,
     python_rules,
     solidity,
 )
@@ -52,8 +55,14 @@ _GO: Final = Rules(
     go_rules.INERT, go_rules.ENDS, go_rules.CHECKS,
     fills=go_rules.FILLS, library=LIBRARY, asks=ASKS, fails=go_rules.FAILS, typed=True,
 )  # fmt: skip
+_PHP: Final = Rules(
+    KINDS, php_rules.SOURCES, php_rules.SINKS, php_rules.CLEANS, php_misuse.MISUSES, php_rules.INDIRECT,
+    php_rules.CONSTANTS, php_rules.INERT,
+    php_rules.ENDS, php_rules.CHECKS, php_rules.PARSES,
+)  # fmt: skip
 _READ: dict[str, tuple[Callable[[Tree], tuple[Any, ...]], Rules, Entries]] = {
     "python": (lower_python.lower, _PYTHON, python_rules.ENTRIES),
+    "php": (lower_php.lower, _PHP, php_rules.ENTRIES),
     **dict.fromkeys(
         ("javascript", "typescript", "tsx"), (lower_javascript.lower, _JAVASCRIPT, javascript_rules.ENTRIES)
     ),

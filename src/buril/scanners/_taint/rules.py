@@ -12,6 +12,7 @@ a method of something unknown, `sqlite3.connect().cursor().execute` where it was
     0?              it is given and no constant
     bits<2048       a smaller number;  mode&2  a number with this bit;  0:bytes  a constant of this type
     0:built         text that was put together from something that is not known
+    0:many          a container
 
 A dot goes into a container: `options.verify=False`. `self` is what a method belongs to.
 """
@@ -77,7 +78,7 @@ class Misuse(NamedTuple):
     text: str
     confidence: str = "high"
     named: str = ""
-    """A pattern that the variable or function around it must match."""
+    """A pattern that the variable or function around it must match; with `=` before it, the variable alone."""
 
 
 class Fill(NamedTuple):
@@ -218,6 +219,6 @@ def _is(value: Value | None, operator: str, wanted: str) -> bool:
     if operator == ":" and wanted == "built":
         return value is not None and value.parts is None and any(taint.built for taint in value.taints)
     if operator == ":":
-        return type(const).__name__ == wanted
+        return type(const).__name__ == wanted or (wanted == "many" and value is not None and value.parts is not None)
     text = const if isinstance(const, str) else value.path if value is not None and value.path else None
     return (text is not None and re.search(wanted, text) is not None) == (operator == "~")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from buril.scanners._taint import php_samples
+
 _FLASK: Final = "from flask import request\nimport os\n@app.route('/')\ndef page():\n    x = request.args['x']\n"
 _EXPRESS: Final = "const app = require('express')();\napp.get('/', (req, res) => {\n  const x = req.query.x;\n"
 _SCRIPTS: Final = {
@@ -91,6 +93,7 @@ SAMPLES: Final[dict[str, dict[str, str]]] = {
     **dict.fromkeys(("javascript", "typescript", "tsx"), _SCRIPTS),
     "solidity": _CONTRACTS,
     "go": _PROGRAMS,
+    "php": php_samples.SAMPLES,
     "java": {kind: f"{_SERVLET}{body}  }}\n}}\n" for kind, body in _SERVLETS.items()},
     "python": {
         "command": _FLASK + "    os.system('ls ' + x)\n",

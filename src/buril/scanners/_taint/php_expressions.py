@@ -1,0 +1,11 @@
+"""PHP's expressions in the form of `ir.py`: all that read them, together; statements are read by `lower_php.py`."""
+
+from __future__ import annotations
+
+from buril.scanners._taint import php_functions, php_members, php_operators
+from buril.scanners._taint.php_names import READERS
+
+
+def use() -> None:
+    """Let all of them be read."""
+    READERS.update({**php_operators.READS, **php_members.READS, **php_functions.READS})
