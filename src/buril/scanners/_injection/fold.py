@@ -49,7 +49,7 @@ class Folded:
             if found.lastgroup == "foreign":
                 self._foreign(parts, found[0], found.start())
             elif found.lastgroup == "line":
-                before, marker = marker, _marker(text, found.start() + found[0].index("\n") + 1)
+                before, marker = marker, _marker(text, found.start() + found[0].rindex("\n") + 1)
                 apart = found[0].count("\n") > 1 or marker != before
                 self._add(parts, PARAGRAPH if apart else " ", found.start(), past)
             elif found.lastgroup != "gone":
@@ -58,6 +58,8 @@ class Folded:
         self.text = "".join(parts)
 
     def _add(self, parts: list[str], piece: str, start: int, end: int) -> None:
+        if parts and parts[-1][-1] in " \n" and piece[:1] == " ":  # one space is enough
+            piece, start = piece[1:], start + (len(piece) == end - start)
         if piece:
             parts.append(piece)
             self._starts.append(self._length)

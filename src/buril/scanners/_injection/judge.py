@@ -8,14 +8,17 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from buril.scanners._injection import encoded, raw
+from buril.scanners._injection.anchors import Anchors
 from buril.scanners._injection.fold import Folded
-from buril.scanners._injection.requests import WORDS, requests
+from buril.scanners._injection.requests import requests
 from buril.scanners._injection.rules import ENCODED, ENGLISH, REQUEST, SENDS, TOKENS, TOOL, TURNS, Phrase
 from buril.scanners._injection.rules_es import PORTUGUESE, SPANISH
 from buril.scanners._regions import Region, Regions
 
 GRADES: Final = ("low", "medium", "high")
 PHRASES: Final[tuple[Phrase, ...]] = (*ENGLISH, *SPANISH, *PORTUGUESE)
+AROUND: Final = 250
+"""Characters on both sides of a word in which a phrase that holds it ends."""
 _OPENS = re.compile(r"[\"'`\u201c\u2018\u00ab(\[>][\s*_#-]{0,3}(?:[A-Za-z]{1,12}:\s?)?\Z")
 _MODELS = re.compile(
     r"\b(llms?|openai|anthropic|chatgpt|gpt 4|gpt-\d|gpt4|claude|gemini|llama|mistral|langchain|huggingface|chat completions?|system prompt"
@@ -112,13 +115,12 @@ class Judge:
 
 def phrases(folded: str) -> Iterator[tuple[int, int, str, str]]:
     """Every phrase in folded text: where, its kind, and how sure it is."""
+    anchors = Anchors(folded)
     for phrase in PHRASES:
-        if any(word in folded for word in phrase.words):
-            for found in phrase.pattern.finditer(folded):
-                yield found.start(), found.end(), phrase.kind, phrase.confidence
-    if any(word in folded for word in WORDS):
-        for asked in requests(folded):
-            yield asked.start, asked.end, REQUEST, asked.confidence
+        for found in anchors.find(phrase.pattern, phrase.words, AROUND):
+            yield found.start(), found.end(), phrase.kind, phrase.confidence
+    for asked in requests(folded, anchors):
+        yield asked.start, asked.end, REQUEST, asked.confidence
 
 
 def _instructs(content: str) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from buril.scanners._injection.anchors import Anchors, merged
 from buril.scanners._injection.fold import PARAGRAPH
 from buril.scanners._injection.rules import compiled
 
@@ -21,7 +22,7 @@ BEFORE: Final = 90
 _STRONG = (r"(?:ai|llms?|gpt(?: ?\d)?|chatgpt|claude|gemini|copilot|codex|large language models?|language models?|artificial intelligence"
            r"|neural networks?|coding (?:agents?|assistants?)|code (?:models?|assistants?)|ais)")  # fmt: skip
 _KIND = r"(?: (?:coding |code )?(?:agents?|assistants?|models?|tools?|reviewers?|bots?|systems?|helpers?))?"
-_WEAK = r"(?:assistants?|agents?|bots?|automated (?:coding )?agents?|cursor)"
+_WEAK = r"(?:assistants?|agents?|bots?|automated (?:coding )?agents?)"
 _MUST = r"(?:must|shall|should|has to|have to|needs? to|is to|are to|may now)"
 _STRONG_ES = r"(?:ia|inteligencia artificial|modelos? de lenguaje|chatgpt|copilot|claude|gemini|gpt|llms?)"
 _WEAK_ES = r"(?:asistentes?|agentes?|modelo|bots?)"
@@ -71,7 +72,7 @@ HARMS: Final = compiled(
             r"\bpickle\.loads|\beval\(|\bexec\(|\byaml\.load\b|\bshell ?= ?true\b|\bbcrypt rounds|\binnerhtml\b",
             r"\bgrant (?:<4>)(?:admin|root|full access|access to everyone)",
             r"\bapprove this\b|\bno vulnerabilit|\bsay (?:<2>)(?:is )?safe\b|\bis safe and\b|\bmark (?:<3>)(?:safe|passed|approved)\b|\bregardless of what\b",
-            r"\b(?:whitelist|allow-?list) (?:<3>)(?:domain|host|ip)|\breturn true\b|\binsecure code\b|\bvulnerable code\b",
+            r"\b(?:whitelist|allow-?list) (?:<3>)(?:domain|host|ip)|\b(?:always|just|and) return true\b|\binsecure code\b|\bvulnerable code\b",
             r"\bwithout (?:mentioning|telling|explaining|asking|warning)\b|\bpush (?:<2>)without review\b|\bon it without explaining\b",
             rf"\b(?:desactiv|deshabilit|elimin|quit|omit|salt|remov|desativ)\w{{0,5}} (?:<4>){_GUARD_ES}",
             rf"\b(?:envi|mand|sub|public|filtr|copi|imprim)\w{{0,4}} (?:<4>){_SECRET_ES}[^\n]{{0,40}}?(?:https?:|http|servidor|correo|\bpara\b)",
@@ -83,10 +84,15 @@ HARMS: Final = compiled(
     )
 )  # fmt: skip
 WORDS: Final = (
-    "assistant", "agent", "model", "copilot", "gpt", "claude", "gemini", "cursor", "codex", "llm", "bots", "ai", "ia",
-    "intelligence", "inteligencia", "neural network", "you generate", "you suggest", "you complete", "you write",
-    "asistente", "assistente", "generes", "escribas", "completar", "completing", "generated",
+    " ai", "\nai", "@ai", " ia", "\nia", "llm", "gpt", "copilot", "claude", "gemini", "codex", "language model", "intelligence",
+    "inteligencia", "neural network", "assistant", "agent", " bots", "\nbots", "asistente", "assistente", "modelo", "the model", "code model",
+    "you generate", "you suggest", "you complete", "you write", "completing", "completar", "completes en", "que generes",
+    "que escribas", "que completes", "que gerar", "code models", "complete", "generat",
 )  # fmt: skip
+"""What every address holds."""
+_FIRST: Final = ("ai", "ia", "bots")
+_FAR = 120
+"""Characters in which an address, or a request, ends."""
 
 
 class Asked(NamedTuple):
@@ -97,21 +103,21 @@ class Asked(NamedTuple):
     confidence: str
 
 
-def requests(text: str) -> Iterator[Asked]:
+def requests(text: str, anchors: Anchors) -> Iterator[Asked]:
     """Where a model is asked for what weakens security."""
-    harms = list(HARMS.finditer(text))
-    if not harms:
-        return
+    windows = anchors.windows(WORDS, _FAR) if not text.startswith(_FIRST) else merged([(0, _FAR), *anchors.windows(WORDS, _FAR)])
     addresses = sorted(
         (found.start(), found.end(), confidence)
+        for start, end in windows
         for confidence, pattern in ADDRESSES
-        for found in pattern.finditer(text)
+        for found in pattern.finditer(text, start, end)
     )
+    near = merged((start - BEFORE - _FAR, end + NEAR + _FAR) for start, end, _ in addresses)
     at = 0
-    for harm in harms:
+    for harm in (found for start, end in near for found in HARMS.finditer(text, start, end)):
         while at < len(addresses) and addresses[at][1] < harm.start() - NEAR:
             at += 1
-        for start, end, confidence in addresses[at:at + 8]:
+        for start, end, confidence in addresses[at : at + 8]:
             if start > harm.end() + BEFORE:
                 break
             first, last = min(start, harm.start()), max(end, harm.end())

@@ -78,7 +78,7 @@ _VERB = (r"\b(?:ignor(?:e|es|ing)|disregard(?:ing)?|forget|override|bypass|disca
 _TOLD = (r"(?:instructions?|prompts?|guidelines|directives?|directions|system (?:prompt|message)|programming"
          r"|content polic(?:y|ies)|safety (?:polic(?:y|ies)|rules|filters?|training))")  # fmt: skip
 _LIMITS = r"(?:rules?|constraints|polic(?:y|ies)|restrictions|limits|limitations|orders|commands|training|filters?|safety)"
-_BEFORE = r"(?:previous|prior|earlier|preceding|above|foregoing|initial|original|existing|former|past|your|all|any|every|system|those|these)"
+_BEFORE = r"(?:previous|prior|earlier|preceding|above|foregoing|initial|former|past|your)"
 _GIVEN = (r"(?:(?:(?:that |which )?(?:you|it) (?:were|was|have|had|has|received|got)|youve|given|set) (?:<2>)"
           r"(?:told|given|taught|received|got|had|by (?:the |your )?(?:system|developers?|creators?|user|author)s?)"
           r"|(?:given |told )?(?:earlier|before|previously|above)\b|(?:you )?received\b|given to you"
@@ -93,11 +93,13 @@ _LOOSE = r"(?:unrestricted|uncensored|unfiltered|jailbroken|amoral|unethical|evi
 ENGLISH: Final = (
     _phrase(OVERRIDE, "en", "high", "instruction|prompt|guideline|directive|direction|system message|programming|polic|safety",
             rf"{_VERB} (?:<2>){_BEFORE} (?:<3>){_TOLD}\b{_CALM}"),
+    _phrase(OVERRIDE, "en", "high", "instructions|prompts|guidelines",
+            rf"{_VERB} (?:<2>)(?:any|all|every|system|those|these|existing|original) (?:<1>)(?:instructions|prompts|guidelines)\b{_CALM}"),
     _phrase(OVERRIDE, "en", "high", "instruction|prompt|guideline|directive|direction|system message|programming",
             rf"{_VERB} (?:<2>){_TOLD} (?:<2>){_GIVEN}"),
-    _phrase(OVERRIDE, "en", "medium", "rule|constraint|polic|restriction|limit|order|command|training|filter|safety",
+    _phrase(OVERRIDE, "en", "medium", " your ",
             rf"{_VERB} (?:<2>)(?:your|all of your) (?:<2>){_LIMITS}\b"),
-    _phrase(OVERRIDE, "en", "high", "rule|constraint|polic|restriction|limit|order|command|task",
+    _phrase(OVERRIDE, "en", "high", "you were|you have been|you had been|youve been|given to you|set by your|conversation",
             rf"{_VERB} (?:<3>)(?:{_LIMITS}|tasks?)(?: (?:<2>)| and guidelines )(?:(?:that )?you (?:were|have been|had been)|youve been"
             r"|given to you|set by your|(?:from|of|in) (?:this|the) conversation)"),
     _phrase(OVERRIDE, "en", "high", "everything|anything|whatever|all that|all of",
@@ -116,8 +118,8 @@ ENGLISH: Final = (
     _phrase(OVERRIDE, "en", "high", "instruction",
             r"\bnew (?:system )?instructions? for (?:you\b|(?:the |any |all )?(?:<1>)(?:assistants?|models?|ais?|llms?|copilot)\b)"),
     _phrase(OVERRIDE, "en", "high", "instruction|directive|guideline|prompt",
-            rf"\b(?:previous|prior|above|preceding|earlier|original|initial|system) (?:<1>){_TOLD} (?:<2>)(?:are|is|have been|has been)"
-            r" (?:now )?(?:void|null|superseded|cancell?ed|revoked|obsolete|replaced|no longer|invalid|overridden|suspended)"),
+            rf"\b(?:previous|prior|above|preceding|earlier|original|initial|system) (?:<1>){_TOLD} (?:<2>)(?:are|have been)"
+            r" (?:now )?(?:void|null|superseded|cancell?ed|revoked|no longer|overridden|suspended)"),
     _phrase(OVERRIDE, "en", "high", "instruction|directive|guideline|prompt",
             rf"\b{_TOLD} (?:<2>)(?:above|before|earlier|given) (?:<1>)(?:no longer (?:apply|valid|hold)|are (?:void|invalid|cancell?ed|obsolete))"),
     _phrase(OVERRIDE, "en", "medium", "priority|instruction|prompt",
@@ -127,7 +129,7 @@ ENGLISH: Final = (
             r"\bobey (?:only )?(?:the |this |these )?(?:<1>)(?:readme|comments?|file|text|note|docstring|document|paragraph|message)\b"),
     _phrase(ROLE, "en", "medium", "you are|youre|you will",
             rf"\b(?:you are|youre|you will (?:be|act as)) (?:now|from now on|henceforth) (?:<4>){_AI}\b"),
-    _phrase(ROLE, "en", "medium", "no longer|not ",
+    _phrase(ROLE, "en", "medium", "you are no",
             r"\byou are (?:no longer|not) (?:an? )?(?:<1>)(?:assistant|ai|chatbot|chatgpt|copilot|claude|language model)\b"),
     _phrase(ROLE, "en", "high", "anything now", r"\b(?:can |could )?do anything now\b"),
     _phrase(ROLE, "en", "medium", "mode",
@@ -135,9 +137,9 @@ ENGLISH: Final = (
             r"(?:polic|restrict|filter|rules|limits)|never (?:refuse|decline|say no)|cant (?:refuse|decline)|without (?:rules|restrictions|filters))"),
     _phrase(ROLE, "en", "medium", "mode",
             r"\b(?:unrestricted|jailbreak|dan|uncensored|unfiltered) mode\b[^\n]{0,40}?\b(?:answer|respond|comply|obey|reply|write)\b"),
-    _phrase(ROLE, "en", "high", "unrestricted|uncensored|unfiltered|jailbroken|amoral|unethical|evil|malicious|unaligned|rogue",
+    _phrase(ROLE, "en", "high", "unrestricted|uncensored|unfiltered|jailbroken|amoral|unethical| evil|malicious|unaligned|rogue",
             rf"\b(?:act|behave|pretend|role ?play|play|respond|simulate|you are|be) (?:<3>){_LOOSE} (?:<2>){_AI}\b"),
-    _phrase(ROLE, "en", "high", "assistant|model|chatbot|bot| ai|gpt|copilot|claude|language",
+    _phrase(ROLE, "en", "high", "act |behave|pretend|play |simulate|imagine",
             rf"\b(?:act|behave|pretend|role ?play|play|simulate|imagine) (?:<6>){_AI}\b,? (?:<6>){_FREE}"),
     _phrase(ROLE, "en", "medium", "comply",
             r"\byou (?:will|must|shall|have to) (?:<1>)comply with (?:all|every|any|each)"),
