@@ -27,7 +27,7 @@ LONGEST = 2_000_000
 
 
 class Injection(Scanner):
-    """Instructions to a model in comments, strings, documents and answers; control tokens; secrets that are sent out."""
+    """Instructions to a model in comments, strings and documents; control tokens; secrets that are sent out."""
 
     version: ClassVar[int] = 1
 
@@ -90,7 +90,5 @@ class Injection(Scanner):
         """Rules that do not find their own sample."""
         asked = {name: kind for name, kind in KINDS.items() if name not in self.settings.ignore}
         return [
-            name
-            for name, kind in asked.items()
-            if name not in {item.rule for item in self.scan(kind.sample, "python")}
+            name for name, kind in asked.items() if name not in {item.rule for item in self.scan(kind.sample, "python")}
         ]

@@ -122,7 +122,7 @@ DISGUISES = {
     "digits": lambda text: text.translate(_DIGITS),
     "spread": lambda text: "  ".join(" ".join(word) for word in text.split(" ")),
     "look-alikes": lambda text: text.translate(_LOOK),
-    "zero-width": lambda text: "\u200b".join(text),
+    "zero-width": "\u200b".join,
     "full-width": lambda text: text.translate(_WIDE),
     "many lines": _lines,
 }

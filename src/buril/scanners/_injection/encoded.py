@@ -1,4 +1,4 @@
-"""Texts inside of a text: base64, hexadecimal, escapes, letters turned by thirteen, reversed, spelt with digits, spread.
+"""Texts inside of a text: base64, hexadecimal, escapes, letters turned by thirteen, reversed, digits, spread letters.
 
 Each gives what it holds and where it stands; whether that is an instruction, the phrases decide.
 """
@@ -18,11 +18,31 @@ MOST: Final = 200
 """Strings of a text that are decoded; a file of thousands is a table of data."""
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{24,4000}={0,2}(?![A-Za-z0-9+/_-])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9a-fA-F]{2}){14,2000})(?![0-9A-Za-z])")
-_ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}|&#x?[0-9a-fA-F]{2,3};){6}(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}|&#x?[0-9a-fA-F]{2,3};|[A-Za-z]){0,2000}")
+_ESCAPES = re.compile(
+    r"(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}"
+    r"|&#x?[0-9a-fA-F]{2,3};){6}(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}"
+    r"|&#x?[0-9a-fA-F]{2,3};|[A-Za-z]){0,2000}"
+)
 _ESCAPE = re.compile(r"\\x(..)|\\u00(..)|&#x(..);|&#(\d{2,3});")
-_SPREAD = re.compile(r"(?<!\S)\S(?: {1,4}\S(?!\S)){11,600}|(?<![A-Za-z])[A-Za-z](?:[.\-_*|][A-Za-z](?![A-Za-z])){11,400}")
+_SPREAD = re.compile(
+    r"(?<!\S)\S(?: {1,4}\S(?!\S)){11,600}"
+    r"|(?<![A-Za-z])[A-Za-z](?:[.\-_*|][A-Za-z](?![A-Za-z])){11,400}"
+)
 _WIDE = re.compile(r" {2,4}")
-_KEYS = ("ignor", "instruc", "prompt", "assistant", "disregard", "previous", "anterior", "asistente", "restrict", "unrestricted", "language model", "guideline")
+_KEYS = (
+    "ignor",
+    "instruc",
+    "prompt",
+    "assistant",
+    "disregard",
+    "previous",
+    "anterior",
+    "asistente",
+    "restrict",
+    "unrestricted",
+    "language model",
+    "guideline",
+)
 _LEET = str.maketrans("013457@$!", "oieastasi")
 _LEET_WORD = re.compile(r"\b(?=[a-z]{0,15}[013457@$!])(?=[013457@$!]{0,15}[a-z])[a-z013457@$!]{2,16}\b")
 _ROT = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
@@ -71,9 +91,11 @@ def spread(text: str) -> Iterator[Inner]:
         yield Inner(found.start(), found.end(), content if " " in content else _parted(content.lower()))
 
 
-_VOCABULARY = ("instructions", "instruction", "previous", "disregard", "ignore", "prior", "above", "system", "prompt", "reveal",
-               "your", "rules", "all", "the", "and", "forget", "guidelines", "print", "repeat", "instrucciones", "anteriores",
-               "ignora", "olvida", "todas", "las")  # fmt: skip
+_VOCABULARY = (
+    "instructions", "instruction", "previous", "disregard", "ignore", "prior", "above", "system", "prompt", "reveal",
+    "your", "rules", "all", "the", "and", "forget", "guidelines", "print", "repeat", "instrucciones", "anteriores",
+    "ignora", "olvida", "todas", "las",
+)  # fmt: skip
 _WORDS = re.compile("|".join(_VOCABULARY))
 
 

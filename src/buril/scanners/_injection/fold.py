@@ -1,4 +1,4 @@
-r"""Text as a model reads it: in small letters, without accents, tricks of characters, markers of comments and line ends.
+r"""Text as a model reads it: in small letters, without accents, tricks of characters, comment markers and line ends.
 
 A sentence that goes on over three lines of a comment is one sentence here, and so is one in Cyrillic look-alikes, with
 invisible characters between its letters, or in the name of a test (`ignoreAllRules`, `ignore_all_rules`). Every place

@@ -21,9 +21,12 @@ AROUND: Final = 250
 """Characters on both sides of a word in which a phrase that holds it ends."""
 _OPENS = re.compile(r"[\"'`\u201c\u2018\u00ab(\[>][\s*_#-]{0,3}(?:[A-Za-z]{1,12}:\s?)?\Z")
 _MODELS = re.compile(
-    r"\b(llms?|openai|anthropic|chatgpt|gpt 4|gpt-\d|gpt4|claude|gemini|llama|mistral|langchain|huggingface|chat completions?|system prompt"
-    r"|user prompt|prompt template|prompts?|prompt injections?|jailbreaks?|guardrails?|language models?|tokenizers?|embeddings?|fine-?tun\w{1,4}"
-    r"|few-?shot|max tokens|logits|agents?|ai assistants?|ai models?|modelos? de lenguaje|inyeccion de prompts?|red ?team\w{0,4}"
+    r"\b(llms?|openai|anthropic|chatgpt|gpt 4|gpt-\d|gpt4|claude|gemini|llama|mistral|langchain|huggingface"
+    r"|chat completions?|system prompt"
+    r"|user prompt|prompt template|prompts?|prompt injections?|jailbreaks?|guardrails?|language models?|tokenizers?"
+    r"|embeddings?|fine-?tun\w{1,4}"
+    r"|few-?shot|max tokens|logits|agents?|ai assistants?|ai models?|modelos? de lenguaje|inyeccion de prompts?"
+    r"|red ?team\w{0,4}"
     r"|role: (?:user|assistant|system)|transformers|special tokens?|vocab\w{0,6}|fim|attention mask)\b"
 )
 _DISTINCT, _TIMES = 3, 6

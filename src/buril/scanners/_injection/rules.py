@@ -77,67 +77,92 @@ _VERB = (r"\b(?:ignor(?:e|es|ing)|disregard(?:ing)?|forget|override|bypass|disca
          r" (?:follow|obey|heed|listen to|comply with))\b")  # fmt: skip
 _TOLD = (r"(?:instructions?|prompts?|guidelines|directives?|directions|system (?:prompt|message)|programming"
          r"|content polic(?:y|ies)|safety (?:polic(?:y|ies)|rules|filters?|training))")  # fmt: skip
-_LIMITS = r"(?:rules?|constraints|polic(?:y|ies)|restrictions|limits|limitations|orders|commands|training|filters?|safety)"
+_LIMITS = (
+    r"(?:rules?|constraints|polic(?:y|ies)|restrictions|limits|limitations|orders|commands|training|filters?"
+    r"|safety)"
+)
 _BEFORE = r"(?:previous|prior|earlier|preceding|above|foregoing|initial|former|past|your)"
 _GIVEN = (r"(?:(?:(?:that |which )?(?:you|it) (?:were|was|have|had|has|received|got)|youve|given|set) (?:<2>)"
           r"(?:told|given|taught|received|got|had|by (?:the |your )?(?:system|developers?|creators?|user|author)s?)"
           r"|(?:given |told )?(?:earlier|before|previously|above)\b|(?:you )?received\b|given to you"
           r"|from (?:the |your )?(?:system|developer))")  # fmt: skip
 _CALM = r"(?! (?:if|unless|when|in case|for|on how)\b)"
-_AI = r"(?:dan|ai|ais|llm|assistant|model|chatbot|chat bot|bot|gpt|chatgpt|copilot|claude|gemini|language model|intelligence)"
+_AI = (
+    r"(?:dan|ai|ais|llm|assistant|model|chatbot|chat bot|bot|gpt|chatgpt|copilot|claude|gemini|language model"
+    r"|intelligence)"
+)
 _FREE = (r"(?:no|without|zero|free of|free from|freed from|lacking|never|removed|unbound by|not bound by)\b"
-         r" (?:<3>)(?:rules|restrictions?|filters?|guidelines|limits|limitations|ethic\w{0,3}|morals?|safety|content polic"
+         r" (?:<3>)(?:rules|restrictions?|filters?|guidelines|limits|limitations|ethic\w{0,3}|morals?|safety"
+         r"|content polic"
          r"|polic|censor|says no|refus|decline|constraints)")  # fmt: skip
 _LOOSE = r"(?:unrestricted|uncensored|unfiltered|jailbroken|amoral|unethical|evil|malicious|unaligned|rogue)"
 
 ENGLISH: Final = (
-    _phrase(OVERRIDE, "en", "high", "instruction|prompt|guideline|directive|direction|system message|programming|polic|safety",
+    _phrase(OVERRIDE, "en", "high", "instruction|prompt|guideline|directive|direction|system message|programming"
+                                    "|polic|safety",
             rf"{_VERB} (?:<2>){_BEFORE} (?:<3>){_TOLD}\b{_CALM}"),
     _phrase(OVERRIDE, "en", "high", "instructions|prompts|guidelines",
-            rf"{_VERB} (?:<2>)(?:any|all|every|system|those|these|existing|original) (?:<1>)(?:instructions|prompts|guidelines)\b{_CALM}"),
+            rf"{_VERB} (?:<2>)(?:any|all|every|system|those|these|existing|original) (?:<1>)(?:instructions|prompts"
+            rf"|guidelines)\b{_CALM}"),
     _phrase(OVERRIDE, "en", "high", "instruction|prompt|guideline|directive|direction|system message|programming",
             rf"{_VERB} (?:<2>){_TOLD} (?:<2>){_GIVEN}"),
     _phrase(OVERRIDE, "en", "medium", " your ",
             rf"{_VERB} (?:<2>)(?:your|all of your) (?:<2>){_LIMITS}\b"),
-    _phrase(OVERRIDE, "en", "high", "you were|you have been|you had been|youve been|given to you|set by your|conversation",
-            rf"{_VERB} (?:<3>)(?:{_LIMITS}|tasks?)(?: (?:<2>)| and guidelines )(?:(?:that )?you (?:were|have been|had been)|youve been"
+    _phrase(OVERRIDE, "en", "high", "you were|you have been|you had been|youve been|given to you|set by your"
+                                    "|conversation",
+            rf"{_VERB} (?:<3>)(?:{_LIMITS}|tasks?)(?: (?:<2>)| and guidelines )(?:(?:that )?you (?:were|have been"
+            rf"|had been)|youve been"
             r"|given to you|set by your|(?:from|of|in) (?:this|the) conversation)"),
     _phrase(OVERRIDE, "en", "high", "everything|anything|whatever|all that|all of",
-            rf"{_VERB} (?:everything|anything|whatever|all(?: that| of what)?|what) (?:<1>)(?:you (?:were|have been|had been|ve been|know|"
+            rf"{_VERB} (?:everything|anything|whatever|all(?: that| of what)?|what) (?:<1>)(?:you (?:were|have been"
+            rf"|had been|ve been|know|"
             r"learned)|youve been|i (?:said|told)|we (?:said|told)|came before this|has been said)"),
     _phrase(OVERRIDE, "en", "high", "whatever|anything|everything",
-            r"\b(?:whatever|anything|everything|all) you (?:were|have been|had been) (?:asked|told|instructed|given|taught)\b"),
+            r"\b(?:whatever|anything|everything|all) you (?:were|have been|had been) (?:asked|told|instructed|given"
+            r"|taught)\b"),
     _phrase(OVERRIDE, "en", "medium", "disregard|ignore|forget",
-            r"\b(?:disregard|ignore|forget) (?:everything |all )?(?:of )?(?:the )?above(?: text)?,? (?:and|then|instead|but)\b"),
+            r"\b(?:disregard|ignore|forget) (?:everything |all )?(?:of )?(?:the )?above(?: text)?,? (?:and|then"
+            r"|instead|but)\b"),
     _phrase(OVERRIDE, "en", "high", "instruction|directive|rules|task|orders|objective|goal|guideline",
             r"\b(?:these|here|following|below|this)\b (?:<2>)your (?:new|real|only|actual|updated|true|sole) (?:<1>)"
             r"(?:instructions?|directives?|rules|task|orders|objective|goal|guidelines)"),
     _phrase(OVERRIDE, "en", "medium", "instruction|directive|task|orders|objective|mission",
-            r"\byour (?:new|real|only|actual|updated|true|sole) (?:<1>)(?:instructions?|directives?|task|orders|objective|mission)"
+            r"\byour (?:new|real|only|actual|updated|true|sole) (?:<1>)(?:instructions?|directives?|task|orders"
+            r"|objective|mission)"
             r"(?: now)?(?: (?:is|are|as|follow)\b|:)"),
     _phrase(OVERRIDE, "en", "high", "instruction",
-            r"\bnew (?:system )?instructions? for (?:you\b|(?:the |any |all )?(?:<1>)(?:assistants?|models?|ais?|llms?|copilot)\b)"),
+            r"\bnew (?:system )?instructions? for (?:you\b|(?:the |any |all )?(?:<1>)(?:assistants?|models?|ais?"
+            r"|llms?|copilot)\b)"),
     _phrase(OVERRIDE, "en", "high", "instruction|directive|guideline|prompt",
-            rf"\b(?:previous|prior|above|preceding|earlier|original|initial|system) (?:<1>){_TOLD} (?:<2>)(?:are|have been)"
+            rf"\b(?:previous|prior|above|preceding|earlier|original|initial|system) (?:<1>){_TOLD} (?:<2>)(?:are"
+            rf"|have been)"
             r" (?:now )?(?:void|null|superseded|cancell?ed|revoked|no longer|overridden|suspended)"),
     _phrase(OVERRIDE, "en", "high", "instruction|directive|guideline|prompt",
-            rf"\b{_TOLD} (?:<2>)(?:above|before|earlier|given) (?:<1>)(?:no longer (?:apply|valid|hold)|are (?:void|invalid|cancell?ed|obsolete))"),
+            rf"\b{_TOLD} (?:<2>)(?:above|before|earlier|given) (?:<1>)(?:no longer (?:apply|valid|hold)|are (?:void"
+            rf"|invalid|cancell?ed|obsolete))"),
     _phrase(OVERRIDE, "en", "medium", "priority|instruction|prompt",
-            r"\b(?:treat|consider|regard|take) this (?:comment|file|message|text|note|document|readme|docstring) as (?:<2>)"
+            r"\b(?:treat|consider|regard|take) this (?:comment|file|message|text|note|document|readme"
+            r"|docstring) as (?:<2>)"
             r"(?:highest priority|top priority|system (?:prompt|message)|instructions?|new prompt)"),
     _phrase(OVERRIDE, "en", "high", "obey",
-            r"\bobey (?:only )?(?:the |this |these )?(?:<1>)(?:readme|comments?|file|text|note|docstring|document|paragraph|message)\b"),
+            r"\bobey (?:only )?(?:the |this |these )?(?:<1>)(?:readme|comments?|file|text|note|docstring|document"
+            r"|paragraph|message)\b"),
     _phrase(ROLE, "en", "medium", "you are|youre|you will",
             rf"\b(?:you are|youre|you will (?:be|act as)) (?:now|from now on|henceforth) (?:<4>){_AI}\b"),
     _phrase(ROLE, "en", "medium", "you are no",
-            r"\byou are (?:no longer|not) (?:an? )?(?:<1>)(?:assistant|ai|chatbot|chatgpt|copilot|claude|language model)\b"),
+            r"\byou are (?:no longer|not) (?:an? )?(?:<1>)(?:assistant|ai|chatbot|chatgpt|copilot|claude"
+            r"|language model)\b"),
     _phrase(ROLE, "en", "high", "anything now", r"\b(?:can |could )?do anything now\b"),
     _phrase(ROLE, "en", "medium", "mode",
-            r"\b(?:developer|god|jailbreak|debug|sudo|admin|dan|unrestricted|maintenance) mode\b[^\n]{0,120}?(?:no (?:content |safety |ethical )?"
-            r"(?:polic|restrict|filter|rules|limits)|never (?:refuse|decline|say no)|cant (?:refuse|decline)|without (?:rules|restrictions|filters))"),
+            r"\b(?:developer|god|jailbreak|debug|sudo|admin|dan|unrestricted"
+            r"|maintenance) mode\b[^\n]{0,120}?(?:no (?:content |safety |ethical )?"
+            r"(?:polic|restrict|filter|rules|limits)|never (?:refuse|decline|say no)|cant (?:refuse|decline)"
+            r"|without (?:rules|restrictions|filters))"),
     _phrase(ROLE, "en", "medium", "mode",
-            r"\b(?:unrestricted|jailbreak|dan|uncensored|unfiltered) mode\b[^\n]{0,40}?\b(?:answer|respond|comply|obey|reply|write)\b"),
-    _phrase(ROLE, "en", "high", "unrestricted|uncensored|unfiltered|jailbroken|amoral|unethical| evil|malicious|unaligned|rogue",
+            r"\b(?:unrestricted|jailbreak|dan|uncensored|unfiltered) mode\b[^\n]{0,40}?\b(?:answer|respond|comply"
+            r"|obey|reply|write)\b"),
+    _phrase(ROLE, "en", "high", "unrestricted|uncensored|unfiltered|jailbroken|amoral|unethical| evil|malicious"
+                                "|unaligned|rogue",
             rf"\b(?:act|behave|pretend|role ?play|play|respond|simulate|you are|be) (?:<3>){_LOOSE} (?:<2>){_AI}\b"),
     _phrase(ROLE, "en", "high", "act |behave|pretend|play |simulate|imagine",
             rf"\b(?:act|behave|pretend|role ?play|play|simulate|imagine) (?:<6>){_AI}\b,? (?:<6>){_FREE}"),
@@ -146,42 +171,62 @@ ENGLISH: Final = (
     _phrase(ROLE, "en", "medium", "jailbreak",
             r"\byour jailbreak\b|\bjailbreak (?:has been |is )(?:now )?(?:activated|enabled|on)\b"),
     _phrase(ROLE, "en", "high", "from now on|from this moment|from here on|henceforth",
-            rf"\b(?:from now on|from this moment(?: on)?|from here on|henceforth),? (?:<1>)you (?:are|will be|act as) (?:<4>){_AI}\b"),
+            rf"\b(?:from now on|from this moment(?: on)?|from here on|henceforth),? (?:<1>)you (?:are|will be"
+            rf"|act as) (?:<4>){_AI}\b"),
     _phrase(ROLE, "en", "medium", "safety filters",
             r"\bassistant\b[^\n]{0,40}?\bsafety filters? (?:were|was|have been|are) (?:removed|disabled|off)"),
     _phrase(EXTRACTION, "en", "high", "prompt|instruction|rules|guideline|system message",
-            r"\b(?:repeat|print|reveal|output|show|tell|write|display|copy|leak|disclose|expose|summari[sz]e|give|dump|translate|recite)"
-            r" (?:<4>)your (?:<3>)(?:system prompt|prompt|instructions|system message|initial prompt|guidelines|hidden rules)\b"),
+            r"\b(?:repeat|print|reveal|output|show|tell|write|display|copy|leak|disclose|expose|summari[sz]e|give"
+            r"|dump|translate|recite)"
+            r" (?:<4>)your (?:<3>)(?:system prompt|prompt|instructions|system message|initial prompt|guidelines"
+            r"|hidden rules)\b"),
     _phrase(EXTRACTION, "en", "medium", "system prompt|hidden prompt|initial prompt|secret prompt",
-            r"\b(?:repeat|reveal|tell|leak|disclose|expose|recite|dump) (?:<6>)(?:system|hidden|initial|secret|exact) prompt\b"),
+            r"\b(?:repeat|reveal|tell|leak|disclose|expose|recite|dump) (?:<6>)(?:system|hidden|initial|secret"
+            r"|exact) prompt\b"),
     _phrase(EXTRACTION, "en", "medium", "instructions",
             r"\bwhat (?:are|were) your (?:<2>)(?:instructions|rules|guidelines)\b"),
     _phrase(EXTRACTION, "en", "medium", "instructions|prompt",
-            r"\b(?:secret|confidential|hidden|initial|exact) (?:instructions|prompt|rules) (?:that |which )?(?:you (?:were|was|are|have)|precedes?|above)"),
+            r"\b(?:secret|confidential|hidden|initial|exact) (?:instructions|prompt|rules) (?:that "
+            r"|which )?(?:you (?:were|was|are|have)|precedes?|above)"),
     _phrase(EXTRACTION, "en", "medium", "context window|conversation",
-            r"\b(?:print|output|repeat|copy|show|reveal|dump|write) (?:<4>)(?:in|of|from) (?:your|this|the) (?:context window|conversation)"
+            r"\b(?:print|output|repeat|copy|show|reveal|dump|write) (?:<4>)(?:in|of|from) (?:your|this"
+            r"|the) (?:context window|conversation)"
             r"[^\n]{0,60}?\b(?:hidden|instructions|system|docstring|before this)\b"),
-    _phrase(EXTRACTION, "en", "medium", "hidden instructions", r"\bincluding (?:<2>)hidden (?:instructions|prompts?)\b"),
-    _phrase(CONCEALMENT, "en", "medium", "instruction|note|comment|message|prompt|text|summary|answer|reply|response|readme",
-            r"\b(?:do not|dont|never|without) (?:<1>)(?:tell|telling|mention|mentioning|reveal|revealing|inform|disclose|explain|refer to|repeat)"
-            r" (?:<6>)(?:these instructions|this (?:instruction|note|comment|message|prompt|text|readme)|your (?:<1>)(?:summary|answer|reply|response|output))"
-            r"(?: (?:<2>)(?:to the|to your|to any|from the) (?:user|developer|human|reviewer|person)| in your)?(?! in the changelog)"),
+    _phrase(EXTRACTION, "en", "medium", "hidden instructions", r"\bincluding (?:<2>)hidden (?:instructions"
+                                                               r"|prompts?)\b"),
+    _phrase(CONCEALMENT, "en", "medium", "instruction|note|comment|message|prompt|text|summary|answer|reply|response"
+                                         "|readme",
+            r"\b(?:do not|dont|never|without) (?:<1>)(?:tell|telling|mention|mentioning|reveal|revealing|inform"
+            r"|disclose|explain|refer to|repeat)"
+            r" (?:<6>)(?:these instructions|this (?:instruction|note|comment|message|prompt|text|readme)"
+            r"|your (?:<1>)(?:summary|answer|reply|response|output))"
+            r"(?: (?:<2>)(?:to the|to your|to any|from the) (?:user|developer|human|reviewer|person)"
+            r"| in your)?(?! in the changelog)"),
     _phrase(CONCEALMENT, "en", "medium", "the user|the developer|the human|reviewer",
-            r"\b(?:do not|dont|never) (?:tell|inform|alert|notify|warn|reveal to) the (?:user|developer|human|reviewer|programmer)\b[^\n]{0,60}?"
-            r"\b(?:these instructions|you (?:read|saw|did|were|added|changed)|this (?:comment|note|instruction|message|prompt))\b"),
+            r"\b(?:do not|dont|never) (?:tell|inform|alert|notify|warn|reveal to) the (?:user|developer|human"
+            r"|reviewer|programmer)\b[^\n]{0,60}?"
+            r"\b(?:these instructions|you (?:read|saw|did|were|added|changed)|this (?:comment|note|instruction"
+            r"|message|prompt))\b"),
     _phrase(CONCEALMENT, "en", "medium", "secret|hide|hidden",
-            r"\b(?:keep|hide) (?:these|this|the) (?:<1>)(?:instructions?|prompt|change|request|edit) (?:<2>)from (?:the )?(?:<1>)(?:user|developer|human|reviewer|person|anyone|programmer)"),
+            r"\b(?:keep|hide) (?:these|this|the) (?:<1>)(?:instructions?|prompt|change|request"
+            r"|edit) (?:<2>)from (?:the )?(?:<1>)(?:user|developer|human|reviewer|person|anyone|programmer)"),
     _phrase(CONCEALMENT, "en", "medium", "without asking|without telling|without informing|without notifying",
-            r"\bwithout (?:asking|telling|informing|notifying|alerting) (?:the )?(?:user|developer|human)\b[^\n]{0,60}?\byour (?:summary|answer|reply|response|report)"),
+            r"\bwithout (?:asking|telling|informing|notifying|alerting) (?:the )?(?:user|developer"
+            r"|human)\b[^\n]{0,60}?\byour (?:summary|answer|reply|response|report)"),
     _phrase(CONCEALMENT, "en", "medium", "must not|should not|never",
-            r"\bthe (?:user|human|reviewer|developer) (?:must|should|may|can) (?:not|never) (?:notice|know|find out|see this (?:note|comment|instruction))\b"),
+            r"\bthe (?:user|human|reviewer|developer) (?:must|should|may|can) (?:not|never) (?:notice|know|find out"
+            r"|see this (?:note|comment|instruction))\b"),
     _phrase(CONCEALMENT, "en", "medium", "instruction|note|comment|message|prompt",
-            r"\bthis (?:instruction|note|comment|message|prompt|text) (?:is |must be |should be )(?:<1>)(?:invisible|hidden|unknown|not visible) (?:to|from|for) (?:<1>)"
+            r"\bthis (?:instruction|note|comment|message|prompt|text) (?:is |must be |should be )(?:<1>)(?:invisible"
+            r"|hidden|unknown|not visible) (?:to|from|for) (?:<1>)"
             r"(?:humans?|people|users?|developers?|reviewers?)"),
     _phrase(TOOL, "en", "medium", "approved|confirmed|authori|allowed",
-            r"\bthe (?:user|administrator|operator|owner) (?:has |have )?(?:already )?(?:approved|confirmed|authori[sz]ed|allowed) (?:all|any|every) (?:<1>)"
+            r"\bthe (?:user|administrator|operator|owner) (?:has |have )?(?:already )?(?:approved|confirmed"
+            r"|authori[sz]ed|allowed) (?:all|any|every) (?:<1>)"
             r"(?:actions?|changes?|commands?|requests?|tool)"),
     _phrase(TOOL, "en", "medium", "without",
-            r"\b(?:assistant|agent|model|ai)\b[^\n]{0,60}?\bwithout (?:asking for |asking |further |any )?(?:confirmation|review|approval)\b"),
-    _phrase(TOOL, "en", "medium", "end of", r"\bend of (?:user )?input\b[^\n]{0,30}?\bsystem (?:override|message|prompt)\b"),
+            r"\b(?:assistant|agent|model|ai)\b[^\n]{0,60}?\bwithout (?:asking for |asking |further "
+            r"|any )?(?:confirmation|review|approval)\b"),
+    _phrase(TOOL, "en", "medium", "end of", r"\bend of (?:user )?input\b[^\n]{0,30}?\bsystem (?:override|message"
+                                            r"|prompt)\b"),
 )  # fmt: skip
