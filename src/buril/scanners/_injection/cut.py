@@ -14,6 +14,8 @@ from buril.scanners._injection.judge import Hit
 from buril.scanners._regions import Regions
 
 INSTEAD: Final = "[removed]"
+NAME: Final = "removed"
+"""The same where a name stood."""
 NEIGHBOURS: Final = 40
 """Comments above and below, each on a line of its own, that go with one."""
 _WORD = re.compile(r"\w")
@@ -33,7 +35,8 @@ def without(text: str, language: str, hits: Iterable[Hit]) -> str:
     parts, past = [], 0
     for start, end in spans:
         if start >= past:
-            parts += [text[past:start], _removed(text[start:end])]
+            name = (start, end) in places.names
+            parts += [text[past:start], NAME if name else _removed(text[start:end])]
             past = end
     return "".join([*parts, text[past:]])
 
@@ -49,6 +52,7 @@ class _Places:
 
     def __init__(self, text: str, language: str) -> None:
         self._text = text
+        self.names: set[tuple[int, int]] = set()
         self._regions = Regions(text.encode("utf-8", "surrogatepass"), language)
 
     def around(self, hit: Hit) -> list[tuple[int, int]]:
@@ -57,7 +61,8 @@ class _Places:
         if region == "text":
             return [self._paragraph(hit.start, hit.end)]
         if region == "code":
-            return [self._name(hit.start, hit.end)]
+            self.names.add(name := self._name(hit.start, hit.end))
+            return [name]
         start, end = self._bounds(hit.start)
         found = [self._inside(start, end, region)]
         if region == "comment":

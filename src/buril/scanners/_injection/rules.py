@@ -105,7 +105,7 @@ ENGLISH: Final = (
             rf"{_VERB} (?:<2>)(?:any|all|every|system|those|these|existing|original) (?:<1>)(?:instructions|prompts"
             rf"|guidelines)\b{_CALM}"),
     _phrase(OVERRIDE, "en", "high", "instruction|prompt|guideline|directive|direction|system message|programming",
-            rf"{_VERB} (?:<2>){_TOLD} (?:<2>){_GIVEN}"),
+            rf"{_VERB} (?:<2>){_TOLD} (?:<2>){_GIVEN}{_CALM}"),
     _phrase(OVERRIDE, "en", "medium", " your ",
             rf"{_VERB} (?:<2>)(?:your|all of your) (?:<2>){_LIMITS}\b"),
     _phrase(OVERRIDE, "en", "high", "you were|you have been|you had been|youve been|given to you|set by your"
@@ -148,7 +148,8 @@ ENGLISH: Final = (
             r"\bobey (?:only )?(?:the |this |these )?(?:<1>)(?:readme|comments?|file|text|note|docstring|document"
             r"|paragraph|message)\b"),
     _phrase(ROLE, "en", "medium", "you are|youre|you will",
-            rf"\b(?:you are|youre|you will (?:be|act as)) (?:now|from now on|henceforth) (?:<4>){_AI}\b"),
+            rf"\b(?:you are|youre|you will (?:be|act as)) (?:now|from now on|henceforth)(?! (?:ready|able|logged"
+            rf"|using|set|connected|done|free to|going)\b) (?:<4>){_AI}\b"),
     _phrase(ROLE, "en", "medium", "you are no",
             r"\byou are (?:no longer|not) (?:an? )?(?:<1>)(?:assistant|ai|chatbot|chatgpt|copilot|claude"
             r"|language model)\b"),
