@@ -46,7 +46,7 @@ def _refs(text: str) -> Sequence[Any]:
 
     try:
         given = yaml.safe_load(text if "[" in text or "{" in text or ":" in text else f"[{text}]")
-        refs = PluginKind("guard").parse(given if isinstance(given, list) else [given])
+        refs = PluginKind("guard").parse(PluginKind.listed(given))
     except yaml.YAMLError as problem:
         raise BurilError("W243", text=text, problem=_("it is no YAML")) from problem
     except ValidationError as problem:

@@ -117,8 +117,8 @@ HARMS: Final = compiled(
 WORDS: Final = (
     " ai", "\nai", "@ai", " ia", "\nia", "llm", "gpt", "copilot", "claude", "gemini", "codex", "language model",
     "intelligence", "inteligencia", "neural network", "assistant", "agent", " bots", "\nbots", "asistente",
-    "assistente", "modelo", "the model", "code model", "you generate", "you suggest", "you complete", "you write", "complete",
-    "completing", "completar", "que generes", "que escribas", "que completes", "que gerar", "generat",
+    "assistente", "modelo", "the model", "code model", "you generate", "you suggest", "you complete", "you write",
+    "complete", "completing", "completar", "que generes", "que escribas", "que completes", "que gerar", "generat",
 )  # fmt: skip
 """What every address holds."""
 _FIRST: Final = ("ai", "ia", "bots")
