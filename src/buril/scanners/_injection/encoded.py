@@ -16,8 +16,9 @@ from buril.scanners._injection.raw import prose
 
 MOST: Final = 200
 """Strings of a text that are decoded; a file of thousands is a table of data."""
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{24,4000}={0,2}(?![A-Za-z0-9+/_-])")
+_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{20,4000}={0,2}(?![A-Za-z0-9+/_-])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9a-fA-F]{2}){14,2000})(?![0-9A-Za-z])")
+_BINARY = re.compile(r"(?<![01])(?:[01]{8}[ ,]{0,2}){10,600}(?![01])")
 _ESCAPES = re.compile(
     r"(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}"
     r"|&#x?[0-9a-fA-F]{2,3};){6}(?:\\x[0-9a-fA-F]{2}|\\u00[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}"
@@ -72,6 +73,9 @@ def packed(text: str) -> Iterator[Inner]:
         content = binascii.unhexlify(found[1]).decode("latin-1")
         if content.isascii() and sum(sign.isalpha() or sign == " " for sign in content) > 0.8 * len(content):
             yield Inner(found.start(), found.end(), content)
+    for found in _BINARY.finditer(text):
+        signs = re.findall("[01]{8}", found[0])
+        yield Inner(found.start(), found.end(), "".join(chr(int(sign, 2)) for sign in signs))
     for number, found in enumerate(_ESCAPES.finditer(text)):
         if number >= MOST:
             break

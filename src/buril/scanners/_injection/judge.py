@@ -11,10 +11,17 @@ from buril.scanners._injection import encoded, raw
 from buril.scanners._injection.anchors import Anchors
 from buril.scanners._injection.fold import Folded
 from buril.scanners._injection.requests import requests
-from buril.scanners._injection.rules import ENCODED, ENGLISH, REQUEST, SENDS, TOKENS, TOOL, TURNS, Phrase
+from buril.scanners._injection.rules import ENCODED, ENGLISH, REQUEST, SENDS, TOKENS, TOOL, TURNS, Phrase, compiled
 from buril.scanners._injection.rules_es import PORTUGUESE, SPANISH
 from buril.scanners._regions import Region, Regions
 
+_LOOSE = compiled(
+    r"\b(?:ignore|disregard|forget|bypass|override|ignora|olvida) (?:<3>)(?:rules|instructions|prompts?|guidelines"
+    r"|polic\w{1,3}"
+    r"|reglas|instrucciones)\b|\b(?:reveal|print|send|repeat) (?:<3>)(?:secrets?|system prompt|passwords?|keys"
+    r"|credentials)\b"
+)
+"""What counts as an instruction in a text that somebody took the trouble to encode."""
 GRADES: Final = ("low", "medium", "high")
 PHRASES: Final[tuple[Phrase, ...]] = (*ENGLISH, *SPANISH, *PORTUGUESE)
 AROUND: Final = 250
@@ -128,7 +135,8 @@ def phrases(folded: str) -> Iterator[tuple[int, int, str, str]]:
 
 def _instructs(content: str) -> bool:
     """Whether a text that another holds is an instruction."""
-    if next(phrases(Folded(content).text), None) is not None:
+    folded = Folded(content).text
+    if _LOOSE.search(folded) or next(phrases(folded), None) is not None:
         return True
     return next(raw.tokens(content), None) is not None
 

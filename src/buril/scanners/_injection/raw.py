@@ -105,6 +105,18 @@ _CARRIES = re.compile(
 )
 
 
+_ENDS = re.compile(
+    r"\bEND OF (?:USER |PROMPT |THE )?INPUT\b[^A-Za-z\n]{0,20}\n?[^A-Za-z\n]{0,10}(?:system|admin"
+    r"|developer)\b",
+    re.IGNORECASE,
+)
+_SURE = re.compile(
+    r"^[ \t#/*>-]{0,12}(?:assistant|AI|model): ?(?:sure|of course|certainly|okay|ok|here is"
+    r"|here\'s)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
 def tokens(text: str) -> Iterator[Raw]:
     """Control tokens, turns of a conversation and results of tools that a text spells."""
     if "<" in text or "[" in text or "```" in text:
@@ -112,6 +124,9 @@ def tokens(text: str) -> Iterator[Raw]:
             yield Raw(found.start(), found.end(), TOKENS, "medium")
         for found in _TOOL.finditer(text):
             yield Raw(found.start(), found.end(), TOOL, "medium")
+    for pattern, kind in ((_ENDS, TOOL), (_SURE, TURNS)):
+        for found in pattern.finditer(text):
+            yield Raw(found.start(), found.end(), kind, "medium")
     if "Assistant" in text or "Response" in text:
         yield from _turns(text)
 

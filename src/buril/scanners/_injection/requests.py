@@ -39,6 +39,13 @@ ADDRESSES: Final = tuple(
         ("high", rf"\bif you are (?:an? )?(?:large )?(?:{_STRONG}|{_WEAK})\b"),
         ("high", rf"\bwhen (?:<2>){_STRONG}{_KIND} (?:or \S{{1,20}} )?(?:suggests?|edits?|reads?|writes?|completes?"
                  rf"|generates?|summari[sz]es?)\b"),
+        ("high", rf"\b(?:note|message|important|instructions?|attention) (?:to|for) (?:the |any |all )?(?:{_WEAK}"
+                 rf"|models?)\b"),
+        ("high", r"\bwhen you (?:read|process|see|summari[sz]e|complete|review|open|answer|reply to) (?:this|these"
+                 r"|the following)\b"),
+        ("medium", r"\b(?:every|each|any) (?:<2>)(?:summary|answer|reply|response|report) (?:that )?you (?:produce"
+                   r"|generate|write|give)\b"),
+        ("high", rf"\b{_STRONG}{_KIND} (?:<4>)(?:must|shall|should|has to|have to)\b"),
         ("high", rf"\b{_STRONG} instructions?\b|\b{_STRONG} (?:should|will|must|shall) \b"),
         ("medium", rf"(?:^|(?<=[\n:.@!=(])|(?<=[\n:.@!=(] ))(?:dear )?{_WEAK}(?::|,)|@{_WEAK}\b"
                    rf"|\bassistants? {_MUST}\b|\bassistants? (?:completing|editing|reading|reviewing)\b"),
@@ -95,6 +102,10 @@ HARMS: Final = compiled(
             r"\b(?:use|with|to) (?:md5|sha1|des|rc4|ecb|http instead)\b|\bhard ?-?code|\bstring concatenation\b"
             r"|\bnever use parameters\b",
             r"\bpickle\.loads|\beval\(|\bexec\(|\byaml\.load\b|\bshell ?= ?true\b|\bbcrypt rounds|\binnerhtml\b",
+            r"\b(?:email|send|forward) (?:<8>)[^ \n]{1,40}@[a-z]|\bcall delete\b",
+            r"\b(?:empty|delete|wipe|erase|overwrite|drop) (?:<5>)(?:directory|folder|files?|database|disk"
+            r"|repository|tables?)\b",
+            r"\b(?:append|include|insert|add) (?:<4>)(?:token|code|link|phrase|url)\b",
             r"\bgrant (?:<4>)(?:admin|root|full access|access to everyone)",
             r"\bapprove this\b|\bno vulnerabilit|\bsay (?:<2>)(?:is )?safe\b|\bis safe and\b|\bmark (?:<3>)(?:safe"
             r"|passed|approved)\b|\bregardless of what\b",
@@ -119,6 +130,7 @@ WORDS: Final = (
     "intelligence", "inteligencia", "neural network", "assistant", "agent", " bots", "\nbots", "asistente",
     "assistente", "modelo", "the model", "code model", "you generate", "you suggest", "you complete", "you write",
     "complete", "completing", "completar", "que generes", "que escribas", "que completes", "que gerar", "generat",
+    "when you ", "the bot", "models", "you produce", "you give",
 )  # fmt: skip
 """What every address holds."""
 _FIRST: Final = ("ai", "ia", "bots")

@@ -102,7 +102,7 @@ ENGLISH: Final = (
                                     "|polic|safety",
             rf"{_VERB} (?:<2>){_BEFORE} (?:<3>){_TOLD}\b{_CALM}"),
     _phrase(OVERRIDE, "en", "high", "instructions|prompts|guidelines",
-            rf"{_VERB} (?:<2>)(?:any|all|every|system|those|these|existing|original) (?:<1>)(?:instructions|prompts"
+            rf"{_VERB} (?:<2>)(?:any|all|every|system|those|these|existing|original) (?:<3>)(?:instructions|prompts"
             rf"|guidelines)\b{_CALM}"),
     _phrase(OVERRIDE, "en", "high", "instruction|prompt|guideline|directive|direction|system message|programming",
             rf"{_VERB} (?:<2>){_TOLD} (?:<2>){_GIVEN}{_CALM}"),
@@ -147,6 +147,28 @@ ENGLISH: Final = (
     _phrase(OVERRIDE, "en", "high", "obey",
             r"\bobey (?:only )?(?:the |this |these )?(?:<1>)(?:readme|comments?|file|text|note|docstring|document"
             r"|paragraph|message)\b"),
+    _phrase(OVERRIDE, "en", "high", "content polic|safety |system prompt|system message|developer message",
+            rf"{_VERB} (?:the |any |all |your )?(?:content polic(?:y|ies)|safety (?:guidelines|rules|polic(?:y|ies)"
+            rf"|protocols)"
+            r"|(?:system|developer) (?:prompt|message|instructions))\b"),
+    _phrase(OVERRIDE, "en", "medium", "your rules|your guidelines|your restrictions|your polic|your instructions",
+            r"\byour (?:rules|guidelines|restrictions|policies|instructions) (?:have|has|are) (?:now )?(?:been )?"
+            r"(?:changed|updated|lifted|removed|disabled|suspended|replaced)"),
+    _phrase(OVERRIDE, "en", "medium", "safety |content filter",
+            r"\b(?:safety (?:protocols?|filters?|guidelines|polic(?:y|ies)|checks)|content filters?) (?:are |is "
+            r"|have been |now )?"
+            r"(?:disabled|off|lifted|removed|suspended)\b[^\n]{0,60}?\b(?:proceed|answer|respond|comply|continue"
+            r"|you)\b"),
+    _phrase(OVERRIDE, "en", "medium", "decode",
+            r"\bdecode (?:<6>)(?:base64|hex|binary|rot13|morse|string|encoded|message|payload)[^\n]{0,80}?"
+            r"\b(?:(?:do|follow|execute|obey) (?:exactly )?(?:what it says|it|(?:the )?instructions?)|what it says)"),
+    _phrase(EXTRACTION, "en", "medium", "words above|text above|everything above",
+            r"\b(?:repeat|print|output|copy|recite) (?:all )?(?:of )?(?:the )?(?:words|text"
+            r"|everything) above\b,? (?:<2>)"
+            r"(?:starting|beginning|you are|verbatim|word for word|in full|exactly)"),
+    _phrase(EXTRACTION, "en", "medium", "system prompt",
+            r"\b(?:print|printing|output|outputting|show|write|display|include|quote|send) (?:<3>)system prompt,? "
+            r"(?:verbatim|word for word|in full|exactly|to the user|as is)"),
     _phrase(ROLE, "en", "medium", "you are|youre|you will",
             rf"\b(?:you are|youre|you will (?:be|act as)) (?:now|from now on|henceforth)(?! (?:ready|able|logged"
             rf"|using|set|connected|done|free to|going)\b) (?:<4>){_AI}\b"),

@@ -25,7 +25,8 @@ def _harm(category: str, pattern: str, *, sure: bool = False) -> Harm:
 
 
 MAKES: Final = compiled(
-    r"\b(?:write|create|make|build|code|develop|implement|generate|program|produce|give me|show me (?:code|a script)"
+    r"\b(?:write|create|make|build|code|develop|implement|generate|program|produce|give (?:me|detailed|advice|step"
+    r"|instructions)|provide (?:steps|instructions|code)|determine|show me (?:code|a script)"
     r"|i need|i want|help me"
     r"|script|clone|send mass|turn this|weaponi[sz]e|obfuscate|pack my|inject|hide a|extract other|program that"
     r"|malware that"
@@ -53,6 +54,14 @@ HARMS: Final = (
     _harm("exploit", r"\b(?:working |functional |reliable )?exploit (?:for|chain|against)\b|\bshellcode\b"
                      r"|\bexploit (?:para|funcional)\b|\bmalicious (?:pdf|npm|package|macro|document)"
           r"|\bpaquete malicioso\b|\bmy malware\b|\bmi malware\b|\beste malware\b|\bcarga maliciosa\b"),
+    _harm("exploit", r"\bexploit(?:ing|s)? (?:the |a |an )?(?:<4>)vulnerabilit|\busing the (?:<4>)vulnerability\b"
+                     r"|\bsoftware exploit\b"
+          r"|\bsql injection (?:<2>)(?:payload|attack)|\bsqli payloads?\b|\bvulnerable to (?:<3>)injection\b"
+          r"|\bhack(?:ing)? (?:into )?(?:<5>)(?:database|machine|drone|system|server|website|account|network|phone"
+          r"|wifi)\b"
+          r"|\bhacke(?:a|ar|e) (?:<4>)(?:base de datos|sistema|servidor|sitio|cuenta|red|telefono|wifi)\b"),
+    _harm("phishing", r"\bphishing (?:e-?mail|message|sms)|\bcorreo de phishing\b"),
+    _harm("evasion", r"\bevad(?:e|es|ing|ir) (?:<3>)(?:wafs?|antivirus|detection|edr|deteccion)\b"),
     # by what it does
     _harm("ransomware", r"\b(?:encrypt|scramble|lock|cifr|bloque)\w{0,4} (?:<6>)(?:files|documents|archivos"
                         r"|documentos|datos)\b[^\n]{0,120}?\b(?:ransom|payment|victim|rescate"
@@ -116,7 +125,8 @@ DEFENDS: Final = compiled(
     r"\b(?:detect(?:s|ed|ing|ion|or|a|ar|e|en|arlo|arla)?|analy[sz]\w{1,3}|analiz\w{1,4}|yara|sigma|suricata|snort"
     r"|protect\w{0,3}|proteg\w{1,5}|prevent\w{0,3}|preven\w{1,4}|mitigat\w{1,3}|mitig\w{1,3}"
     r"|defen[dsc]\w{1,4}|remove|removes|elimina|eliminar|quita|clean up|block|blocks|bloquea|recover\w{0,3}"
-    r"|recuper\w{1,5}|restore|restaur\w{1,3}|explain|explains|explica|explicame|how (?:does|do|did)"
+    r"|recuper\w{1,5}|restore|restaur\w{1,3}|explains?(?! how to (?:use|exploit|hack))|explica|explicame|how (?:does"
+    r"|do|did)"
     r"|como (?:funciona|se|actua)|what is|que es|summari[sz]e|resume|history|historia|lesson|training|awareness"
     r"|concienciacion|class\b|for students|classify|clasific\w{1,4}|scan\w{0,4}|audit\w{0,3}"
     r"|revis\w{1,3}|alert|warn|check whether|verif\w{1,4}|honeypot|patch|fix|corrige|rate limit|limita|resist\w{0,2}"
