@@ -12,9 +12,9 @@ from pathlib import Path
 
 from buril.scanners import owasp, top_25
 from buril.scanners._cwe import number_of
+from buril.scanners._injection.rules import KINDS as INJECTION_KINDS
 from buril.scanners._python_rules import RULES
 from buril.scanners._semgrep_rules import PACK, SemgrepRule, load
-from buril.scanners._injection.rules import KINDS as INJECTION_KINDS
 from buril.scanners._unicode_rules import RULES as UNICODE_RULES
 from buril.scanners.packages import CWE as PACKAGES_CWE
 from buril.scanners.packages import TYPO, UNKNOWN

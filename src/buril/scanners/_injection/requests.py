@@ -39,8 +39,8 @@ ADDRESSES: Final = tuple(
         ("high", rf"\bif you are (?:an? )?(?:large )?(?:{_STRONG}|{_WEAK})\b"),
         ("high", rf"\bwhen (?:<2>){_STRONG}{_KIND} (?:or \S{{1,20}} )?(?:suggests?|edits?|reads?|writes?|completes?"
                  rf"|generates?|summari[sz]es?)\b"),
-        ("high", rf"\b(?:note|message|important|instructions?|attention) (?:to|for) (?:the |any |all )?(?:{_WEAK}"
-                 rf"|models?)\b"),
+        ("high", rf"\b(?:note|message|instructions?|attention) (?:to|for) (?:the |any |all )?(?:{_WEAK}"
+                 rf"|models?)\b|\bimportant for the (?:assistant|agent|bot|model)\b"),
         ("high", r"\bwhen you (?:read|process|see|summari[sz]e|complete|review|open|answer|reply to) (?:this|these"
                  r"|the following)\b"),
         ("medium", r"\b(?:every|each|any) (?:<2>)(?:summary|answer|reply|response|report) (?:that )?you (?:produce"

@@ -75,6 +75,8 @@ def _phrase(kind: str, languages: str, confidence: str, words: str, pattern: str
 _VERB = (r"\b(?:ignor(?:e|es|ing)|disregard(?:ing)?|forget|override|bypass|discard|skip|neglect|drop|abandon|cancel"
          r"|circumvent|violate|overrule|set aside|pay no attention to|stop following|(?:do not|dont|never)"
          r" (?:follow|obey|heed|listen to|comply with))\b")  # fmt: skip
+_SCORN = (r"\b(?:ignor(?:e|es|ing)|disregard(?:ing)?|forget|bypass|violate|overrule|(?:do not|dont|never)"
+          r" (?:follow|obey|heed|comply with))\b")  # fmt: skip
 _TOLD = (r"(?:instructions?|prompts?|guidelines|directives?|directions|system (?:prompt|message)|programming"
          r"|content polic(?:y|ies)|safety (?:polic(?:y|ies)|rules|filters?|training))")  # fmt: skip
 _LIMITS = (
@@ -148,7 +150,7 @@ ENGLISH: Final = (
             r"\bobey (?:only )?(?:the |this |these )?(?:<1>)(?:readme|comments?|file|text|note|docstring|document"
             r"|paragraph|message)\b"),
     _phrase(OVERRIDE, "en", "high", "content polic|safety |system prompt|system message|developer message",
-            rf"{_VERB} (?:the |any |all |your )?(?:content polic(?:y|ies)|safety (?:guidelines|rules|polic(?:y|ies)"
+            rf"{_SCORN} (?:the |any |all |your )?(?:content polic(?:y|ies)|safety (?:guidelines|rules|polic(?:y|ies)"
             rf"|protocols)"
             r"|(?:system|developer) (?:prompt|message|instructions))\b"),
     _phrase(OVERRIDE, "en", "medium", "your rules|your guidelines|your restrictions|your polic|your instructions",
@@ -222,7 +224,7 @@ ENGLISH: Final = (
             r"\b(?:do not|dont|never|without) (?:<1>)(?:tell|telling|mention|mentioning|reveal|revealing|inform"
             r"|disclose|explain|refer to|repeat)"
             r" (?:<6>)(?:these instructions|this (?:instruction|note|comment|message|prompt|text|readme)"
-            r"|your (?:<1>)(?:summary|answer|reply|response|output))"
+            r"|in your (?:<1>)(?:summary|answer|reply|response|output))"
             r"(?: (?:<2>)(?:to the|to your|to any|from the) (?:user|developer|human|reviewer|person)"
             r"| in your)?(?! in the changelog)"),
     _phrase(CONCEALMENT, "en", "medium", "the user|the developer|the human|reviewer",
