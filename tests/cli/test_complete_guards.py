@@ -119,8 +119,8 @@ def test_a_guard_that_fails_lets_nothing_pass(call: Callable[..., Any], monkeypa
 
 def test_of_several_answers_the_good_ones_are_shown() -> None:
     guards = guards_of("exfiltration")
-    passed = let_out([completion(SENDS), completion("x = 1\n")], "", "python", guards)
-    assert [item.text for item, _ in passed] == ["x = 1\n"]
+    passed, noted = let_out([completion(SENDS), completion("x = 1\n")], "", "python", guards)
+    assert [item.text for item in passed] == ["x = 1\n"] and noted == [[]]
     with pytest.raises(BurilError) as raised:
         let_out([completion(SENDS)], "", "python", guards)
     assert raised.value.code == "W242" and raised.value.exit_code == 3
@@ -128,6 +128,6 @@ def test_of_several_answers_the_good_ones_are_shown() -> None:
 
 def test_an_answer_is_masked_and_what_fired_is_kept() -> None:
     token = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
-    ((item, fired),) = let_out([completion(f'T = "{token}"\n')], "", "python", guards_of("secrets"))
+    (item,), (fired,) = let_out([completion(f'T = "{token}"\n')], "", "python", guards_of("secrets"))
     assert item.text == 'T = "MASKED_GITHUB_TOKEN"\n'
     assert [one.action for one in fired] == ["changed"]

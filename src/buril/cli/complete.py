@@ -122,14 +122,10 @@ def command(  # one parameter an option: click calls it by name
     if hole.suffix and not fim:
         say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
         hole = Hole(hole.prefix)
-    warmth = temperature if temperature is not None else 0.0 if samples == 1 else SAMPLING_TEMPERATURE
-    told = Parameters(max_tokens, warmth, samples, seed, fim)
-    passed = let_out(complete(model, hole, told), hole.prefix, language_of(hole, file), guards)
-    found = [item for item, _fired in passed]
-    records = [
-        {**record_of(model, hole, told=told, sample=number, found=item), **logged([*seen, *fired])}
-        for number, (item, fired) in enumerate(passed)
-    ]
+    told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim)
+    found, fired = let_out(complete(model, hole, told), hole.prefix, language_of(hole, file), guards)
+    records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
+    records = [record | logged([*seen, *more]) for record, more in zip(records, fired, strict=True)]
     kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
     for record in records:
         write_record(store, {**record, **kept})
@@ -139,6 +135,11 @@ def command(  # one parameter an option: click calls it by name
         _print([item.text for item in found])
         say(_("completion {ids}").format(ids=", ".join(record["id"] for record in records)))
     following(f"buril trace {records[0]['id']}")
+
+
+def warmth(temperature: float | None, samples: int) -> float:
+    """The temperature that is used: the one given, else 0, or one at which several samples differ."""
+    return temperature if temperature is not None else 0.0 if samples == 1 else SAMPLING_TEMPERATURE
 
 
 def _print(texts: list[str]) -> None:

@@ -74,23 +74,25 @@ def let_in(pieces: Sequence[Piece], guards: Sequence[Guard]) -> tuple[list[str],
 
 def let_out(
     found: Sequence[Completion], before: str, language: str, guards: Sequence[Guard]
-) -> list[tuple[Completion, list[Fired]]]:
-    """The completions that may be shown, as they may be, each with what fired at it.
+) -> tuple[list[Completion], list[list[Fired]]]:
+    """The completions that may be shown, as they may be, and what fired at each.
 
     Raises:
         BurilError: W242 where none is left, W241 where a guard failed.
     """
     from buril.serve.guards import Piece, guarded
 
-    passed: list[tuple[Completion, list[Fired]]] = []
+    passed: list[Completion] = []
+    noted: list[list[Fired]] = []
     outcomes = [guarded([Piece(item.text, "answer", language, before=before)], guards) for item in found]
     for item, outcome in zip(found, outcomes, strict=True):
         _tell(outcome.fired)
         if outcome.refusal is None:
-            passed.append((replace(item, text=outcome.pieces[0].text), list(outcome.fired)))
+            passed.append(replace(item, text=outcome.pieces[0].text))
+            noted.append(list(outcome.fired))
     if not passed:
         outcomes[0].check()
-    return passed
+    return passed, noted
 
 
 def _tell(fired: Sequence[Fired]) -> None:
