@@ -97,7 +97,7 @@ def test_control_tokens_are_broken_up(token: str) -> None:
 
 
 def test_no_token_is_put_together_by_breaking_up_others() -> None:
-    text = "<|im_<|im_start|>start|> [I[INST]NST]\n"
+    text = "<|im_<|im_start|>start|> [I[INST]NST] </s><s>[INST]\n"
     verdict = judged("sentinels", text)
     assert judged("sentinels", verdict.text) == Verdict()
 
