@@ -200,6 +200,24 @@ ENGLISH: Final = (
             rf"|act as) (?:<4>){_AI}\b"),
     _phrase(ROLE, "en", "medium", "safety filters",
             r"\bassistant\b[^\n]{0,40}?\bsafety filters? (?:were|was|have been|are) (?:removed|disabled|off)"),
+    _phrase(ROLE, "en", "medium", "in character|no matter how|even if it|even if they|none of your",
+            r"\bstay in (?:your )?character\b|\bno matter how (?:<3>)(?:immoral|unethical|dangerous|illegal|harmful"
+            r"|offensive)\b"
+            r"|\beven if (?:it is|its|they are|it may be) (?:<2>)(?:immoral|unethical|illegal|harmful)\b"
+            r"|\bnone of your (?:responses|answers|replies) (?:should|may|can|will|must)\b"),
+    _phrase(ROLE, "en", "medium", "ethical|moral|amoral",
+            r"\b(?:any|no|without|have|has) (?:<2>)(?:ethical (?:or|and|nor) moral|moral (?:or|and|nor) ethical"
+            r"|ethics or morals)\b"
+            r"|\bunfiltered and amoral\b"),
+    _phrase(ROLE, "en", "medium", "you will never|you must never|you never|you are going to",
+            r"\byou (?:will|must) never (?:refuse|decline|censor|say no|reject)\b"
+            r"|\byou are going to (?:pretend|act as|play the role|role ?play)\b"),
+    _phrase(ROLE, "en", "medium", "bound by|restricted by|limited by|constrained by|abide by",
+            r"\b(?:not|no longer|never) (?:bound|restricted|limited|constrained) by (?:<3>)(?:rules|polic|guidelines"
+            r"|openai|ethic|moral)"
+            r"|\b(?:do|does) not (?:have to |need to )?abide by (?:<3>)(?:rules|polic|guidelines)"),
+    _phrase(ROLE, "en", "medium", "as chatgpt|as dan|as an unfiltered",
+            r"\b(?:answers?|respond|responses|reply) (?:<3>)as (?:chatgpt|dan|an unfiltered)\b"),
     _phrase(EXTRACTION, "en", "high", "prompt|instruction|rules|guideline|system message",
             r"\b(?:repeat|print|reveal|output|show|tell|write|display|copy|leak|disclose|expose|summari[sz]e|give"
             r"|dump|translate|recite)"
