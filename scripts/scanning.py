@@ -17,6 +17,7 @@ import scan_coverage
 
 from buril.scanners import owasp, top_25
 from buril.scanners._cwe import number_of
+from buril.scanners._injection.rules import KINDS as INJECTION_KINDS
 from buril.scanners._python_rules import RULES
 from buril.scanners._semgrep_rules import PACK, SemgrepRule, load
 from buril.scanners._unicode_rules import RULES as UNICODE_RULES
@@ -75,6 +76,8 @@ def coverage() -> str:
         by_cwe[python.cwe]["python (ruff, bandit)"].append(f"S/B{number}")
     for name, sign in UNICODE_RULES.items():
         by_cwe[sign.cwe]["any text (unicode)"].append(f"`{name}`")
+    for name, kind in INJECTION_KINDS.items():
+        by_cwe[kind.cwe]["any text (injection)"].append(f"`{name}`")
     by_cwe[PACKAGES_CWE]["eight package registries (packages)"] += [f"`{TYPO}`", f"`{UNKNOWN}`"]
     rows = ["| CWE | OWASP 2021 | OWASP 2025 | Top 25 | rules |", "|---|---|---|---|---|"]
     for cwe in sorted(by_cwe, key=number_of):
@@ -101,6 +104,14 @@ def unicode_rules() -> str:
     return "\n".join(rows)
 
 
+def injection_rules() -> str:
+    """All rules for instructions to a model; how sure a finding is, its place decides."""
+    rows = ["| rule | CWE | severity | what |", "|---|---|---|---|"]
+    for name, kind in INJECTION_KINDS.items():
+        rows.append(f"| `{name}` | {kind.cwe} | {kind.severity} | {kind.message} |")
+    return "\n".join(rows)
+
+
 def page() -> str:
     """The whole page."""
     pack = load((PACK,))
@@ -109,6 +120,7 @@ def page() -> str:
         f"{HEAD}\n## Coverage by weakness\n\n{len(pack)} rules of our own for semgrep ({', '.join(languages)}) and "
         f"{len(RULES)} tests of ruff and bandit for Python. Secrets are CWE-798 (A07), personal data CWE-359 (A01).\n\n"
         f"{coverage()}\n\n## The rules for semgrep\n\n{rules()}\n\n## The rules for characters\n\n{unicode_rules()}\n"
+        f"\n## The rules for instructions to a model\n\n{injection_rules()}\n"
     )
 
 

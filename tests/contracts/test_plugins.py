@@ -127,6 +127,14 @@ def test_scanner(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     testing.check_scanner(plugin("scanner", name))
 
 
+@pytest.mark.parametrize("name", own("guard"))
+def test_guard(name: str) -> None:
+    found = plugin("guard", name)
+    if name == "packages":  # it refuses to work without a list
+        found = found(found.Settings(modules=("acme",)))
+    testing.check_guard(found)
+
+
 @pytest.mark.parametrize("name", own("metric"))
 def test_metric(name: str) -> None:
     testing.check_metric(plugin("metric", name))

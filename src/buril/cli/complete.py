@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buril.cli.common import config_option, following, json_option, open_store, put, say, store_option
+from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out
 from buril.core.artifact import Artifact, Link, atomic, canonical
 from buril.core.errors import BurilError
 from buril.core.text import N_, _
@@ -21,6 +23,7 @@ from buril.core.text import N_, _
 if TYPE_CHECKING:
     from buril.core.store import Store
     from buril.generators._generator import Completion, Generator
+    from buril.serve.guards import Fired, Guard
 
 ID_CHARS = 12
 SAMPLING_TEMPERATURE = 0.8
@@ -85,6 +88,10 @@ class Parameters:
 @click.option(
     "--model", "ref", metavar="REF", help=N_("`base`, a name or run, or a `train` artifact (default: the latest).")
 )
+@click.option(
+    "--guards", "guards_text", metavar="NAMES", default=DEFAULT, show_default=True,
+    help=N_("Guards that look at the prompt and at what is written, in this order; `none` for none."),
+)  # fmt: skip
 @click.option("--keep-prompt", is_flag=True, help=N_("Keep the prompt itself in the record, not only its SHA-256."))
 @config_option
 @store_option
@@ -101,6 +108,7 @@ def command(  # one parameter an option: click calls it by name
     samples: int,
     seed: int,
     ref: str | None,
+    guards_text: str,
     keep_prompt: bool,
     config_path: Path,
     store_path: Path | None,
@@ -108,16 +116,18 @@ def command(  # one parameter an option: click calls it by name
 ) -> None:
     """Complete FILE (`-`: the standard input) at its end or at a cursor, or the text of --prompt."""
     hole = read_hole(file, prompt, suffix=suffix, line=line, column=column)
+    guards = guards_of(guards_text)
+    hole, seen = guarded_hole(hole, file, guards)
     store = open_store(config_path, store_path)
     model = model_in_use(store, ref)
     fim = bool(hole.suffix) and knows_fim(model, store)
     if hole.suffix and not fim:
         say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
         hole = Hole(hole.prefix)
-    warmth = temperature if temperature is not None else 0.0 if samples == 1 else SAMPLING_TEMPERATURE
-    told = Parameters(max_tokens, warmth, samples, seed, fim)
-    found = complete(model, hole, told)
+    told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim)
+    found, fired = let_out(complete(model, hole, told), hole.prefix, language_of(hole, file), guards)
     records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
+    records = [record | logged([*seen, *more]) for record, more in zip(records, fired, strict=True)]
     kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
     for record in records:
         write_record(store, {**record, **kept})
@@ -127,6 +137,11 @@ def command(  # one parameter an option: click calls it by name
         _print([item.text for item in found])
         say(_("completion {ids}").format(ids=", ".join(record["id"] for record in records)))
     following(f"buril trace {records[0]['id']}")
+
+
+def warmth(temperature: float | None, samples: int) -> float:
+    """The temperature that is used: the one given, else 0, or one at which several samples differ."""
+    return temperature if temperature is not None else 0.0 if samples == 1 else SAMPLING_TEMPERATURE
 
 
 def _print(texts: list[str]) -> None:
@@ -194,6 +209,38 @@ def offset(text: str, line: int, column: int | None) -> int:
     if not 0 <= at <= width:
         raise BurilError("W221", line=line, column=column or 1, lines=len(lines))
     return sum(len(item) + 1 for item in lines[: line - 1]) + at
+
+
+# --- the guards
+
+
+def guarded_hole(hole: Hole, file: str | None, guards: Sequence[Guard]) -> tuple[Hole, list[Fired]]:
+    """The hole after the guards, and what fired: a FILE is the user's own, a prompt is what they say.
+
+    Raises:
+        BurilError: W240 for a refused request, W241 where a guard failed.
+    """
+    if not guards:
+        return hole, []
+    from buril.serve.guards import Piece
+
+    language = language_of(hole, file)
+    texts = [hole.prefix] if hole.suffix is None else [hole.prefix, hole.suffix]
+    pieces = [Piece(text, "trusted" if file else "user", language, file or "") for text in texts]
+    passed, fired = let_in(pieces, guards)
+    return Hole(passed[0], passed[1] if hole.suffix is not None else None), fired
+
+
+def language_of(hole: Hole, file: str | None) -> str:
+    """The language of a file by its name and text, "" where it is unknown or there is none."""
+    from buril.code.language import detect
+
+    return detect(Path(file).name, hole.prefix) if file and file != "-" else ""
+
+
+def logged(fired: Sequence[Fired]) -> dict[str, Any]:
+    """What a record keeps of the guards that fired: nothing where none did."""
+    return {"guards": [item.record() for item in fired]} if fired else {}
 
 
 # --- the model

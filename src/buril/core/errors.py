@@ -937,6 +937,30 @@ MESSAGES: dict[str, Message] = {
     ),
     "W235": Message(N_("`{path}` does not exist, so it can't be scanned"), N_("name files and folders that are there")),
     "W236": Message(N_("`{path}` can't be written: {problem}"), N_("choose another place, or make room")),
+    "W240": Message(
+        N_("the guard `{guard}` refuses the request ({place}): {reason}"),
+        N_("change the text there; if it is meant so, give the guard other settings, or `--guards none`"),
+        EXIT_GATE,
+    ),
+    "W241": Message(
+        N_("the guard `{guard}` failed, so nothing passes ({place}): {reason}"),
+        N_("mend what it needs, or name other guards with `--guards`"),
+        EXIT_PREREQUISITE,
+    ),
+    "W242": Message(
+        N_("the guard `{guard}` refuses the answer ({place}): {reason}"),
+        N_("ask otherwise; if it is meant so, give the guard other settings, or `--guards none`"),
+        EXIT_GATE,
+    ),
+    "W243": Message(
+        N_("`--guards {text}` can't be read: {problem}"),
+        N_("names with commas between them, or YAML: `[injection, {{misuse: {{high: warn}}}}]`; `none` for none"),
+    ),
+    "W244": Message(
+        N_("the guard `{guard}` does not see what is planted for it ({missed}), so nothing may pass"),
+        N_("give it other settings, or name other guards with `--guards`"),
+        EXIT_PREREQUISITE,
+    ),
 }
 
 

@@ -39,6 +39,7 @@ KINDS: dict[str, str] = {
     "suite": "buril.evaluate.suites",
     "runtime": "buril.evaluate.runtimes",
     "metric": "buril.evaluate.metrics",
+    "guard": "buril.serve.guards",
 }
 
 

@@ -16,6 +16,7 @@ from buril.testing._common import check_imports, check_plugin
 from buril.testing._data import check_language, check_scanner, check_source, check_step
 from buril.testing._engine import check_engine
 from buril.testing._evaluate import agreement, check_generator, check_metric, check_suite, suite_data
+from buril.testing._guard import check_guard
 from buril.testing._preference import check_preference
 from buril.testing._programs import check_runtime, check_sandbox
 from buril.testing._tracker import check_tracker
@@ -27,6 +28,7 @@ __all__ = [
     "check_base",
     "check_engine",
     "check_generator",
+    "check_guard",
     "check_imports",
     "check_language",
     "check_method",

@@ -1,0 +1,1 @@
+"""Serving: what stands between an editor and a model. So far its guards."""
