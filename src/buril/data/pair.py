@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -88,6 +89,10 @@ class Pairing(ABC):
 
     `version` goes up whenever the same settings and inputs give other pairs than before. A source proposes; what it
     proposes is proved by the stage, the same way for all.
+
+    Attributes:
+        left_out: what it saw and could make no pair of, by reason, as far as `pairs` has come.
+        scratch: where it may keep what an interrupted run should not do again; None: nowhere. The stage sets it.
     """
 
     version: ClassVar[int] = 1
@@ -97,10 +102,16 @@ class Pairing(ABC):
 
     def __init__(self, settings: Any = None) -> None:
         self.settings: Any = settings if settings is not None else type(self).Settings()
+        self.left_out: Counter[str] = Counter()
+        self.scratch: Path | None = None
 
     def needs(self) -> tuple[str, ...]:
         """Stages whose artifacts it reads."""
         return ()
+
+    def work(self, inputs: Inputs) -> float:
+        """Bytes of what it reads, for an estimate; by default those of its inputs."""
+        return float(sum(entry.bytes for name in self.needs() for entry in inputs[name].manifest.files))
 
     def parts(self) -> dict[str, int]:
         """Versions of what its pairs depend on beside its own."""
