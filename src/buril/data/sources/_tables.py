@@ -31,7 +31,7 @@ COUNT_BYTES = 1_000_000_000
 _READ = 1 << 20
 _BATCH = 256
 _GLOB = frozenset("*?[")
-_CUT_SHORT = (OSError, EOFError, zlib.error)
+CUT_SHORT = (OSError, EOFError, zlib.error)
 """What a compressed file raises that was cut short or damaged; zstd's is an OSError."""
 
 
@@ -97,7 +97,7 @@ def line_pieces(name: str, path: Path) -> Iterator[Piece]:
 def keys(path: Path, lines: int = 100) -> set[str]:
     """All names in the first objects of a file."""
     found: set[str] = set()
-    with closing(lines_of(path, Piece(""))) as some, contextlib.suppress(*_CUT_SHORT):
+    with closing(lines_of(path, Piece(""))) as some, contextlib.suppress(*CUT_SHORT):
         for _place, line in islice(some, lines):
             with contextlib.suppress(ValueError, RecursionError):
                 record = json.loads(line or b"")
@@ -118,7 +118,7 @@ def line_rows(path: Path, piece: Piece, table: Table, max_bytes: int) -> Iterato
                 others += 1
             else:
                 yield _placed(found, numbers.of(index, at)) if isinstance(found, Dropped) else found
-    except _CUT_SHORT as problem:
+    except CUT_SHORT as problem:
         yield Dropped(f"{piece.place}@{at}", 0, "truncated", f"after byte {at}: {problem}", "read")
     if others:
         yield Dropped(piece.place, 0, "where", f"{others} rows from byte {piece.first}", "read")
