@@ -96,16 +96,23 @@ def excerpt(source: bytes, tree: Tree, spans: Sequence[Span], used: Collection[b
         spans: what is kept, with all that encloses it: functions whole, as `outermost` gives them, or parts of them.
         used: the words for which imports and names at the top of the file are kept.
     """
+    return b"".join(halves(source, tree, spans, used))
+
+
+def halves(source: bytes, tree: Tree, spans: Sequence[Span], used: Collection[bytes]) -> tuple[bytes, bytes]:
+    """An excerpt as what comes before the first statement with one of the spans (imports, names), and the rest."""
     dropped = sorted(_unwanted(source, tree.root_node, spans, frozenset(used)))
-    kept: list[bytes] = []
+    first = min((start for start, _end in kept_spans(tree, spans)), default=0)
+    head: list[bytes] = []
+    rest: list[bytes] = []
     at = 0
-    for span in dropped:
-        start, end = _whole_lines(source, *span)
+    for span in [*dropped, (len(source), len(source))]:
+        start, end = _whole_lines(source, *span) if span[0] < len(source) else span
         if start > at:
-            kept.append(source[at:start])
+            head.append(source[at : max(at, min(start, first))])
+            rest.append(source[max(at, first) : max(start, first)])
         at = max(at, end)
-    kept.append(source[at:])
-    return b"".join(kept).lstrip(b"\n")
+    return b"".join(head).lstrip(b"\n"), b"".join(rest).lstrip(b"\n") if not b"".join(head).strip() else b"".join(rest)
 
 
 def _unwanted(source: bytes, root: Node, spans: Sequence[Span], used: frozenset[bytes]) -> Iterator[Span]:

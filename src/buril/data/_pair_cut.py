@@ -4,16 +4,54 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from typing import NamedTuple
 
 from tree_sitter import Tree
 
-from buril.code.excerpt import Span, excerpt, kept_spans, outermost, words
+from buril.code.excerpt import Span, excerpt, halves, kept_spans, outermost, words
 from buril.code.language import language_of
 from buril.code.parse import HardParse, error_ratio, parse
 from buril.data.pair import Pair
 
 MOST_COMPARED = 2_000
 """Lines between the first and the last difference of two texts that are compared one by one; more are one change."""
+
+
+class Side(NamedTuple):
+    """A function (`span`) in its file, with the file's tree."""
+
+    source: bytes
+    tree: Tree
+    span: Span
+
+
+def side_by_side(language: str, one: Side, other: Side) -> tuple[str, str]:
+    """The functions of two versions of a file, each with what it needs before it.
+
+    Both have the imports of either, where that makes a program, so that they part in the function and not before.
+    """
+    used = words(one.source, [one.span]) | words(other.source, [other.span])
+    heads: list[list[bytes]] = []
+    rests: list[bytes] = []
+    for side in (one, other):
+        head, rest = halves(side.source, side.tree, [side.span], used)
+        heads.append(head.splitlines(keepends=True))
+        rests.append(rest)
+    merged = b"".join(_merged(*heads))
+    texts = [(merged + rest).decode("utf-8", "replace") for rest in rests]
+    plain = [(b"".join(lines) + rest).decode("utf-8", "replace") for lines, rest in zip(heads, rests, strict=True)]
+    if any(_unknown(language, new) != _unknown(language, old) for new, old in zip(texts, plain, strict=True)):
+        texts = plain
+    return texts[0], texts[1]
+
+
+def _merged(one: list[bytes], other: list[bytes]) -> list[bytes]:
+    """The lines of both, each once, in an order that both have."""
+    found: list[bytes] = []
+    for _kind, first, last, begin, end in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        found += one[first:last]
+        found += [line for line in other[begin:end] if line not in one[first:last]]
+    return found
 
 
 def shortened(pair: Pair, most: int) -> Pair:
@@ -55,11 +93,14 @@ def changes(one: bytes, other: bytes) -> tuple[list[Span], list[Span]]:
     before = common(first, second)
     after = common(first[before:][::-1], second[before:][::-1])
     middle = first[before : len(first) - after], second[before : len(second) - after]
-    if max(map(len, middle)) > MOST_COMPARED:
-        places = [(before, len(first) - after, before, len(second) - after)]
-    else:
+    places = [(before, len(first) - after, before, len(second) - after)]
+    if max(map(len, middle)) <= MOST_COMPARED:
         found = difflib.SequenceMatcher(None, *middle, autojunk=False).get_opcodes()
-        places = [tuple(before + at for at in item[1:]) for item in found if item[0] != "equal"]  # type: ignore[misc]  four numbers
+        places = [
+            (before + begin, before + end, before + start, before + last)
+            for kind, begin, end, start, last in found
+            if kind != "equal"
+        ]
     starts = _starts(first), _starts(second)
     return (
         [(starts[0][max(0, begin - 1)], starts[0][end]) for begin, end, _begin, _end in places],

@@ -8,9 +8,10 @@ that what is learnt from it can be traced as any other training text.
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from buril.code.codefile import CodeFile, write_table
+from buril.core.artifact import atomic, canonical
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs
 
@@ -84,6 +86,14 @@ class Pair(NamedTuple):
         }  # fmt: skip
 
 
+class Found(NamedTuple):
+    """What a source found in a part of what it reads: `seen` units of it, and by reason what gave no pair."""
+
+    pairs: list[Pair]
+    left_out: dict[str, int]
+    seen: int = 0
+
+
 class Pairing(ABC):
     """Base of all sources of pairs. A subclass sets `version`, may extend `Settings`, and writes `pairs`.
 
@@ -121,6 +131,25 @@ class Pairing(ABC):
         """A fingerprint (plain JSON) of what it reads from outside the store."""
         return None
 
+    def remembered(self, key: Any, make: Callable[[], Found]) -> Found:
+        """What `make` finds, or found before an interruption; its reasons are counted. No text of a file is kept.
+
+        Args:
+            key: plain JSON that says all that it depends on.
+            make: what takes long.
+        """
+        name = hashlib.blake2b(canonical(key), digest_size=16).hexdigest()
+        path = self.scratch / f"{name}.json" if self.scratch else None
+        if path is not None and path.exists():
+            found = _read(json.loads(path.read_text(encoding="utf-8")))
+        else:
+            found = make()
+            if path is not None:
+                with atomic(path) as temporary:
+                    temporary.write_text(json.dumps(_plain(found)), encoding="utf-8")
+        self.left_out.update(found.left_out)
+        return found
+
     @abstractmethod
     def pairs(self, inputs: Inputs, seed: int) -> Iterator[Pair]:
         """The pairs that it proposes, in the same order every time; all chance comes from `seed`."""
@@ -136,3 +165,25 @@ def read_pairs(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of pairs, as `Pair.row` gives them."""
     found: list[dict[str, Any]] = pq.read_table(path, schema=PAIR_SCHEMA).to_pylist()
     return found
+
+
+_FILE = ("repo", "path", "sha256", "commit", "language", "license", "bytes", "row_id")
+
+
+def _plain(found: Found) -> dict[str, Any]:
+    pairs = [
+        {**item._asdict(), "file": {name: getattr(item.file, name) for name in _FILE} if item.file else None}
+        for item in found.pairs
+    ]
+    return {**found._asdict(), "pairs": pairs}
+
+
+def _read(told: dict[str, Any]) -> Found:
+    pairs = [
+        Pair(**{
+            **item, "file": CodeFile(content="", **item["file"]) if item["file"] else None,
+            "proofs": tuple(item["proofs"]),
+        })
+        for item in told["pairs"]
+    ]  # fmt: skip
+    return Found(pairs, told["left_out"], told["seen"])
