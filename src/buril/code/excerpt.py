@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tree_sitter import Node, Tree
 
-from buril.code.parse import Function, functions
+from buril.code.parse import Function, functions, keywords
 
 Span = tuple[int, int]
 """Bytes from the first to before the last."""
@@ -24,6 +24,9 @@ _WORD = re.compile(rb"[A-Za-z_]\w*")
 _PLAIN = frozenset(
     b"import from as static require const let var use include using new return def class self this".split()
 )
+_REST = re.compile(rb"[ \t;,]*(?:\r?\n|$)")
+_HEAD = re.compile(rb"[=({\[:;]")
+_EMPTY = re.compile(rb"(?:[ \t]*\r?\n)*")
 MAX_NAME_LINE_BYTES = 160
 """A line at the top of a file that gives a name to something is kept for those who use it, if it is no longer."""
 
@@ -73,9 +76,9 @@ def _around(tree: Tree, function: Function) -> list[str]:
     return names[::-1]
 
 
-def words(source: bytes, spans: Sequence[Span]) -> frozenset[bytes]:
-    """The words that stand in some spans, without those that any import has."""
-    return frozenset(word for start, end in spans for word in _WORD.findall(source, start, end)) - _PLAIN
+def words(source: bytes, spans: Sequence[Span], language: str) -> frozenset[bytes]:
+    """The words that stand in some spans, without those of the language itself."""
+    return frozenset(word for start, end in spans for word in _WORD.findall(source, start, end)) - keywords(language)
 
 
 def kept_spans(tree: Tree, spans: Sequence[Span]) -> list[Span]:
@@ -101,23 +104,42 @@ def excerpt(source: bytes, tree: Tree, spans: Sequence[Span], used: Collection[b
 
 def halves(source: bytes, tree: Tree, spans: Sequence[Span], used: Collection[bytes]) -> tuple[bytes, bytes]:
     """An excerpt as what comes before the first statement with one of the spans (imports, names), and the rest."""
-    dropped = sorted(_unwanted(source, tree.root_node, spans, frozenset(used)))
     first = min((start for start, _end in kept_spans(tree, spans)), default=0)
-    head: list[bytes] = []
-    rest: list[bytes] = []
+    kept = [bytearray(), bytearray()]
     at = 0
+    dropped = _joined(source, sorted(_unwanted(source, tree.root_node, spans, frozenset(used))))
     for span in [*dropped, (len(source), len(source))]:
         start, end = _whole_lines(source, *span) if span[0] < len(source) else span
         if start > at:
-            head.append(source[at : max(at, min(start, first))])
-            rest.append(source[max(at, first) : max(start, first)])
+            at = _without_gap(kept[0] + kept[1], source, at)
+            kept[0] += source[at : max(at, min(start, first))]
+            kept[1] += source[max(at, first) : max(start, first)]
         at = max(at, end)
-    return b"".join(head).lstrip(b"\n"), b"".join(rest).lstrip(b"\n") if not b"".join(head).strip() else b"".join(rest)
+    return bytes(kept[0]), bytes(kept[1]).rstrip(b"\r\n") + b"\n"
+
+
+def _joined(source: bytes, spans: Sequence[Span]) -> list[Span]:
+    """Spans with nothing but spaces between them as one."""
+    found: list[Span] = []
+    for start, end in spans:
+        if found and not source[found[-1][1] : start].strip(b" \t;,"):
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def _without_gap(before: bytes, source: bytes, at: int) -> int:
+    """Where to go on after something was left out: past the empty lines that stood on its other side too."""
+    there = len(before) - len(before.rstrip(b"\n")) - 1 if before.strip() else len(source)
+    found = _EMPTY.match(source, at)
+    lines = found[0].splitlines(keepends=True) if found else []
+    return at + sum(map(len, lines[: max(0, there)]))
 
 
 def _unwanted(source: bytes, root: Node, spans: Sequence[Span], used: frozenset[bytes]) -> Iterator[Span]:
     """The children of the file, of classes and of blocks around the spans that are not kept."""
-    pending = [root]
+    pending, gone = [root], set[int]()
     while pending:
         node = pending.pop()
         held: list[Node] = []  # comments that belong to what comes next
@@ -128,11 +150,16 @@ def _unwanted(source: bytes, root: Node, spans: Sequence[Span], used: frozenset[
                     inner = [item for item in _blocks(child) if any(_touch(item, span) for span in spans)]
                     pending += inner
             elif "comment" in child.type:
-                held.append(child)
+                before = child.prev_sibling
+                if before is None or before.end_point.row != child.start_point.row:
+                    held.append(child)
+                elif before.start_byte in gone:  # it is about what stands before it on its line
+                    yield child.start_byte, child.end_byte
             else:
                 yield from ((item.start_byte, item.end_byte) for item in held)
                 held = []
                 if not _is_kept(source, node, child, used):
+                    gone.add(child.start_byte)
                     yield child.start_byte, child.end_byte
         yield from ((item.start_byte, item.end_byte) for item in held)
 
@@ -154,13 +181,15 @@ def _is_kept(source: bytes, parent: Node, child: Node, used: frozenset[bytes]) -
         return True
     if _ALWAYS.search(child.type):
         return True
-    found = _WORD.findall(source, child.start_byte, child.end_byte)
-    if _IMPORTS.search(child.type):
-        return b"*" in source[child.start_byte : child.end_byte] or not used.isdisjoint(found)
-    if parent.parent is not None or child.start_point.row != child.end_point.row:
+    text = source[child.start_byte : child.end_byte]
+    if _IMPORTS.search(child.type) or b"require(" in text:
+        return b"*" in text or not used.isdisjoint(_WORD.findall(text))
+    one_line = child.start_point.row == child.end_point.row or child.end_point.column == 0
+    at_top = parent.parent is None or parent.type.startswith("preproc_if")
+    if not at_top or not one_line or len(text) > MAX_NAME_LINE_BYTES:
         return False
-    given = [word for word in found if word not in _PLAIN][:1]
-    return child.end_byte - child.start_byte <= MAX_NAME_LINE_BYTES and bool(given) and given[0] in used
+    named = _WORD.findall(text[7:]) if text.startswith(b"#define") else _WORD.findall(_HEAD.split(text)[0])[-1:]
+    return bool(named) and named[0] in used
 
 
 def _touch(node: Node, span: Span) -> bool:
@@ -172,9 +201,7 @@ def _touch(node: Node, span: Span) -> bool:
 
 
 def _whole_lines(source: bytes, start: int, end: int) -> Span:
-    """A span with the rest of its lines where nothing else stands on them, and the empty lines after it."""
+    """A span with the rest of its lines, where nothing else stands on them."""
     before = source.rfind(b"\n", 0, start) + 1
-    if source[before:start].strip():
-        return start, end
-    found = re.compile(rb"[ \t;]*(?:\r?\n|$)(?:[ \t]*\r?\n)*").match(source, end)
-    return (before, found.end()) if found else (start, end)
+    found = _REST.match(source, end)
+    return (start, end) if source[before:start].strip() or found is None else (before, found.end())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from typing import NamedTuple
 
@@ -15,6 +16,11 @@ from buril.data.pair import Pair
 
 MOST_COMPARED = 2_000
 """Lines between the first and the last difference of two texts that are compared one by one; more are one change."""
+
+_CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
+_PUTS_TOGETHER = frozenset(
+    {"format", "join", "str", "concat", "sprintf", "Sprintf", "String", "append", "toString", "encode"}
+)
 
 
 class Side(NamedTuple):
@@ -30,7 +36,7 @@ def side_by_side(language: str, one: Side, other: Side) -> tuple[str, str]:
 
     Both have the imports of either, where that makes a program, so that they part in the function and not before.
     """
-    used = words(one.source, [one.span]) | words(other.source, [other.span])
+    used = words(one.source, [one.span], language) | words(other.source, [other.span], language)
     heads: list[list[bytes]] = []
     rests: list[bytes] = []
     for side in (one, other):
@@ -68,7 +74,7 @@ def shortened(pair: Pair, most: int) -> Pair:
     except HardParse:
         return pair
     spans = [_kept(tree, pair.language, found, most) for tree, found in zip(trees, changes(*texts), strict=True)]
-    used = words(texts[0], spans[0]) | words(texts[1], spans[1])
+    used = words(texts[0], spans[0], pair.language) | words(texts[1], spans[1], pair.language)
     secure, vulnerable = (
         excerpt(text, tree, kept, used).decode("utf-8", "replace")
         for text, tree, kept in zip(texts, trees, spans, strict=True)
@@ -128,6 +134,16 @@ def common(one: list[bytes], other: list[bytes]) -> int:
 def alike(one: str, other: str) -> float:
     """The share of lines that two texts have in common (0 to 1)."""
     return difflib.SequenceMatcher(None, one.splitlines(), other.splitlines(), autojunk=False).ratio()
+
+
+def does_less(vulnerable: str, secure: str) -> bool:
+    """Whether calls went and none came in their place: what is weak was moved elsewhere then, or given up.
+
+    Calls that only put a text together do not count.
+    """
+    before, after = (Counter(_CALL.findall(text)) for text in (vulnerable, secure))
+    gone = sum(number for name, number in (before - after).items() if name not in _PUTS_TOGETHER)
+    return gone > (after - before).total()
 
 
 def parses_alike(pair: Pair) -> bool:

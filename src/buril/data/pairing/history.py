@@ -28,7 +28,7 @@ from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Json
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs
-from buril.data._pair_cut import Side, alike, side_by_side
+from buril.data._pair_cut import Side, alike, does_less, side_by_side
 from buril.data.pair import Found, Pair, Pairing
 from buril.data.pairing import _seeing
 from buril.data.pairing._commits import Change, Commit, commits
@@ -233,6 +233,8 @@ class _Reader:
             yield "inconclusive"
         elif left:
             yield "still_weak"
+        elif does_less(*texts):
+            yield "does_less"
         else:
             yield _Mended(next(iter(weak)), secure, vulnerable)
 
