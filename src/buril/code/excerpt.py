@@ -111,7 +111,7 @@ def halves(source: bytes, tree: Tree, spans: Sequence[Span], used: Collection[by
     for span in [*dropped, (len(source), len(source))]:
         start, end = _whole_lines(source, *span) if span[0] < len(source) else span
         if start > at:
-            at = _without_gap(kept[0] + kept[1], source, at)
+            at = _without_gap(bytes(kept[0] + kept[1]), source, at)
             kept[0] += source[at : max(at, min(start, first))]
             kept[1] += source[max(at, first) : max(start, first)]
         at = max(at, end)

@@ -447,8 +447,8 @@ MESSAGES: dict[str, Message] = {
         EXIT_PREREQUISITE,
     ),
     "D334": Message(
-        N_("`{path}` has no history that leads to `{revision}`"),
-        N_("name a branch, tag or commit of it; a shallow clone gets its history by: git fetch --unshallow"),
+        N_("the clone `{path}` holds no history before `{revision}`"),
+        N_("fetch it, with: git -C {path} fetch --unshallow"),
         EXIT_PREREQUISITE,
     ),
     # --- models, tokenizer, generators (T0xx)
