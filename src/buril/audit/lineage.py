@@ -313,7 +313,7 @@ def contributors(train: Artifact) -> list[Contributor]:
 def models_with(store: Store, row_id: str) -> list[tuple[Artifact, int]]:
     """Every trained model in the store whose weights had read a row or what was made of it, with the number of tokens.
 
-    Repeats are counted. What a model was trained on before it was aligned is told of the first of the two.
+    Repeats are counted.
     """
     found = []
     for train in (artifact for name in TRAINED for artifact in store.artifacts(name)):

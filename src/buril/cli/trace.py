@@ -87,7 +87,7 @@ def _forwards(store: Store, what: str) -> dict[str, Any]:
     found = []
     for story in lineage.stories(store.chain(), what):
         models = [
-            {"model": f"train@{artifact.key[:12]}", "digest": artifact.digest, "tokens": tokens}
+            {"model": f"{artifact.manifest.stage}@{artifact.key[:12]}", "digest": artifact.digest, "tokens": tokens}
             for artifact, tokens in lineage.models_with(store, story.row_id)
         ]
         found.append(

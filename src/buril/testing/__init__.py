@@ -16,6 +16,7 @@ from buril.testing._common import check_imports, check_plugin
 from buril.testing._data import check_language, check_scanner, check_source, check_step
 from buril.testing._engine import check_engine
 from buril.testing._evaluate import agreement, check_generator, check_metric, check_suite, suite_data
+from buril.testing._pairing import check_pairing
 from buril.testing._programs import check_runtime, check_sandbox
 from buril.testing._tracker import check_tracker
 from buril.testing._train import check_base, check_method, check_objective, tiny_model
@@ -31,6 +32,7 @@ __all__ = [
     "check_method",
     "check_metric",
     "check_objective",
+    "check_pairing",
     "check_plugin",
     "check_runtime",
     "check_sandbox",
