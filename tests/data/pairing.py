@@ -18,7 +18,7 @@ from buril.data.pair import Pairing
 from tests.conftest import as_artifact
 
 QUERY = (
-    "import sqlite3\n\n\ndef find(db, name):\n    rows = db.execute({}).fetchall()\n"
+    "import sqlite3\n\n\ndef find(db, name):\n    db.row_factory = sqlite3.Row\n    rows = db.execute({}).fetchall()\n"
     "    found = [dict(row) for row in rows]\n    found.sort(key=str)\n    return found\n"
 )
 WEAK = QUERY.format("f\"SELECT * FROM people WHERE name = '{name}'\"")

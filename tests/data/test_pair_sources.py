@@ -9,7 +9,6 @@ import io
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ from tests.data.pairing import (
     python,
     repository,
 )
-from tests.data.test_sources_git import MIT
+from tests.data.test_sources_git import MIT, git
 
 # --- table
 
@@ -121,7 +120,10 @@ def test_a_row_that_is_no_pair_is_counted_with_its_reason(tmp_path: Path) -> Non
 
 
 def test_a_method_that_was_cut_out_is_moved_to_the_margin(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", {**ROW, "good": "    def f(self):\r\n        return 1", "bad": "    def f(self):\n        return 2"})
+    path = lines(
+        tmp_path / "a.jsonl",
+        {**ROW, "good": "    def f(self):\r\n        return 1", "bad": "    def f(self):\n        return 2"},
+    )
     (pair,) = all_of(table(path))
     assert pair.secure == "def f(self):\n    return 1\n" and pair.vulnerable == "def f(self):\n    return 2\n"
 
@@ -256,9 +258,12 @@ def test_bounds_of_a_history(tmp_path: Path) -> None:
     assert len(all_of(history(path))) == 6
     newest = all_of(history(path, max_commits=4))
     assert [pair.change for pair in newest] == ["mend 5", "mend 4"]
-    # the commits were made a day apart, the last on the 26th
-    assert [pair.change for pair in all_of(history(path, since="2023-11-25"))] == ["mend 5", "mend 4"][:1]
-    assert [pair.change for pair in all_of(history(path, revision="main~2"))][0] == "mend 4"
+    # the commits were made a day apart, the last on the 26th of November
+    assert [pair.change for pair in all_of(history(path, since="2023-11-25"))] == ["mend 5"]
+    older = git(path, "rev-parse", "main~2")
+    assert all_of(history(path, revision=older))[0].change == "mend 4"
+    with pytest.raises(ValidationError, match="branch"):
+        history(path, revision="main~2")
     assert len(all_of(history(path, exclude=["0.py", "1.py"]))) == 4
     assert {pair.scenario for pair in all_of(history(path, together="repository"))} == {"shop"}
     assert {pair.scenario for pair in all_of(history(path, together="file"))} == {f"shop/{n}.py" for n in range(6)}
@@ -271,7 +276,9 @@ def test_both_texts_have_the_imports_of_either(tmp_path: Path) -> None:
     weak = "import pickle\n\n\ndef load(request):\n    name = request.args['name']\n    print(name)\n    data = pickle.loads(request.data)\n    return name, data\n"
     secure = weak.replace("import pickle", "import json").replace("pickle.loads", "json.loads")
     (pair,) = all_of(history(repository(tmp_path / "shop", [("a", {"a.py": weak}), ("b", {"a.py": secure})])))
-    assert pair.vulnerable.startswith("import json\nimport pickle\n") or pair.vulnerable.startswith("import pickle\nimport json\n")
+    assert pair.vulnerable.startswith("import json\nimport pickle\n") or pair.vulnerable.startswith(
+        "import pickle\nimport json\n"
+    )
     assert pair.secure.replace("json.loads", "pickle.loads") == pair.vulnerable
 
 
@@ -304,12 +311,16 @@ def test_a_clone_without_history_is_told(tmp_path: Path) -> None:
 
 def test_a_commit_that_is_added_is_seen(tmp_path: Path) -> None:
     story: list[tuple[str, dict[str, str | bytes]]] = [("a", {"a.py": WEAK}), ("b", {"a.py": MENDED})]
-    one, two = (history(repository(tmp_path / name / "shop", story[:count])) for name, count in (("one", 1), ("two", 2)))
+    one, two = (
+        history(repository(tmp_path / name / "shop", story[:count])) for name, count in (("one", 1), ("two", 2))
+    )
     assert one.observe() != two.observe() and one.parts() == {"scanner:taint": two.parts()["scanner:taint"]}
 
 
 def test_nothing_of_a_repository_is_run(tmp_path: Path) -> None:
-    path = repository(tmp_path / "shop", [("a", {"a.py": WEAK}), ("b", {"a.py": MENDED, ".gitattributes": "*.py diff=x\n"})])
+    path = repository(
+        tmp_path / "shop", [("a", {"a.py": WEAK}), ("b", {"a.py": MENDED, ".gitattributes": "*.py diff=x\n"})]
+    )
     mark = tmp_path / "ran"
     for name, value in (("diff.external", f"touch {mark}"), ("diff.x.textconv", f"touch {mark}"), ("core.pager", f"touch {mark}"),
                         ("log.showSignature", "true"), ("gpg.program", f"touch {mark}")):  # fmt: skip
@@ -318,19 +329,16 @@ def test_nothing_of_a_repository_is_run(tmp_path: Path) -> None:
 
 
 def test_paths_and_messages_may_hold_anything(tmp_path: Path) -> None:
-    name = "días \t«x»:1.py"
-    path = repository(tmp_path / "shop", [("\x02 a \x1f b", {"0.py": PLAIN}), ("c", {'"0 1".py': WEAK}), (":100644 d", {'"0 1".py': MENDED})])
+    path = repository(
+        tmp_path / "shop",
+        [("\x02 a \x1f b", {"0.py": PLAIN}), ("c", {'0 "1" é.py': WEAK}), (":100644 d", {'0 "1" é.py': MENDED})],
+    )
     found = list(commits(path, "main", (0, 10)))
     assert [item.subject for item in found[:2]] == [":100644 d", "c"]
     assert len(all_of(history(path))) == 1
-    del name
 
 
 # --- findings
-
-HOPELESS = WEAK.replace('f"SELECT * FROM people WHERE name = \'{name}\'"', "build(name)").replace(
-    "import sqlite3\n", 'import sqlite3\n\n\ndef build(name):\n    return "SELECT * FROM " + name\n'
-)
 
 
 def findings(**given: Any) -> Findings:
@@ -347,7 +355,9 @@ def test_what_was_set_aside_is_read_with_its_text(tmp_path: Path) -> None:
 
 def test_weak_functions_are_mended_by_rewrites(tmp_path: Path) -> None:
     text = PLAIN + "\n\n" + WEAK
-    given = inputs(tmp_path, [python("a.py", text), python("s.py", MENDED_SHELL)], aside=[noted(python("b.py", WEAK_SHELL), 6)])
+    given = inputs(
+        tmp_path, [python("a.py", text), python("s.py", MENDED_SHELL)], aside=[noted(python("b.py", WEAK_SHELL), 6)]
+    )
     source = findings()
     assert source.needs() == ("prepare", "select", "split") and source.work(given) > 0
     shell, query = all_of(source, given)
@@ -371,15 +381,6 @@ def test_a_finding_of_prepare_says_which_functions_are_looked_at(tmp_path: Path)
     assert [pair.cwe for pair in all_of(findings(), given)] == ["CWE-89", "CWE-78"]
 
 
-class Answers:
-    """A server of the OpenAI API that answers what a test says."""
-
-    def __init__(self, answer: Callable[[str], str]) -> None:
-        from tests.generators.api import Api
-
-        self.api = Api(answer=answer)
-
-
 def fenced(text: str) -> str:
     return f"Here it is.\n```python\n{text}```\n"
 
@@ -395,8 +396,8 @@ def fenced(text: str) -> str:
         (fenced(MENDED.replace("def find", "def search")), "answer_signature"),
         (fenced(MENDED.replace("return found", "return (found")), "answer_does_not_parse"),
         (fenced("def find(db, name):\n    return db.execute('SELECT 1').fetchall()\n"), "answer_other_code"),
-        (fenced(MENDED.replace("found.sort(key=str)", "eval(name)")), "answer_still_weak"),
-        (fenced(WEAK.replace(WEAK.splitlines()[4], "    rows = []")), "answer_does_less"),
+        (fenced(MENDED.replace("found.sort(key=str)", "found.sort(key=eval(name))")), "answer_still_weak"),
+        (fenced(WEAK.replace(WEAK.splitlines()[5], "    rows = []")), "answer_does_less"),
     ],
 )
 def test_a_generator_is_asked_where_no_rewrite_fits(tmp_path: Path, answer: str, reason: str) -> None:
@@ -410,11 +411,11 @@ def test_a_generator_is_asked_where_no_rewrite_fits(tmp_path: Path, answer: str,
         source.scratch = tmp_path / "scratch"
         source.scratch.mkdir()
         found = all_of(source, given)
-        asked = len(api.requests)
+        asked = len(api.asked)
         again = findings(rewrites=False, generator=told, teacher_license="LicenseRef-acme-terms")
         again.scratch = source.scratch
         assert [pair.pair_id for pair in all_of(again, given)] == [pair.pair_id for pair in found]
-        assert len(api.requests) == asked  # an answer that was kept is not asked for again
+        assert len(api.asked) == asked  # an answer that was kept is not asked for again
     assert [pair.secure for pair in found] == ([MENDED] if not reason else [])
     assert source.left_out == ({reason: 1} if reason else {})
     if found:
@@ -430,8 +431,8 @@ def test_a_generator_needs_terms_and_one_of_this_machine_a_base() -> None:
 
 
 def test_a_question_shows_the_line() -> None:
-    text = question(Flaw("python", WEAK, "CWE-89", "a query", 5))
-    assert "CWE-89: a query" in text and WEAK in text and f"\n    {WEAK.splitlines()[4].strip()}\n" in text
+    text = question(Flaw("python", WEAK, "CWE-89", "a query", 6))
+    assert "CWE-89: a query" in text and WEAK in text and f"\n    {WEAK.splitlines()[5].strip()}\n" in text
     assert read_answer("```py\nx = 1\n```") == "x = 1\n" and read_answer("x = 1") == ""
 
 
@@ -443,7 +444,9 @@ def test_pairs_of_a_chain_from_files_to_lineage(tmp_path: Path) -> None:
     code = tmp_path / "code"
     (code / "shop").mkdir(parents=True)
     for number in range(12):
-        (code / "shop" / f"plain{number}.py").write_text(PLAIN.replace("total", f"total{number}").replace("result", f"sum{number}"))
+        (code / "shop" / f"plain{number}.py").write_text(
+            PLAIN.replace("total", f"total{number}").replace("result", f"sum{number}")
+        )
     (code / "shop" / "people.py").write_text(WEAK)
     (code / "shop" / "tar.py").write_text(WEAK_SHELL)
     chain = Chain.from_values(

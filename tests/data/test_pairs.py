@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from buril.audit import lineage
 from buril.audit.derived import derived_of, origin_of
 from buril.chain import Chain
-from buril.code.codefile import CodeFile
+from buril.code.codefile import CodeFile, write_table
 from buril.code.parse import parse
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
-from buril.core.stage import Output
+from buril.core.plan import run
+from buril.core.stage import Output, Stage
 from buril.core.store import Store
 from buril.data import pairs as stage_module
 from buril.data._pair_cut import alike, changes, does_less, parses_alike, shortened
@@ -221,7 +223,9 @@ def test_the_part_of_a_scenario_does_not_depend_on_the_others(
 def test_a_bound_is_spread_over_the_weaknesses(
     propose: Callable[..., None], make_artifact: Callable[..., Artifact]
 ) -> None:
-    queries = [pair(secure=MENDED.replace("people", f"t{n}"), vulnerable=WEAK.replace("people", f"t{n}")) for n in range(9)]
+    queries = [
+        pair(secure=MENDED.replace("people", f"t{n}"), vulnerable=WEAK.replace("people", f"t{n}")) for n in range(9)
+    ]
     shell = pair(secure=MENDED_SHELL, vulnerable=WEAK_SHELL, cwe="CWE-78")
     propose(*queries, shell)
     kept = rows(make_artifact(stage(max_pairs=4)))["train"]
@@ -356,7 +360,11 @@ def test_cutting_real_code_keeps_every_change_and_nothing_unknown() -> None:
     cut = 0
     for name, text in stdlib(30, most=60_000):
         lines = text.splitlines(keepends=True)
-        places = [at for at, line in enumerate(lines) if line.strip().startswith("return ") and line.rstrip()[-1] not in "([{,\\"]
+        places = [
+            at
+            for at, line in enumerate(lines)
+            if line.strip().startswith("return ") and line.rstrip()[-1] not in "([{,\\"
+        ]
         for at in places[:: max(1, len(places) // 4)]:
             indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
             changed = [*lines[:at], f"{indent}checked()\n", *lines[at:]]
@@ -386,3 +394,33 @@ def test_the_row_of_a_pair_without_a_file_names_the_pair() -> None:
     assert row["row_id"] == row["pair_id"] and row["repo"] == "buril/given"
     file = CodeFile("acme/x", "a.py", "x", commit="1")
     assert pair(file=file).row()["row_id"] == file.row_id
+
+
+class Aligned(Stage):
+    """Stands for a stage that makes weights of pairs: it writes which it has read, as every such stage does."""
+
+    name = "align"
+
+    def needs(self) -> tuple[str, ...]:
+        return ("pairs",)
+
+    def run(self, inputs: Any, out: Output) -> dict[str, Any]:
+        read = [row["pair_id"] for row in read_pairs(inputs["pairs"].path("train.parquet"))]
+        write_table(out.path("seen.parquet"), pa.table({"row_id": read[:1], "tokens": pa.array([70], pa.int64())}))
+        return {}
+
+
+def test_models_are_found_that_have_learnt_a_pair_of_a_file(tmp_path: Path, propose: Callable[..., None]) -> None:
+    file, other = python("src/people.py", WEAK), python("src/tar.py", WEAK_SHELL)
+    propose(pair(file=file), pair(file=other, secure=MENDED_SHELL, vulnerable=WEAK_SHELL, cwe="CWE-78"))
+    store = Store(tmp_path / "store")
+    artifacts = run([stage(), Aligned(Aligned.Settings())], store, name="x").artifacts
+    for asked in (file.row_id, pair().pair_id):
+        ((model, tokens),) = lineage.models_with(store, asked)
+        assert model.manifest.stage == "align" and tokens == 70
+    assert lineage.models_with(store, other.row_id) == []
+    behind = lineage.ancestors(store, artifacts["align"])
+    found = lineage.origin(behind)
+    assert found is not None and found.source == "train"
+    assert [(entry["repo"], entry["files"]) for entry in found.repositories] == [("acme/shop", 1)]
+    assert found.bytes == len(WEAK.encode()) + len(MENDED.encode())

@@ -82,6 +82,13 @@ class History(Pairing):
         scan: Annotated[tuple[Ref, ...], PluginKind("scanner")] = Field(default=_seeing.DEFAULT, validate_default=True)
         """Scanners whose word counts."""
 
+        @field_validator("revision")
+        @classmethod
+        def _name(cls, value: str) -> str:
+            if not value or value.startswith("-") or ".." in value or set(value) & set(" ~^:?*[\\@{}\n\0"):
+                raise ValueError("write a branch, a tag or a commit")
+            return value
+
         @field_validator("license")
         @classmethod
         def _known(cls, value: str) -> str:
