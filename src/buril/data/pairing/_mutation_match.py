@@ -101,9 +101,6 @@ def pattern(language: str, text: str) -> Pattern:
 
 def found(pattern_: Pattern, tree: Tree, language: str) -> Iterator[Found]:
     """Where a pattern stands in a text, in its order."""
-    source = tree.root_node.text or b""
-    if not all(word in source for word in pattern_.words):
-        return
     nodes = QueryCursor(_kinds(language, pattern_.kind)).captures(tree.root_node).get("node", [])
     for node in sorted(nodes, key=lambda node: node.start_byte):
         row = _row(node, len(pattern_.row))

@@ -56,11 +56,13 @@ class Rule(NamedTuple):
 def changes(text: str, tree: Tree, language: str, to: Side) -> Iterator[Change]:
     """What the rules can make of a text: `to` is "weak" for mutants, "secure" for what mends."""
     start: Side = "secure" if to == "weak" else "weak"
+    source = text.encode("utf-8", "replace")
     for rule in rules(language):
         if rule.way == ("mend" if to == "weak" else "mutate"):
             continue
         for before in rule.forms[start]:
-            for place in found(_pattern(language, before), tree, language):
+            sought = _pattern(language, before)
+            for place in found(sought, tree, language) if all(word in source for word in sought.words) else ():
                 if rule.holds(place.slots):
                     yield from _changed(rule, place, text, language, to)
 
@@ -91,6 +93,24 @@ def _pattern(language: str, text: str) -> Pattern:
     return pattern(language, text)
 
 
+def may_change(text: str, language: str) -> bool:
+    """Whether a text has all words of a careful form."""
+    source = text.encode("utf-8", "replace")
+    return any(all(word in source for word in words) for words in _words(language))
+
+
+@cache
+def _words(language: str) -> tuple[frozenset[bytes], ...]:
+    forms = [form for rule in rules(language) if rule.way != "mend" for form in rule.forms["secure"]]
+    return tuple(dict.fromkeys(_pattern(language, form).words for form in forms))
+
+
+@cache
+def languages() -> frozenset[str]:
+    """The languages that there are rules for."""
+    return frozenset(name for rule in _every() for name in rule.languages)
+
+
 @cache
 def rules(language: str) -> tuple[Rule, ...]:
     """The rules of a language, by the name of their file and in its order.
@@ -98,10 +118,14 @@ def rules(language: str) -> tuple[Rule, ...]:
     Raises:
         ValueError: where one is not in form.
     """
+    return tuple(rule for rule in _every() if language in rule.languages)
+
+
+@cache
+def _every() -> tuple[Rule, ...]:
     folder = files(__package__).joinpath(FOLDER)
-    every = [rule for path in sorted(folder.iterdir(), key=lambda item: item.name)
-             for rule in read(path.read_text(encoding="utf-8"))]  # fmt: skip
-    return tuple(rule for rule in every if language in rule.languages)
+    paths = sorted(folder.iterdir(), key=lambda item: item.name)
+    return tuple(rule for path in paths for rule in read(path.read_text(encoding="utf-8")))
 
 
 def read(text: str) -> Iterator[Rule]:
