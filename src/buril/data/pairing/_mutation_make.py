@@ -110,6 +110,11 @@ def to_command(language: str, slots: Slots) -> Iterator[Slots]:
         yield {**slots, "CMD": text}
 
 
+def to_command_of(language: str, slots: Slots) -> Iterator[Slots]:
+    """As `to_command`, where the program stands apart from its words: `P` is what its literal holds."""
+    yield from to_command(language, {**slots, "W": f'"{slots["P"]}", {slots["W"]}'})
+
+
 def from_command(language: str, slots: Slots) -> Iterator[Slots]:
     """`CMD` to `W`; nothing where the text is more than words."""
     parts = taken_apart(language, slots["CMD"])
@@ -138,5 +143,9 @@ def _word(language: str, parts: Parts) -> str:
     return literal(parts) or next(put_together(language, parts))
 
 
-TO_WEAK: Final[Mapping[str, Callable[[str, Slots], Iterator[Slots]]]] = {"sql": to_sql, "shell": to_command}
-TO_SECURE: Final[Mapping[str, Callable[[str, Slots], Iterator[Slots]]]] = {"sql": from_sql, "shell": from_command}
+TO_WEAK: Final[Mapping[str, Callable[[str, Slots], Iterator[Slots]]]] = {
+    "sql": to_sql, "shell": to_command, "program": to_command_of,
+}  # fmt: skip
+TO_SECURE: Final[Mapping[str, Callable[[str, Slots], Iterator[Slots]]]] = {
+    "sql": from_sql, "shell": from_command,
+}  # fmt: skip
