@@ -8,8 +8,9 @@ knows, so those have to be plain: an owner that is compared and a refusal, a siz
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.resources import files
 from typing import Final, NamedTuple
 
 from tree_sitter import Node, Query, QueryCursor, Tree
@@ -25,9 +26,14 @@ _EXIT: Final = re.compile(
 _NAME: Final = re.compile(r"\$?\b[A-Za-z_]\w*\b")
 _COMMON: Final = frozenset(("not", "in", "is", "None", "null", "NULL", "nil", "len", "os", "path", "and", "or", "self",
                             "this", "true", "false", "sizeof", "int", "str", "size_t", "return", "if"))  # fmt: skip
-_REFUSED: Final = r"(?i)\b(40[134]|forbidden|permission\w*|denied|unauthori[sz]ed?|accessdenied\w*|not allowed)\b|Permission|Forbidden|Denied"
-_ALL: Final = ("python", "javascript", "typescript", "tsx", "java", "go", "php")
 _TAINTED: Final = ("python", "javascript", "typescript", "tsx")
+"""Languages that a scanner of ours follows untrusted input in."""
+_SET: Final = re.compile(r"([\w.$>\]-]+)\s*[+*-]?=(?![=>])")
+_SETS: Final = re.compile(r"(?i)err|^(?:\w*[.>])?(?:rc|ret|retval|result|status|code|message|msg)$")
+_NEAR: Final = 160
+"""Characters after what does harm within which a name of the guard has to stand."""
+_BEGIN: Final = re.compile(r"@ (?P<name>[\w-]+) (?P<cwe>CWE-\d+)(?P<languages>(?: \w+)+)")
+_LINE: Final = re.compile(r"(condition|after|body|before): (.+)")
 
 
 class Guard(NamedTuple):
@@ -36,58 +42,36 @@ class Guard(NamedTuple):
     name: str
     cwe: str
     languages: tuple[str, ...]
-    condition: str
-    after: str = ""
-    body: str = ""
-    before: str = ""
+    asked: Mapping[str, re.Pattern[str]]
 
 
-GUARDS: Final = (
-    Guard("path-guard", "CWE-22", _ALL,
-          r"(?i)commonpath|commonprefix|starts_?with|hasprefix|is_relative_to|is_?abs|\.\.|parents|os\.sep|strpos|"
-          r"path\.relative|filepath\.rel|isLocal",
-          r"\bopen\(|send_file|read_text|read_bytes|write_text|write_bytes|unlink|remove|rmtree|rename|readFile|"
-          r"createReadStream|createWriteStream|writeFile|sendFile|os\.(?:Open|Create|ReadFile|WriteFile)|Files\.|"
-          r"new File\w*\(|file_get_contents|fopen|readfile|\brm\("),
-    Guard("redirect-guard", "CWE-601", _ALL, r"(?i)netloc|starts_?with|hasprefix|allowed_host|is_safe|host|scheme|strpos",
-          r"(?i)redirect|location"),
-    Guard("address-guard", "CWE-918", _ALL,
-          r"(?i)host(name)?|netloc|scheme|is_private|is_global|is_loopback|allow|protocol|isPrivate|isLoopback",
-          r"requests\.\w+\(|urlopen|\bfetch\(|axios|httpx|http\.(?:Get|get|request)|client\.Do|openConnection|curl_"),
-    Guard("list-guard", "CWE-89", _ALL, r"\bnot in\b|!.*\.(?:includes|has|contains)\(|in_array",
-          r"(?i)\b(?:execute|query|raw|prepare)\w*\("),
-    Guard("program-guard", "CWE-78", _ALL, r"\bnot in\b|!.*\.(?:includes|has|contains|test)\(|fullmatch|in_array|\.match\(",
-          r"subprocess|os\.system|popen|\bexec(?:Sync)?\(|spawn|shell_exec|exec\.Command|ProcessBuilder"),
-    Guard("owner-guard", "CWE-639", (*_ALL, "solidity"),
-          r"(?i)(?=.*(?:!=|!==|<>|not .*==|!.*equals))(?=.*(?:owner|author|user_?id|created_?by|account_?id))", "", _REFUSED),
-    Guard("login-guard", "CWE-306", _ALL,
-          r"(?i)(?:\bnot\b|!)[^=]*(?:is_authenticated|is_admin|is_staff|is_superuser|logged_?in|session|isAdmin|"
-          r"isAuthenticated|current_user)", r"\S", _REFUSED + r"|(?i:login)"),
-    Guard("size-guard", "CWE-770", _ALL, r"(?i)(?=.*[<>])(?=.*(?:len|size|length|count|limit|bytes))", r"\S",
-          r"(?i)413|too (?:large|long|many|big)|exceed|limit|maximum"),
-    Guard("bounds-guard", "CWE-787", ("c", "cpp"), r"(?=.*[<>])(?=.*(?:sizeof|size|len|cap|max|MAX|SIZE|LEN|\d))",
-          r"\b(?:memcpy|memmove|strcpy|strcat|sprintf|memset|fread|read|recv|strncpy)\s*\(|\w\[[^\]]+\]\s*=[^=]"),
-    Guard("index-guard", "CWE-125", ("c", "cpp"), r"(?=.*[<>])(?=.*(?:size|len|count|num|max|MAX|SIZE|COUNT|\bn\b))",
-          r"(?:return|=|\()\s*[\w>.-]+\[[^\]]+\](?!\s*=[^=])"),
-    Guard("null-guard", "CWE-476", ("c", "cpp"), r"^\(\s*(?:!\s*[\w>.-]+|[\w>.-]+\s*==\s*(?:NULL|0)|NULL\s*==\s*[\w>.-]+)\s*\)$",
-          r"->|\[|\*|\w+\(", "", r"=\s*(?:\([^)]*\)\s*)?(?:\w*(?:malloc|calloc|realloc|strdup|alloc)\w*|fopen|getenv)\s*\([^;]*;\s*$"),
-    Guard("overflow-guard", "CWE-190", ("c", "cpp"), r"(?:SIZE|INT|UINT|LONG|ULONG|SSIZE)\d*_MAX",
-          r"\b\w*(?:alloc)\w*\s*\(|\*|\+"),
-    Guard("sender-guard", "CWE-862", ("solidity",), r"(?=.*(?:msg\.sender|_msgSender))(?=.*!=)", r"\S", r"revert"),
-)  # fmt: skip
+@cache
+def guards(language: str) -> tuple[Guard, ...]:
+    """The guards of a language, from their table."""
+    found: list[Guard] = []
+    asked: dict[str, re.Pattern[str]] = {}
+    for line in (
+        files(__package__).joinpath("_mutations").joinpath("guards.txt").read_text(encoding="utf-8").splitlines()
+    ):
+        if begin := _BEGIN.fullmatch(line):
+            asked = {}
+            found.append(Guard(begin["name"], begin["cwe"], tuple(begin["languages"].split()), asked))
+        elif item := _LINE.fullmatch(line):
+            asked[item[1]] = re.compile(item[2])
+    return tuple(guard for guard in found if language in guard.languages)
 
 
 def may_change(text: str, language: str) -> bool:
     """Whether a text has a test and, for one of the guards, the words that have to come after it."""
     if "if" not in text:
         return False
-    return any(language in guard.languages and re.search(guard.after or guard.body, text) for guard in GUARDS)
+    return any((guard.asked.get("after") or guard.asked["body"]).search(text) for guard in guards(language))
 
 
 def changes(text: str, tree: Tree, language: str) -> Iterator[Change]:
     """The guards that can be taken out of a text."""
-    guards = [guard for guard in GUARDS if language in guard.languages]
-    if not guards:
+    known = guards(language)
+    if not known:
         return
     source = text.encode()
     for node in QueryCursor(_tests(language)).captures(tree.root_node).get("node", []):
@@ -98,7 +82,7 @@ def changes(text: str, tree: Tree, language: str) -> Iterator[Change]:
             continue
         statement = _statement(node)
         before, after = _around(statement, source)
-        for guard in guards:
+        for guard in known:
             if _is(guard, _text(condition), _text(body), before, after):
                 edit = Edit(*_lines(source, statement), "")
                 claim: Claim = "scanner" if language in _TAINTED and guard.cwe not in _UNSEEN else "construction"
@@ -135,11 +119,15 @@ def _around(node: Node, source: bytes) -> tuple[str, str]:
 
 
 def _is(guard: Guard, condition: str, body: str, before: str, after: str) -> bool:
-    asked = ((guard.condition, condition), (guard.after, after), (guard.body, body), (guard.before, before))
-    if not after.strip() or not all(re.search(pattern, text) for pattern, text in asked if pattern):
+    told = {"condition": condition, "body": body, "before": before, "after": after}
+    if not after.strip() or not all(pattern.search(told[name]) for name, pattern in guard.asked.items()):
         return False
+    if any(not _SETS.search(name) for name in _SET.findall(re.sub(r"[!<>=]=", "", body))):
+        return False  # it does something that what follows may need
     names = set(_NAME.findall(condition)) - _COMMON
-    return bool(names & set(_NAME.findall(after)))
+    harms = guard.asked["after"].finditer(after) if "after" in guard.asked else ()
+    near = [after[max(0, harm.start() - _NEAR // 2) : harm.end() + _NEAR] for harm in harms] or [after]
+    return any(names & set(_NAME.findall(text)) for text in near)
 
 
 def _lines(source: bytes, node: Node) -> tuple[int, int]:

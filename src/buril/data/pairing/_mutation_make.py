@@ -52,7 +52,7 @@ def to_sql(language: str, slots: Slots) -> Iterator[Slots]:
 def _values(arguments: str, marks: list[re.Match[str]]) -> list[str] | None:
     """The value of each placeholder; None where they don't go together, or are no plain values."""
     given = listed(arguments)
-    if any(value.startswith(("*", "...")) for value in given):
+    if any(value.startswith(("*", "...")) or value.endswith("...") for value in given):
         return None
     names = [mark[1] or mark[2] for mark in marks]
     if any(names):
@@ -97,7 +97,7 @@ def to_command(language: str, slots: Slots) -> Iterator[Slots]:
     """`W` to `CMD`; nothing where a word is no word or none of them comes from elsewhere."""
     parts: list[Part] = []
     for word in listed(slots["W"]):
-        if word.startswith(("*", "...")):
+        if word.startswith(("*", "...")) or word.endswith("..."):
             return
         pieces: Parts | None = taken_apart(language, word)
         pieces = pieces if pieces is not None else (Part(word, code=True),)

@@ -6,9 +6,9 @@
     weak: yaml.unsafe_load(«X»)
 
 A piece goes on in the lines that begin with `|`. `where: A lacks verify` and `where: H like sha256` ask something of
-what stands in a slot, `import weak:` names a line that the careless form needs. `claim: construction` marks what is
-weak by what it is, whether or not a scanner sees it. `way: mutate` or `way: mend` marks what can't be undone.
-`make: sql` has slots made of others, see `_mutation_make`.
+what stands in a slot (of `text`: in the whole text), `import weak:` names a line that the careless form needs. `claim:
+construction` marks what is weak by what it is, whether or not a scanner sees it. `way: mutate` or `way: mend` marks
+what can't be undone. `make: sql` has slots made of others, see `_mutation_make`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from buril.data.pairing._mutation_make import PLACEHOLDERS, TO_SECURE, TO_WEAK
 from buril.data.pairing._mutation_match import Found, Pattern, filled, found, names, pattern
 
 FOLDER: Final = "_mutations"
+GUARDS: Final = "guards.txt"
+"""The file of that folder that holds no rules; `_mutation_guard` reads it."""
 Side = Literal["secure", "weak"]
 _BEGIN: Final = re.compile(r"@ (?P<name>[\w-]+) (?P<cwe>CWE-\d+)(?P<languages>(?: \w+)+)")
 _LINE: Final = re.compile(r"(?P<key>secure|weak|import secure|import weak|where|claim|way|make): (?P<value>.*)")
@@ -63,7 +65,7 @@ def changes(text: str, tree: Tree, language: str, to: Side) -> Iterator[Change]:
         for before in rule.forms[start]:
             sought = _pattern(language, before)
             for place in found(sought, tree, language) if all(word in source for word in sought.words) else ():
-                if rule.holds(place.slots):
+                if rule.holds({**place.slots, "text": text}):
                     yield from _changed(rule, place, text, language, to)
 
 
@@ -124,7 +126,7 @@ def rules(language: str) -> tuple[Rule, ...]:
 @cache
 def _every() -> tuple[Rule, ...]:
     folder = files(__package__).joinpath(FOLDER)
-    paths = sorted(folder.iterdir(), key=lambda item: item.name)
+    paths = sorted((item for item in folder.iterdir() if item.name != GUARDS), key=lambda item: item.name)
     return tuple(rule for path in paths for rule in read(path.read_text(encoding="utf-8")))
 
 

@@ -1,9 +1,9 @@
 """Pairing mutations: safe functions of one's own code, each made weak in one place.
 
-What is preferred is code that people wrote. The training part of `split` alone is read, one function at a time with the
-imports before it. Most mutants are only proposed: the stage's scanners have to see the weakness in what was made and
-not in what it was made of. Who may do what, memory, and languages that no scanner of the stage reads can't be proved so;
-there the rewrite itself is the reason (`claims`).
+What is preferred is code that people wrote. The training part of `split` alone is read, one function at a time with
+the imports before it. Most mutants are only proposed: the stage's scanners have to see the weakness in what was made
+and not in what it was made of. Who may do what, memory, and languages that no scanner of the stage reads can't be
+proved so; there the rewrite itself is the reason (`claims`).
 """
 
 from __future__ import annotations
