@@ -32,6 +32,16 @@ class Mutant(NamedTuple):
     place: int
 
 
+def languages() -> frozenset[str]:
+    """The languages that there are rewrites for."""
+    return _mutation_rules.languages() | {"cpp"}
+
+
+def may_change(text: str, language: str) -> bool:
+    """Whether a text has the words of a rewrite, which costs next to nothing to know."""
+    return _mutation_rules.may_change(text, language) or _mutation_guard.may_change(text, language)
+
+
 def mutate(text: str, language: str) -> Iterator[Mutant]:
     """What can be made of a text, one weakness at one place at a time; nothing of a text that is hard to parse.
 

@@ -52,7 +52,7 @@ def to_sql(language: str, slots: Slots) -> Iterator[Slots]:
 def _values(arguments: str, marks: list[re.Match[str]]) -> list[str] | None:
     """The value of each placeholder; None where they don't go together, or are no plain values."""
     given = listed(arguments)
-    if any(value.startswith(("*", "...")) for value in given):
+    if any(value.startswith(("*", "...")) or value.endswith("...") for value in given):
         return None
     names = [mark[1] or mark[2] for mark in marks]
     if any(names):
@@ -97,7 +97,7 @@ def to_command(language: str, slots: Slots) -> Iterator[Slots]:
     """`W` to `CMD`; nothing where a word is no word or none of them comes from elsewhere."""
     parts: list[Part] = []
     for word in listed(slots["W"]):
-        if word.startswith(("*", "...")):
+        if word.startswith(("*", "...")) or word.endswith("..."):
             return
         pieces: Parts | None = taken_apart(language, word)
         pieces = pieces if pieces is not None else (Part(word, code=True),)
@@ -108,6 +108,11 @@ def to_command(language: str, slots: Slots) -> Iterator[Slots]:
         return
     for text in put_together(language, tuple(parts)):
         yield {**slots, "CMD": text}
+
+
+def to_command_of(language: str, slots: Slots) -> Iterator[Slots]:
+    """As `to_command`, where the program stands apart from its words: `P` is what its literal holds."""
+    yield from to_command(language, {**slots, "W": f'"{slots["P"]}", {slots["W"]}'})
 
 
 def from_command(language: str, slots: Slots) -> Iterator[Slots]:
@@ -138,5 +143,9 @@ def _word(language: str, parts: Parts) -> str:
     return literal(parts) or next(put_together(language, parts))
 
 
-TO_WEAK: Final[Mapping[str, Callable[[str, Slots], Iterator[Slots]]]] = {"sql": to_sql, "shell": to_command}
-TO_SECURE: Final[Mapping[str, Callable[[str, Slots], Iterator[Slots]]]] = {"sql": from_sql, "shell": from_command}
+TO_WEAK: Final[Mapping[str, Callable[[str, Slots], Iterator[Slots]]]] = {
+    "sql": to_sql, "shell": to_command, "program": to_command_of,
+}  # fmt: skip
+TO_SECURE: Final[Mapping[str, Callable[[str, Slots], Iterator[Slots]]]] = {
+    "sql": from_sql, "shell": from_command,
+}  # fmt: skip

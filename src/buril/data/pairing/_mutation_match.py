@@ -21,7 +21,7 @@ from buril.data.pairing._mutation_text import listed
 _SLOT: Final = re.compile(r"«(\w+)(…)?»")
 _SHOWN: Final = re.compile(r"«(\w+)([…^?])?»")
 _TUPLE: Final = re.compile(r"\(«(\w+)…»,\)")
-_HELD: Final = re.compile(r"META(S?)_(\w+?)_")
+_HELD: Final = re.compile(r"\$?META(S?)_(\w+?)_")
 _WORD: Final = re.compile(r"[A-Za-z_]\w{3,}")
 _STRING: Final = re.compile(r"(?s)[A-Za-z]*(\"\"\"|'''|[\"'`])(.*)\1")
 _SEPARATORS: Final = frozenset((",", ";", "\n"))
@@ -101,9 +101,6 @@ def pattern(language: str, text: str) -> Pattern:
 
 def found(pattern_: Pattern, tree: Tree, language: str) -> Iterator[Found]:
     """Where a pattern stands in a text, in its order."""
-    source = tree.root_node.text or b""
-    if not all(word in source for word in pattern_.words):
-        return
     nodes = QueryCursor(_kinds(language, pattern_.kind)).captures(tree.root_node).get("node", [])
     for node in sorted(nodes, key=lambda node: node.start_byte):
         row = _row(node, len(pattern_.row))
@@ -117,6 +114,7 @@ def filled(text: str, slots: Mapping[str, str], indent: str) -> str:
     `«N^»` is `«N»` as the name of a constant, `«N?»` a secret made up for that name. A literal that was made (`QS`)
     brings its own quotes. Lines after the first are indented as the first one stands.
     """
+    text = text.replace("$«", "«")  # PHP: a slot where only a variable may stand
     text = text.replace('"«Q»"', "«QS»") if "QS" in slots else text
     text = _TUPLE.sub(lambda slot: f"(«{slot[1]}…»{',' if len(listed(slots[slot[1]])) == 1 else ''})", text)
 

@@ -6,9 +6,9 @@
     weak: yaml.unsafe_load(«X»)
 
 A piece goes on in the lines that begin with `|`. `where: A lacks verify` and `where: H like sha256` ask something of
-what stands in a slot, `import weak:` names a line that the careless form needs. `claim: construction` marks what is
-weak by what it is, whether or not a scanner sees it. `way: mutate` or `way: mend` marks what can't be undone.
-`make: sql` has slots made of others, see `_mutation_make`.
+what stands in a slot (of `text`: in the whole text), `import weak:` names a line that the careless form needs. `claim:
+construction` marks what is weak by what it is, whether or not a scanner sees it. `way: mutate` or `way: mend` marks
+what can't be undone. `make: sql` has slots made of others, see `_mutation_make`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from buril.data.pairing._mutation_make import PLACEHOLDERS, TO_SECURE, TO_WEAK
 from buril.data.pairing._mutation_match import Found, Pattern, filled, found, names, pattern
 
 FOLDER: Final = "_mutations"
+GUARDS: Final = "guards.txt"
+"""The file of that folder that holds no rules; `_mutation_guard` reads it."""
 Side = Literal["secure", "weak"]
 _BEGIN: Final = re.compile(r"@ (?P<name>[\w-]+) (?P<cwe>CWE-\d+)(?P<languages>(?: \w+)+)")
 _LINE: Final = re.compile(r"(?P<key>secure|weak|import secure|import weak|where|claim|way|make): (?P<value>.*)")
@@ -56,12 +58,14 @@ class Rule(NamedTuple):
 def changes(text: str, tree: Tree, language: str, to: Side) -> Iterator[Change]:
     """What the rules can make of a text: `to` is "weak" for mutants, "secure" for what mends."""
     start: Side = "secure" if to == "weak" else "weak"
+    source = text.encode("utf-8", "replace")
     for rule in rules(language):
         if rule.way == ("mend" if to == "weak" else "mutate"):
             continue
         for before in rule.forms[start]:
-            for place in found(_pattern(language, before), tree, language):
-                if rule.holds(place.slots):
+            sought = _pattern(language, before)
+            for place in found(sought, tree, language) if all(word in source for word in sought.words) else ():
+                if rule.holds({**place.slots, "text": text}):
                     yield from _changed(rule, place, text, language, to)
 
 
@@ -91,6 +95,24 @@ def _pattern(language: str, text: str) -> Pattern:
     return pattern(language, text)
 
 
+def may_change(text: str, language: str) -> bool:
+    """Whether a text has all words of a careful form."""
+    source = text.encode("utf-8", "replace")
+    return any(all(word in source for word in words) for words in _words(language))
+
+
+@cache
+def _words(language: str) -> tuple[frozenset[bytes], ...]:
+    forms = [form for rule in rules(language) if rule.way != "mend" for form in rule.forms["secure"]]
+    return tuple(dict.fromkeys(_pattern(language, form).words for form in forms))
+
+
+@cache
+def languages() -> frozenset[str]:
+    """The languages that there are rules for."""
+    return frozenset(name for rule in _every() for name in rule.languages)
+
+
 @cache
 def rules(language: str) -> tuple[Rule, ...]:
     """The rules of a language, by the name of their file and in its order.
@@ -98,10 +120,14 @@ def rules(language: str) -> tuple[Rule, ...]:
     Raises:
         ValueError: where one is not in form.
     """
+    return tuple(rule for rule in _every() if language in rule.languages)
+
+
+@cache
+def _every() -> tuple[Rule, ...]:
     folder = files(__package__).joinpath(FOLDER)
-    every = [rule for path in sorted(folder.iterdir(), key=lambda item: item.name)
-             for rule in read(path.read_text(encoding="utf-8"))]  # fmt: skip
-    return tuple(rule for rule in every if language in rule.languages)
+    paths = sorted((item for item in folder.iterdir() if item.name != GUARDS), key=lambda item: item.name)
+    return tuple(rule for path in paths for rule in read(path.read_text(encoding="utf-8")))
 
 
 def read(text: str) -> Iterator[Rule]:
