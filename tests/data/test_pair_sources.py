@@ -222,7 +222,8 @@ def test_three_hundred_commits_give_the_pairs_that_are_there_and_no_others(tmp_p
     then("a merge that mends", src__merged_dot_py=MENDED)
     for number in range(300 - len(story)):
         then(f"later {number}", src__notes_dot_py=PLAIN + f"LATER = {number}\n")
-    source = history(repository(tmp_path / "shop.git", story, merge_at=merge), max_file_bytes=200_000)
+    path = repository(tmp_path / "shop.git", story, merge_at=merge)
+    source = history(path, together="commit")
     found = all_of(source)
     assert len(story) == 300
     told = [(pair.change, pair.cwe, pair.file.path if pair.file else "") for pair in found]
@@ -265,7 +266,7 @@ def test_bounds_of_a_history(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="branch"):
         history(path, revision="main~2")
     assert len(all_of(history(path, exclude=["0.py", "1.py"]))) == 4
-    assert {pair.scenario for pair in all_of(history(path, together="repository"))} == {"shop"}
+    assert {pair.scenario for pair in all_of(history(path))} == {"shop"}
     assert {pair.scenario for pair in all_of(history(path, together="file"))} == {f"shop/{n}.py" for n in range(6)}
     assert len(all_of(history(path, min_alike=0.99))) == 0
     assert len(all_of(history((path, repository(tmp_path / "other", story[:2]))))) == 7
@@ -361,14 +362,14 @@ def test_weak_functions_are_mended_by_rewrites(tmp_path: Path) -> None:
     source = findings()
     assert source.needs() == ("prepare", "select", "split") and source.work(given) > 0
     shell, query = all_of(source, given)
-    assert query.vulnerable == WEAK and query.claim == "scanner" and query.scenario == "acme/shop/a.py"
+    assert query.vulnerable == WEAK and query.claim == "scanner" and query.scenario == "acme/shop"
     assert 'execute("SELECT * FROM people WHERE name = ?", (name,))' in query.secure and "def total" not in query.secure
     assert query.license == "MIT" and query.file is not None and query.file.commit == "c0ffee"
     assert query.file.row_id == python("a.py", text).row_id
     assert "shell=True" in shell.vulnerable and "shell=True" not in shell.secure
     assert query.change.startswith("rewrite: ")
     assert all_of(findings(rewrites=False), given) == []
-    assert {pair.scenario for pair in all_of(findings(together="repository"), given)} == {"acme/shop"}
+    assert {pair.scenario for pair in all_of(findings(together="file"), given)} == {"acme/shop/a.py", "acme/shop/b.py"}
     assert len(all_of(findings(max_files=1), given)) == 1
 
 

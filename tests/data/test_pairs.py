@@ -190,6 +190,16 @@ def test_no_pair_to_learn_from_is_told_with_the_reasons(
     assert "unknown_license 2" in str(problem.value) and "empty 1" in str(problem.value)
 
 
+def test_pairs_that_are_all_held_out_are_told(
+    propose: Callable[..., None], make_artifact: Callable[..., Artifact]
+) -> None:
+    names = [f"scenario {number}" for number in range(40)]
+    held = next(name for name in names if stage(test=0.2)._part(pair(scenario=name)) == "test")
+    propose(pair(scenario=held))
+    with pytest.raises(BurilError, match="D335"):
+        make_artifact(stage(test=0.2))
+
+
 def test_shares_that_leave_nothing_are_refused() -> None:
     with pytest.raises(BurilError, match="C0"):
         stage(valid=0.5, test=0.5)

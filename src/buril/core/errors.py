@@ -451,6 +451,12 @@ MESSAGES: dict[str, Message] = {
         N_("fetch it, with: git -C {path} fetch --unshallow"),
         EXIT_PREREQUISITE,
     ),
+    "D335": Message(
+        N_("all {number} pairs that hold are of scenarios that the seed {seed} holds out; none is left to learn from"),
+        N_(
+            "set `valid` and `test` below `pairs:` to 0, or name another `seed`, or a narrower `together` of the source"
+        ),
+    ),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),

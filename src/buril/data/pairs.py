@@ -125,7 +125,7 @@ class Pairs(Stage):
         """Write `train.parquet`, `valid.parquet`, `test.parquet`, `dropped.parquet` and `summary.json`.
 
         Raises:
-            BurilError: D330 when no pair is left to learn from, D221 when a scanner misses what is planted for it, and
+            BurilError: D330 when no pair holds, D335 when all that do are held out, D221 when a scanner misses what is planted for it, and
                 what the sources raise.
         """
         _scan.check(self.settings.scan)
@@ -144,13 +144,18 @@ class Pairs(Stage):
             out.progress(number, number, _("pairs"), kept=len(kept))
         parts = {part: self._bounded([pair for pair in kept if self._part(pair) == part]) for part in PARTS}
         if not parts["train"]:
-            told = ", ".join(ref.name for ref in self.settings.sources)
-            raise BurilError("D330", sources=told, reasons=self._reasons(dropped, sources) or "–")
+            raise self._nothing_to_learn(len(kept), self._reasons(dropped, sources))
         self._write(out, parts, dropped)
         summary = self._summary(parts, dropped)
         summary["left_out"] = self._left_out(sources)
         out.text("summary.json", json.dumps(summary, indent=1, sort_keys=True) + "\n")
         return {**{part: len(pairs) for part, pairs in parts.items()}, "dropped": len(dropped)}
+
+    def _nothing_to_learn(self, kept: int, reasons: str) -> BurilError:
+        told = self.settings
+        if kept:
+            return BurilError("D335", number=kept, seed=told.seed)
+        return BurilError("D330", sources=", ".join(ref.name for ref in told.sources), reasons=reasons or "–")
 
     def _write(self, out: Output, parts: Mapping[str, Sequence[Pair]], dropped: Sequence[dict[str, Any]]) -> None:
         for part, pairs in parts.items():

@@ -66,8 +66,9 @@ class Findings(Pairing):
         """Tokens of one answer, at most."""
         min_alike: float = Field(0.6, ge=0, le=1)
         """Share of the function's lines that a mended form keeps, at least."""
-        together: Literal["file", "repository"] = "file"
-        """What pairs have in common that are learnt from or held out together."""
+        together: Literal["repository", "file"] = "repository"
+        """What pairs have in common that are learnt from or held out together. With a few repositories alone, `file`
+        leaves some to hold out; what two files share may then be on both sides."""
         scan: Annotated[tuple[Ref, ...], PluginKind("scanner")] = Field(default=_seeing.DEFAULT, validate_default=True)
         """Scanners whose word counts; in files that `prepare` scanned, functions without a finding of its own are left
         alone."""

@@ -72,9 +72,9 @@ class History(Pairing):
         """Bytes of a file, at most."""
         min_alike: float = Field(0.6, ge=0, le=1)
         """Share of a function's lines that a commit leaves as they are, at least."""
-        together: Literal["commit", "file", "repository"] = "commit"
-        """What pairs have in common that are learnt from or held out together. `repository` is the strictest; it takes
-        some ten repositories before any is held out."""
+        together: Literal["repository", "commit", "file"] = "repository"
+        """What pairs have in common that are learnt from or held out together. With a few repositories alone, `commit`
+        leaves some to hold out; what a file has in two commits may then be on both sides."""
         license: str = ""
         """The licence (SPDX, or a word of your own) of a repository that states none. What it states wins."""
         exclude: tuple[str, ...] = NOT_SOURCE
