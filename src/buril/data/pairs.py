@@ -118,15 +118,15 @@ class Pairs(Stage):
         return float(sum(source.work(inputs) for source in self._sources()))
 
     def assume(self, work: float) -> Estimate:
-        """Some 200 pairs a second, of which a megabyte of sources gives a few dozen."""
-        return Estimate(seconds=5 + work / 0.4e6, ram_mb=400, disk_mb=2 + work / 50e6)
+        """Some 0.1 MB a second of what the store holds compressed (40 files), and 200 templates' pairs."""
+        return Estimate(seconds=5 + work / 0.1e6, ram_mb=400, disk_mb=2 + work / 50e6)
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
         """Write `train.parquet`, `valid.parquet`, `test.parquet`, `dropped.parquet` and `summary.json`.
 
         Raises:
-            BurilError: D330 when no pair holds, D335 when all that do are held out, D221 when a scanner misses what is planted for it, and
-                what the sources raise.
+            BurilError: D330 when no pair holds, D335 when all that do are held out, D221 when a scanner misses what is
+                planted for it, and what the sources raise.
         """
         _scan.check(self.settings.scan)
         prover = Prover(self.settings, inputs)

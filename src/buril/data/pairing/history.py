@@ -42,8 +42,8 @@ from buril.data.steps.generated import Generated
 CHUNK = 200
 """Commits that are read at a time: what an interruption loses at most."""
 MOST_FUNCTION_BYTES = 6_000
-COMMIT_BYTES = 60_000
-"""Bytes of code that a commit makes one read, for an estimate: some three files, before and after."""
+COMMIT_BYTES = 1_000
+"""What a commit costs, for an estimate: as much as so many stored bytes of code that are read for findings."""
 DAY_S = 86_400
 _SUBJECT = 120
 
@@ -110,7 +110,7 @@ class History(Pairing):
         return [named, _seeing.observed(told.scan)]
 
     def work(self, inputs: Inputs) -> float:
-        """Bytes of code in the commits that are looked at, at most, by their usual size."""
+        """What the commits cost, at most, as bytes of code."""
         return float(len(self._paths) * self.settings.max_commits * COMMIT_BYTES)
 
     def pairs(self, inputs: Inputs, seed: int) -> Iterator[Pair]:

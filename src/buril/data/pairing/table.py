@@ -26,6 +26,8 @@ from buril.data.pair import Pair, Pairing
 from buril.data.pairing import _records
 from buril.data.sources._columns import language_called
 
+ROWS_FASTER = 20
+"""How much faster a table is read than code in which something has to be found, for an estimate."""
 MOST_BYTES = 1_000_000
 """Bytes of one text: what has more is no function."""
 _CWE = re.compile(r"\s*(?:cwe)?[-_ ]?0*(\d{1,4})\b.*", re.IGNORECASE | re.DOTALL)
@@ -86,8 +88,8 @@ class Table(Pairing):
         return _records.stamps(self._files)
 
     def work(self, inputs: Inputs) -> float:
-        """Bytes of the files."""
-        return float(sum(path.stat().st_size for path in self._files.values()))
+        """A part of the bytes of the files: little is done with a row."""
+        return sum(path.stat().st_size for path in self._files.values()) / ROWS_FASTER
 
     def pairs(self, inputs: Inputs, seed: int) -> Iterator[Pair]:
         """A pair a row, in the order of files and rows.
