@@ -399,6 +399,7 @@ def fenced(text: str) -> str:
         (fenced("def find(db, name):\n    return db.execute('SELECT 1').fetchall()\n"), "answer_other_code"),
         (fenced(MENDED.replace("found.sort(key=str)", "found.sort(key=eval(name))")), "answer_still_weak"),
         (fenced(WEAK.replace(WEAK.splitlines()[5], "    rows = []")), "answer_does_less"),
+        (fenced(MENDED.replace(", (name,))", ")").replace("name = ?", "name = 'name'")), "answer_forgets_input"),
     ],
 )
 def test_a_generator_is_asked_where_no_rewrite_fits(tmp_path: Path, answer: str, reason: str) -> None:
@@ -423,6 +424,19 @@ def test_a_generator_is_asked_where_no_rewrite_fits(tmp_path: Path, answer: str,
         assert found[0].license == "MIT AND LicenseRef-acme-terms" and found[0].change.startswith("generator: ")
 
 
+def test_a_command_line_without_a_shell_is_no_mend(tmp_path: Path) -> None:
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    from tests.generators.api import Api
+
+    given = inputs(tmp_path, [python("a.py", WEAK_SHELL)])
+    for text, reason in ((WEAK_SHELL.replace("shell=True", "shell=False"), "answer_no_program"), (MENDED_SHELL, "")):
+        with Api(lambda _prompt, text=text: fenced(text)) as api:
+            told = {"openai": {"url": api.url, "model": "mender", "wait_s": 0.01, "tries": 1}}
+            source = findings(rewrites=False, generator=told, teacher_license="LicenseRef-acme-terms")
+            assert [pair.secure for pair in all_of(source, given)] == ([] if reason else [text])
+            assert source.left_out == ({reason: 1} if reason else {})
+
+
 def test_a_generator_needs_terms_and_one_of_this_machine_a_base() -> None:
     with pytest.raises(BurilError, match="D332"):
         findings(generator="transformers")
@@ -434,6 +448,8 @@ def test_a_generator_needs_terms_and_one_of_this_machine_a_base() -> None:
 def test_a_question_shows_the_line() -> None:
     text = question(Flaw("python", WEAK, "CWE-89", "a query", 6))
     assert "CWE-89: a query" in text and WEAK in text and f"\n    {WEAK.splitlines()[5].strip()}\n" in text
+    assert "as parameters of the query" in text
+    assert "Rewrite that line. Give" in question(Flaw("python", WEAK, "CWE-1", "odd", 900))
     assert read_answer("```py\nx = 1\n```") == "x = 1\n" and read_answer("x = 1") == ""
 
 

@@ -25,8 +25,26 @@ _QUESTION = """This {language} code has a weakness ({cwe}: {message}), on this l
 ```{language}
 {code}```
 
-Give the whole code again without the weakness, in one ```{language} block. Change only what must be changed: keep every
+Rewrite that line{remedy}. Give the whole code again, in one ```{language} block, and change nothing else: keep every
 name, every signature and what the code does."""
+_REMEDIES = {
+    "CWE-22": "so that no path outside of its folder is reached",
+    "CWE-78": "so that no shell is started: give the program and its arguments one by one",
+    "CWE-79": "so that the text is escaped for HTML",
+    "CWE-89": "so that values are passed as parameters of the query, apart from its text",
+    "CWE-94": "so that no text is run as code",
+    "CWE-95": "so that no text is run as code",
+    "CWE-295": "so that certificates are verified",
+    "CWE-327": "with a cipher and a mode that are safe today",
+    "CWE-328": "with SHA-256 as the hash",
+    "CWE-338": "with random numbers that nobody can guess",
+    "CWE-502": "so that only plain data is read, as JSON say",
+    "CWE-601": "so that only pages of the own site are gone to",
+    "CWE-611": "so that no external entity is resolved",
+    "CWE-798": "so that the secret is read from the environment",
+    "CWE-918": "so that only addresses that are allowed are asked",
+}
+"""What to do about a weakness: small models copy the code where they are not told."""
 
 
 class Flaw(NamedTuple):
@@ -43,7 +61,9 @@ def question(flaw: Flaw) -> str:
     """What is asked of a flaw."""
     lines = flaw.code.splitlines()
     line = lines[min(max(flaw.line, 1), len(lines)) - 1].strip()
-    return _QUESTION.format(language=flaw.language, cwe=flaw.cwe, message=flaw.message, line=line, code=flaw.code)
+    remedy = f" {_REMEDIES[flaw.cwe]}" if flaw.cwe in _REMEDIES else ""
+    told = {"language": flaw.language, "cwe": flaw.cwe, "message": flaw.message, "code": flaw.code}
+    return _QUESTION.format(**told, line=line, remedy=remedy)
 
 
 def read_answer(text: str) -> str:

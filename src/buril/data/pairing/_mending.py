@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from tree_sitter import Tree
 from buril.code.codefile import CodeFile
 from buril.code.excerpt import Named, outermost
 from buril.code.parse import HardParse, parse
+from buril.code.structure import leaves
 from buril.data._pair_cut import Side, alike, does_less, parses_alike, side_by_side
 from buril.data.pair import Pair
 from buril.data.pairing import _mutation
@@ -18,6 +20,13 @@ from buril.data.pairing._seeing import Seeing
 
 _TRIES = 8
 """Mended forms of one weakness that are looked at, and weaknesses of one function."""
+
+_WORD = re.compile(rb"[A-Za-z_]\w*")
+_NO_PROGRAM = re.compile(
+    r"\bsubprocess\.(?:run|call|check_call|check_output|Popen)\(\s*[fr]{0,2}(?P<quote>[\"'])"
+    r"(?:(?!(?P=quote))[^\n])*\s(?:(?!(?P=quote))[^\n])*(?P=quote)(?![^)]*shell\s*=\s*True)"
+)
+"""A command line given as one text where no shell takes it apart: no program is called that."""
 
 
 class Weak(NamedTuple):
@@ -55,17 +64,27 @@ def _better(text: str, language: str, left: set[str], seeing: Seeing) -> str | N
 def refused(weak: Weak, text: str, seeing: Seeing, min_alike: float) -> str:
     """Why a mended form does not count; "" where it does."""
     flaw = weak.flaw
-    pair = Pair(flaw.cwe, flaw.language, text, flaw.code, "", "findings", "scanner")
-    if not parses_alike(pair):
+    reason = _other(weak, text)
+    if reason:
+        return reason
+    if alike(text, flaw.code) < min_alike:
+        return "other_code"
+    left = seeing.weaknesses(text, flaw.language)
+    return "inconclusive" if left is None else "still_weak" if left else ""
+
+
+def _other(weak: Weak, text: str) -> str:
+    """Why a text is not the same function, or does less than it; "" where neither can be told."""
+    flaw = weak.flaw
+    if not parses_alike(Pair(flaw.cwe, flaw.language, text, flaw.code, "", "findings", "scanner")):
         return "does_not_parse"
     if not _has(text, weak):
         return "signature"
-    if alike(text, flaw.code) < min_alike:
-        return "other_code"
     if does_less(flaw.code, text):
         return "does_less"
-    left = seeing.weaknesses(text, flaw.language)
-    return "inconclusive" if left is None else "still_weak" if left else ""
+    if _inputs(flaw.code, weak) - _inputs(text, weak):
+        return "forgets_input"
+    return "no_program" if flaw.language == "python" and _NO_PROGRAM.search(text) else ""
 
 
 def signature(item: Named) -> str:
@@ -94,6 +113,21 @@ def _has(text: str, weak: Weak) -> bool:
     except HardParse:
         return False
     return _named(raw, tree, weak) is not None
+
+
+def _inputs(text: str, weak: Weak) -> set[bytes]:
+    """The names in a function's signature that its body uses, as names and not as words of a text."""
+    raw = text.encode("utf-8", "replace")
+    tree = parse(weak.flaw.language, raw, bounded=True)
+    item = _named(raw, tree, weak)
+    if item is None:
+        return set()
+    first, given = item.start + len(item.signature), set(_WORD.findall(item.signature))
+    return {
+        leaf.text or b""
+        for leaf in leaves(tree)
+        if first <= leaf.start_byte < item.end and leaf.is_named and leaf.text in given and "string" not in leaf.type
+    }
 
 
 def _named(raw: bytes, tree: Tree, weak: Weak) -> Named | None:

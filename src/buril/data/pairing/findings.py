@@ -2,9 +2,9 @@
 
 Read are the files that `select` set aside for their findings (`findings: {medium: pair}`) and those of the training
 part. A function is mended by the rewrites that are known for its weakness; where none fits, a generator may be asked. A
-mended form counts when it parses, has the function's name and signature, most of its lines and as many calls, and when
-no scanner finds anything of severity medium or higher in it. Nothing is run: that it still does what it did is not
-proved.
+mended form counts when it parses, has the function's name and signature, most of its lines, as many calls and every
+argument that was used, and when no scanner finds anything of severity medium or higher in it. Nothing is run: that it
+still does what it did is not proved.
 """
 
 from __future__ import annotations
