@@ -353,8 +353,8 @@ def test_a_long_pair_keeps_the_functions_with_the_change() -> None:
     body = WEAK.split("\n\n\n", 1)[1].replace("found.sort(key=str)", "found.sort(key=str)\n    del found[LIMIT:]")
     fixed = MENDED.split("\n\n\n", 1)[1].replace("found.sort(key=str)", "found.sort(key=str)\n    del found[LIMIT:]")
     found = shortened(pair(secure=top + around + fixed + around, vulnerable=top + around + body + around), 400)
-    assert found.secure == "LIMIT = 5\n\n\n" + fixed
-    assert found.vulnerable == "LIMIT = 5\n\n\n" + body
+    assert found.secure == "import sqlite3\nLIMIT = 5\n\n\n" + fixed
+    assert found.vulnerable == "import sqlite3\nLIMIT = 5\n\n\n" + body
 
 
 def test_a_line_that_only_one_text_has_at_the_end_of_a_function_keeps_it_in_both() -> None:

@@ -64,11 +64,10 @@ def _better(text: str, language: str, left: set[str], seeing: Seeing) -> str | N
 def refused(weak: Weak, text: str, seeing: Seeing, min_alike: float) -> str:
     """Why a mended form does not count; "" where it does."""
     flaw = weak.flaw
-    reason = _other(weak, text)
-    if reason:
-        return reason
     if alike(text, flaw.code) < min_alike:
         return "other_code"
+    if reason := _other(weak, text):
+        return reason
     left = seeing.weaknesses(text, flaw.language)
     return "inconclusive" if left is None else "still_weak" if left else ""
 
