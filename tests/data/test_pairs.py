@@ -212,8 +212,9 @@ def test_the_part_of_a_scenario_does_not_depend_on_the_others(
     propose: Callable[..., None], make_artifact: Callable[..., Artifact]
 ) -> None:
     def made(number: int) -> Pair:
-        names = {"secure": MENDED.replace("people", f"t{number}"), "vulnerable": WEAK.replace("people", f"t{number}")}
-        return pair(scenario=f"scenario {number % 40}", **names)
+        name = f"t{number}" + "_more" * (number // 40 * 30)  # texts of a scenario differ in length too
+        texts = {"secure": MENDED.replace("people", name), "vulnerable": WEAK.replace("people", name)}
+        return pair(scenario=f"scenario {number % 40}", **texts)
 
     few, many = [made(number) for number in range(0, 80, 2)], [made(number) for number in range(80)]
     places = []
