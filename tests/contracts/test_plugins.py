@@ -108,6 +108,14 @@ def test_augment(name: str, tmp_path: Path) -> None:
     testing.check_augment(made)
 
 
+@pytest.mark.parametrize("name", own("pairing"))
+def test_pairing(name: str, tmp_path: Path) -> None:
+    from tests.data.pairing import source
+
+    made, inputs = source(name, tmp_path)
+    testing.check_pairing(made, inputs)
+
+
 @pytest.mark.parametrize("name", own("tracker"))
 def test_tracker(name: str, tmp_path: Path) -> None:
     pytest.importorskip(name, reason=f"{name} is not installed")

@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from buril.audit.derived import derived_of, derived_rows, origin_of
+from buril.audit.derived import derived_of, derived_rows, origin_of, pairs_of
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError, nearest
 from buril.core.store import Store
 
 TRAINED = ("train", "align")
-"""Stages whose weights have read rows."""
+"""Stages that make weights, and write which rows these have read."""
+SEEN = "seen.parquet"
 PLACE = ["row_id", "repo", "commit", "path", "language", "license", "bytes"]
 
 
@@ -67,19 +68,24 @@ def stories(chain: Mapping[str, Artifact], file: str, limit: int = 20) -> list[F
     Raises:
         BurilError: S007 when nothing was collected yet, W101 when no file fits, with the nearest path.
     """
-    if "collect" not in chain:
+    if "collect" not in chain and "pairs" not in chain:
         raise BurilError("S007", stage="collect")
-    file = origin_of(chain, file) or file  # a row that was made of a file tells that file's story
-    found = [row for table in _collected(chain["collect"]) for row in _matching(table, file)]
+    asked, file = file, origin_of(chain, file) or file  # a row that was made of a file tells that file's story
+    found = [row for table in _collected(chain) for row in _matching(table, file)]
+    if not found and (pairs := [_pair_story(row) for row in pairs_of(chain, asked)]):
+        return pairs[:limit]
     if not found:
-        paths = sorted({path for table in _collected(chain["collect"]) for path in table.column("path").to_pylist()})
+        paths = sorted({path for table in _collected(chain) for path in table.column("path").to_pylist()})
         tails = [path for path in paths if path.rsplit("/", 1)[-1] == file.rsplit("/", 1)[-1]]
         raise BurilError("W101", file=file, suggestion=nearest(file, tails or paths[:20_000]) if paths else "")
     exact = [row for row in found if row["path"] == file or f"{row['repo']}/{row['path']}" == file]
     return [_story(chain, row) for row in (exact or found)[:limit]]
 
 
-def _collected(collect: Artifact) -> Iterator[pa.Table]:
+def _collected(chain: Mapping[str, Artifact]) -> Iterator[pa.Table]:
+    if "collect" not in chain:
+        return
+    collect = chain["collect"]
     for path in collect.files("rows/*.parquet"):
         yield pq.read_table(path, columns=PLACE)
     for path in collect.files("dropped.parquet"):
@@ -122,6 +128,13 @@ def _story(chain: Mapping[str, Artifact], row: dict[str, Any]) -> FileStory:
     return FileStory(**row, moments=tuple(moments), part=part, tokens=tokens)
 
 
+def _pair_story(row: dict[str, Any]) -> FileStory:
+    """The story of a pair whose file was not collected: it is from a history or a table, or ours."""
+    what = " ".join(filter(None, (row["cwe"], row["change"])))
+    moment = Moment("pairs", "kept", f"{row['source']}: {row['row_id']}", what)
+    return FileStory(**{name: row[name] for name in PLACE}, moments=(moment,), part=row["part"])
+
+
 def _one(artifact: Artifact, name: str, row_id: str) -> dict[str, Any] | None:
     if not artifact.path(name).exists():
         return None
@@ -135,7 +148,7 @@ def _dedup(chain: Mapping[str, Artifact], row_id: str) -> Iterator[Moment]:
     if row["kept"]:
         yield Moment("dedup", "kept", row["kind"])
         return
-    of = next((r for table in _collected(chain["collect"]) for r in _matching(table, row["of"])), None)
+    of = next((r for table in _collected(chain) for r in _matching(table, row["of"])), None)
     name = f"{of['repo']}/{of['path']}" if of else row["of"]
     yield Moment("dedup", "dropped", f"{row['kind']} duplicate", f"{name} ({row['similarity']:.2f})")
 
@@ -228,20 +241,20 @@ def ancestors(store: Store, artifact: Artifact) -> dict[str, Artifact]:
 def learnt_rows(chain: Mapping[str, Artifact]) -> tuple[pa.Table, str] | None:
     """The files a model learnt from: row_id, repo, commit, license, bytes, one row a file; and how that is known.
 
-    The source is `train` (rows that the kept weights had read, in `align` too), `pack` (rows in the training sequences)
-    or `split` (the whole training part), the most exact that there is; None when there is no split.
+    The source is `train` (rows that the kept weights had read), `pack` (rows in the training sequences) or `split` (the
+    whole training part), the most exact that there is; None when there is no split. A pair counts as a row.
     """
-    if "split" not in chain:
+    if "split" not in chain and "pairs" not in chain:
         return None
     columns = ["row_id", "repo", "commit", "license", "bytes"]
-    tables = [pq.read_table(path, columns=columns) for path in chain["split"].files("train/*.parquet")]
-    tables += derived_rows(chain, columns)
+    shards = chain["split"].files("train/*.parquet") if "split" in chain else []
+    tables = [*(pq.read_table(path, columns=columns) for path in shards), *derived_rows(chain, columns)]
     if not tables:
         return None
     table = pa.concat_tables(tables)
-    read = [chain[stage].path("seen.parquet") for stage in TRAINED if stage in chain]
-    if read := [path for path in read if path.exists()]:
-        seen, source = pa.concat_tables([pq.read_table(path, columns=["row_id"]) for path in read])["row_id"], "train"
+    read = [chain[name].path(SEEN) for name in TRAINED if name in chain and chain[name].path(SEEN).exists()]
+    if read:
+        seen, source = pa.concat_tables(pq.read_table(path, columns=["row_id"]) for path in read).column(0), "train"
     elif "pack" in chain and chain["pack"].path("train.parquet").exists():
         spans = pq.read_table(chain["pack"].path("train.parquet"), columns=["spans"]).column("spans")
         seen, source = pc.struct_field(pc.list_flatten(spans), "row_id"), "pack"
@@ -304,9 +317,9 @@ def models_with(store: Store, row_id: str) -> list[tuple[Artifact, int]]:
     Repeats are counted.
     """
     found = []
-    for train in (artifact for stage in TRAINED for artifact in store.artifacts(stage)):
-        row_ids = [row_id, *(item["row_id"] for item in derived_of(ancestors(store, train), row_id))]
-        rows = [row for name in row_ids if (row := _one(train, "seen.parquet", name))]
+    for train in (artifact for name in TRAINED for artifact in store.artifacts(name)):
+        row_ids = {row_id, *(item["row_id"] for item in derived_of(ancestors(store, train), row_id))}
+        rows = [row for name in sorted(row_ids) if (row := _one(train, SEEN, name))]
         if rows:
             found.append((train, sum(int(row["tokens"]) for row in rows)))
     return found

@@ -433,6 +433,30 @@ MESSAGES: dict[str, Message] = {
         N_("no pair is left to learn from: {sources} gave none that holds ({reasons})"),
         N_("name another source below `pairs:`, such as `templates`; `dropped.parquet` says why each was left out"),
     ),
+    "D331": Message(
+        N_("`table.{setting}: {column}` is neither a column of `{place}` nor a value of its own; there are {columns}"),
+        N_("{suggestion}"),
+    ),
+    "D332": Message(
+        N_("`findings.generator` is set, but not under which terms its texts may be used"),
+        N_("set `teacher_license` to the model's licence, e.g. apache-2.0, or LicenseRef-… for a provider's terms"),
+    ),
+    "D333": Message(
+        N_("`{path}` holds no table of pairs ({endings})"),
+        N_("check `path` of `table` below `pairs:`"),
+        EXIT_PREREQUISITE,
+    ),
+    "D334": Message(
+        N_("the clone `{path}` holds no history before `{revision}`"),
+        N_("fetch it, with: git -C {path} fetch --unshallow"),
+        EXIT_PREREQUISITE,
+    ),
+    "D335": Message(
+        N_("all {number} pairs that hold are of scenarios that the seed {seed} holds out; none is left to learn from"),
+        N_(
+            "set `valid` and `test` below `pairs:` to 0, or name another `seed`, or a narrower `together` of the source"
+        ),
+    ),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),

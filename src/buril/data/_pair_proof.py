@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from buril.code.codefile import Verdict, read_rows
-from buril.code.parse import HardParse, parse
+from buril.code.license import allowed
 from buril.core.stage import Inputs
+from buril.data._pair_cut import alike, parses_alike, shortened
 from buril.data._proof import WINDOW, windows
 from buril.data.pair import Pair
 from buril.scanners import INCONCLUSIVE, PARTIAL, Scanner, reads
@@ -23,8 +26,10 @@ FAMILIES = (
 """Weaknesses that scanners call by one name or another."""
 LEAST_ALIKE = 0.3
 """Share of its lines that a text keeps: what keeps less is not the same code without a weakness, but other code."""
-_EDGE = 3
-"""Lines that are kept after the last change of a long text."""
+HELD_OUT = 0.3
+"""Share of a text's word windows in held-out code from which it counts as a part of it: a few are in all code."""
+CONTAMINATED = 0.5
+"""Share of a task's word n-grams in a text from which it counts as holding the task, as in `prepare`."""
 
 
 class Prover:
@@ -33,14 +38,14 @@ class Prover:
     def __init__(self, told: Pairs.Settings, inputs: Inputs) -> None:
         self._told = told
         self._scanners: list[Scanner] = [ref.make() for ref in told.scan]
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[str] = set()
         self._held_out = _held_out(inputs)
         self._finder = _finder(told.against)
 
     def proved(self, pair: Pair) -> Pair | Verdict:
         """The pair, cut to size, with what was found to hold; or why it is dropped. What costs least comes first."""
         pair = shortened(pair, self._told.max_bytes)
-        verdict = self._form(pair) or self._copied(pair)
+        verdict = self._form(pair) or self._license(pair) or self._copied(pair)
         if verdict:
             return verdict._replace(step=pair.source)
         if not parses_alike(pair):
@@ -48,7 +53,7 @@ class Prover:
         told_apart = self._told_apart(pair)
         if isinstance(told_apart, Verdict):
             return told_apart
-        self._seen.add((pair.secure, pair.vulnerable))
+        self._seen.add(pair.pair_id)
         return pair._replace(proofs=(*pair.proofs, "parses", *(("scanner",) if told_apart else ())))
 
     def _form(self, pair: Pair) -> Verdict | None:
@@ -57,62 +62,51 @@ class Prover:
             return Verdict("", "empty")
         if secure == vulnerable:
             return Verdict("", "no_difference")
-        if (pair.secure, pair.vulnerable) in self._seen:
+        if pair.pair_id in self._seen:
             return Verdict("", "duplicate")
-        if len(pair.secure.encode("utf-8", "replace")) > self._told.max_bytes * 2:
-            return Verdict("", "too_long")
-        if pair.claim != "construction" and alike(pair) < LEAST_ALIKE:
-            return Verdict("", "other_code", f"{alike(pair):.2f}")
-        return None
+        size = max(len(text.encode("utf-8", "replace")) for text in (pair.secure, pair.vulnerable))
+        if size > self._told.max_bytes:
+            return Verdict("", "too_long", f"{size} > {self._told.max_bytes}")
+        share = 1.0 if pair.claim == "construction" else alike(pair.secure, pair.vulnerable)
+        return Verdict("", "other_code", f"{share:.2f}") if share < LEAST_ALIKE else None
+
+    def _license(self, pair: Pair) -> Verdict | None:
+        told = self._told.licenses
+        if told is None or allowed(pair.license, told):
+            return None
+        return Verdict("", "license", pair.license) if pair.license else Verdict("", "unknown_license")
 
     def _copied(self, pair: Pair) -> Verdict | None:
         """Whether held-out code or a task of an evaluation stands in it."""
-        if self._held_out and (windows(pair.secure, WINDOW) | windows(pair.vulnerable, WINDOW)) & self._held_out:
-            return Verdict("", "in_held_out")
-        for text in (pair.secure, pair.vulnerable) if self._finder else ():
-            task = self._finder(text)
-            if task:
+        for text in (pair.secure, pair.vulnerable):
+            share = _share(windows(text, WINDOW), self._held_out) if len(self._held_out) else 0.0
+            if share >= HELD_OUT:
+                return Verdict("", "in_held_out", f"{share:.2f}")
+            if task := self._finder(text) if self._finder else "":
                 return Verdict("", "contaminated", task)
         return None
 
     def _told_apart(self, pair: Pair) -> bool | Verdict:
         """Whether a scanner sees the weakness in one text and in the other not; or why that can't be believed."""
+        must = pair.claim == "scanner"
         scanners = [scanner for scanner in self._scanners if reads(scanner, pair.language)]
         seen = [_weaknesses(scanner, pair.vulnerable, pair.language) for scanner in scanners]
-        left = [_weaknesses(scanner, pair.secure, pair.language) for scanner in scanners]
+        if must and (None in seen or not scanners):
+            return Verdict(pair.source, "inconclusive")
         in_vulnerable = any(same(pair.cwe, cwe) for found in seen for cwe in found or ())
-        in_secure = any(same(pair.cwe, cwe) for found in left for cwe in found or ())
-        if pair.claim == "scanner":
-            if any(found is None for found in (*seen, *left)) or not scanners:
-                return Verdict(pair.source, "inconclusive")
-            if not in_vulnerable:
-                return Verdict(pair.source, "nothing_seen", pair.cwe)
-            if in_secure:
-                return Verdict(pair.source, "still_seen", pair.cwe)
-        return in_vulnerable and not in_secure
+        if must and not in_vulnerable:
+            return Verdict(pair.source, "nothing_seen", pair.cwe)
+        left = [_weaknesses(scanner, pair.secure, pair.language) for scanner in scanners]
+        if must and None in left:
+            return Verdict(pair.source, "inconclusive")
+        if any(same(pair.cwe, cwe) for found in left for cwe in found or ()):
+            return Verdict(pair.source, "still_seen", pair.cwe)
+        return in_vulnerable
 
 
 def same(one: str, other: str) -> bool:
     """Whether two names of weaknesses may mean one."""
     return one == other or any(one in family and other in family for family in FAMILIES)
-
-
-def alike(pair: Pair) -> float:
-    """The share of lines that both texts have (0 to 1)."""
-    lines = difflib.SequenceMatcher(None, pair.secure.splitlines(), pair.vulnerable.splitlines(), autojunk=False)
-    return lines.ratio()
-
-
-def parses_alike(pair: Pair) -> bool:
-    """Whether neither text has a place that its grammar does not know and the other text has not."""
-    return not (_broken(pair.language, pair.secure) or _broken(pair.language, pair.vulnerable))
-
-
-def _broken(language: str, text: str) -> bool:
-    try:
-        return parse(language, text.encode("utf-8", "replace"), bounded=True).root_node.has_error
-    except HardParse:
-        return True
 
 
 def _weaknesses(scanner: Scanner, text: str, language: str) -> set[str] | None:
@@ -123,55 +117,30 @@ def _weaknesses(scanner: Scanner, text: str, language: str) -> set[str] | None:
     return {item.cwe for item in found if item.cwe}
 
 
-def shortened(pair: Pair, most: int) -> Pair:
-    """A pair whose texts have about `most` bytes: lines far before the first change and after the last are left out.
-
-    A text may begin within a function then, so only pairs of long files are cut, at a line without indentation where
-    there is one.
-    """
-    if max(len(pair.secure.encode("utf-8", "replace")), len(pair.vulnerable.encode("utf-8", "replace"))) <= most:
-        return pair
-    secure, vulnerable = pair.secure.splitlines(keepends=True), pair.vulnerable.splitlines(keepends=True)
-    before = _common(secure, vulnerable)
-    after = min(_common(secure[::-1], vulnerable[::-1]), len(secure) - before, len(vulnerable) - before)
-    room = most - sum(len(line.encode("utf-8", "replace")) for line in secure[before : len(secure) - after])
-    start = before
-    while start and room - len(secure[start - 1].encode("utf-8", "replace")) > 0:
-        start -= 1
-        room -= len(secure[start].encode("utf-8", "replace"))
-    while start and start < before and secure[start][:1] in (" ", "\t", "\n", ")", "}", "]"):
-        start += 1
-    kept = max(0, after - _EDGE)
-    texts = ("".join(lines[start : len(lines) - kept]) for lines in (secure, vulnerable))
-    return pair._replace(secure=next(texts), vulnerable=next(texts))
+def _share(found: Collection[int], held_out: Any) -> float:
+    """The share of some windows that are in a sorted array of others."""
+    if not found:
+        return 0.0
+    wanted = np.fromiter(found, dtype=np.uint64, count=len(found))
+    places = np.minimum(np.searchsorted(held_out, wanted), len(held_out) - 1)
+    return float((held_out[places] == wanted).mean())
 
 
-def _common(one: list[str], other: list[str]) -> int:
-    """How many lines two texts begin with alike."""
-    number = 0
-    for first, second in zip(one, other, strict=False):
-        if first != second:
-            break
-        number += 1
-    return number
-
-
-def _held_out(inputs: Inputs) -> set[int]:
-    """The word windows of the held-out parts, where a source reads the split."""
-    found: set[int] = set()
+def _held_out(inputs: Inputs) -> Any:
+    """The word windows of the held-out parts, sorted, where the split is read; 8 bytes a word of them."""
+    found = [np.zeros(0, dtype=np.uint64)]
     for part in ("valid", "test") if "split" in inputs else ():
         for shard in inputs["split"].files(f"{part}/*.parquet"):
             for file in read_rows(shard):
-                found |= windows(file.content, WINDOW)
-    return found
+                digests = windows(file.content, WINDOW)
+                found.append(np.fromiter(digests, dtype=np.uint64, count=len(digests)))
+    return np.unique(np.concatenate(found))
 
 
 def _finder(against: tuple[str, ...]) -> Any:
     """What tells which evaluation task stands in a text, "" for none; None where there are no tasks."""
     if not against:
         return None
-    import numpy as np
-
     from buril.code.tasktexts import Finder, digests, tasks_of
 
     tasks = tasks_of(against, digests(against))
@@ -184,7 +153,3 @@ def _finder(against: tuple[str, ...]) -> Any:
         return str(tasks.task[int(np.argmax(share_X))])
 
     return find
-
-
-CONTAMINATED = 0.5
-"""Share of a task's word n-grams in a text from which it counts as holding the task, as in `prepare`."""

@@ -8,8 +8,10 @@ that what is learnt from it can be traced as any other training text.
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -17,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from buril.code.codefile import CodeFile, write_table
+from buril.core.artifact import atomic, canonical
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs
 
@@ -83,11 +86,23 @@ class Pair(NamedTuple):
         }  # fmt: skip
 
 
+class Found(NamedTuple):
+    """What a source found in a part of what it reads: `seen` units of it, and by reason what gave no pair."""
+
+    pairs: list[Pair]
+    left_out: dict[str, int]
+    seen: int = 0
+
+
 class Pairing(ABC):
     """Base of all sources of pairs. A subclass sets `version`, may extend `Settings`, and writes `pairs`.
 
     `version` goes up whenever the same settings and inputs give other pairs than before. A source proposes; what it
     proposes is proved by the stage, the same way for all.
+
+    Attributes:
+        left_out: what it saw and could make no pair of, by reason, as far as `pairs` has come.
+        scratch: where it may keep what an interrupted run should not do again; None: nowhere. The stage sets it.
     """
 
     version: ClassVar[int] = 1
@@ -97,10 +112,16 @@ class Pairing(ABC):
 
     def __init__(self, settings: Any = None) -> None:
         self.settings: Any = settings if settings is not None else type(self).Settings()
+        self.left_out: Counter[str] = Counter()
+        self.scratch: Path | None = None
 
     def needs(self) -> tuple[str, ...]:
         """Stages whose artifacts it reads."""
         return ()
+
+    def work(self, inputs: Inputs) -> float:
+        """Bytes of what it reads, for an estimate; by default those of its inputs."""
+        return float(sum(entry.bytes for name in self.needs() for entry in inputs[name].manifest.files))
 
     def parts(self) -> dict[str, int]:
         """Versions of what its pairs depend on beside its own."""
@@ -109,6 +130,25 @@ class Pairing(ABC):
     def observe(self) -> Any:
         """A fingerprint (plain JSON) of what it reads from outside the store."""
         return None
+
+    def remembered(self, key: Any, make: Callable[[], Found]) -> Found:
+        """What `make` finds, or found before an interruption; its reasons are counted. No text of a file is kept.
+
+        Args:
+            key: plain JSON that says all that it depends on.
+            make: what takes long.
+        """
+        name = hashlib.blake2b(canonical(key), digest_size=16).hexdigest()
+        path = self.scratch / f"{name}.json" if self.scratch else None
+        if path is not None and path.exists():
+            found = _read(json.loads(path.read_text(encoding="utf-8")))
+        else:
+            found = make()
+            if path is not None:
+                with atomic(path) as temporary:
+                    temporary.write_text(json.dumps(_plain(found)), encoding="utf-8")
+        self.left_out.update(found.left_out)
+        return found
 
     @abstractmethod
     def pairs(self, inputs: Inputs, seed: int) -> Iterator[Pair]:
@@ -125,3 +165,25 @@ def read_pairs(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of pairs, as `Pair.row` gives them."""
     found: list[dict[str, Any]] = pq.read_table(path, schema=PAIR_SCHEMA).to_pylist()
     return found
+
+
+_FILE = ("repo", "path", "sha256", "commit", "language", "license", "bytes", "row_id")
+
+
+def _plain(found: Found) -> dict[str, Any]:
+    pairs = [
+        {**item._asdict(), "file": {name: getattr(item.file, name) for name in _FILE} if item.file else None}
+        for item in found.pairs
+    ]
+    return {**found._asdict(), "pairs": pairs}
+
+
+def _read(told: dict[str, Any]) -> Found:
+    pairs = [
+        Pair(**{
+            **item, "file": CodeFile(content="", **item["file"]) if item["file"] else None,
+            "proofs": tuple(item["proofs"]),
+        })
+        for item in told["pairs"]
+    ]  # fmt: skip
+    return Found(pairs, told["left_out"], told["seen"])

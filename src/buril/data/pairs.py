@@ -2,9 +2,9 @@
 
 Sources propose pairs (`pairing/`). A pair is kept when both texts parse as well as each other, when what its source
 claims holds (for a finding in somebody's code: a scanner sees the weakness in one text and not in the other), when no
-scanner finds the same weakness in the text that is to be preferred, and when it is neither a copy of another nor of
-held-out code nor of a task that models are examined with. Which scenario is held out depends on its name and the seed
-alone, so a pair that is added moves no other.
+scanner finds the same weakness in the text that is to be preferred, when its licence is allowed, and when it is neither
+a copy of another nor of held-out code nor of a task that models are examined with. Which scenario is held out depends
+on its name and the seed alone, so a pair that is added moves no other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -27,7 +28,9 @@ from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.data import _scan
 from buril.data._pair_proof import Prover
-from buril.data.pair import Pair, write_pairs
+from buril.data.augmenter import ORIGINS, Origin, write_origins
+from buril.data.pair import Pair, Pairing, write_pairs
+from buril.data.select import PERMISSIVE
 
 PARTS = ("train", "valid", "test")
 SHOWN_CWES = 40
@@ -38,7 +41,7 @@ class Pairs(Stage):
 
     name: ClassVar[str] = "pairs"
     version: ClassVar[int] = 1
-    small: ClassVar[dict[str, Any]] = {"max_pairs": 64}
+    small: ClassVar[dict[str, Any]] = {"max_pairs": 64, "max_proposed": 400}
 
     class Settings(BaseSettings):
         """Where pairs come from, and what they must stand."""
@@ -55,16 +58,22 @@ class Pairs(Stage):
         """Scanners that must tell the two texts of a pair apart where its source only proposes it."""
         languages: tuple[str, ...] = ()
         """Languages that are kept; none named means all."""
+        licenses: tuple[str, ...] | None = PERMISSIVE
+        """SPDX identifiers to allow, as in `select`; `unknown` stands for code without one. Null allows all."""
         against: tuple[str, ...] = ()
         """Evaluation files (.jsonl, .jsonl.gz, .json, .parquet) or folders of them, whose tasks no pair may hold."""
         valid: float = Field(0.1, ge=0, lt=1)
         """Share of the scenarios that training is watched with."""
         test: float = Field(0.1, ge=0, lt=1)
         """Share of the scenarios that no training sees."""
+        held_out: bool = False
+        """Also read the split, and leave out pairs that hold its validation or test code, where no source reads it."""
         max_bytes: int = Field(4000, ge=100)
-        """Bytes of one text, at most; of longer ones the neighbourhood of the change is kept, by whole lines."""
+        """Bytes of one text, at most; of longer ones only the functions with the change and what they use are kept."""
         max_pairs: int | None = Field(None, ge=1)
         """Pairs of each part that are kept, at most, spread over the weaknesses; none: no bound."""
+        max_proposed: int | None = Field(None, ge=1)
+        """Pairs of each source that are looked at, at most; none: no bound."""
         seed: int = 0
         """Chooses the words of templates, and which scenarios are held out."""
 
@@ -79,16 +88,18 @@ class Pairs(Stage):
     settings: Settings
 
     def needs(self) -> tuple[str, ...]:
-        """What the sources read."""
-        return tuple(dict.fromkeys(need for ref in self.settings.sources for need in ref.make().needs()))
+        """What the sources read, and the split where held-out code is to be left out."""
+        needed = [need for source in self._sources() for need in source.needs()]
+        return tuple(dict.fromkeys((*needed, *(("split",) if self.settings.held_out else ()))))
 
     def parts(self) -> dict[str, int]:
         """Versions of the sources, of what they use, of the scanners and of the languages' facts."""
         told = self.settings
-        refs = (*told.sources, *told.scan)
-        found = {f"{ref.kind}:{ref.name}": int(plugin(ref.kind, ref.name).version) for ref in refs}
-        for ref in told.sources:
-            found.update(ref.make().parts())
+        found = {
+            f"{ref.kind}:{ref.name}": int(plugin(ref.kind, ref.name).version) for ref in (*told.sources, *told.scan)
+        }
+        for source in self._sources():
+            found.update(source.parts())
         return {**found, **{f"language:{name}": language_of(name).version for name in languages()}}
 
     def observe(self) -> Any:
@@ -98,26 +109,33 @@ class Pairs(Stage):
         from buril.code.tasktexts import digests
 
         told = self.settings
-        read = {ref.name: ref.make().observe() for ref in told.sources}
+        read = [[ref.name, source.observe()] for ref, source in zip(told.sources, self._sources(), strict=True)]
         grammars = {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
         return {**grammars, **_scan.observed(told.scan), "read": read, "against": list(digests(told.against))}
 
+    def work(self, inputs: Inputs) -> float:
+        """Bytes that the sources read."""
+        return float(sum(source.work(inputs) for source in self._sources()))
+
     def assume(self, work: float) -> Estimate:
-        """Some 200 pairs a second, of which a megabyte of sources gives a few dozen."""
-        return Estimate(seconds=3 + work / 1e6, ram_mb=400, disk_mb=2)
+        """Some 0.1 MB a second of what the store holds compressed (40 files), and 200 templates' pairs."""
+        return Estimate(seconds=5 + work / 0.1e6, ram_mb=400, disk_mb=2 + work / 50e6)
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
         """Write `train.parquet`, `valid.parquet`, `test.parquet`, `dropped.parquet` and `summary.json`.
 
         Raises:
-            BurilError: D330 when no pair is left to learn from, D221 when a scanner misses what is planted for it, and
-                what the sources raise.
+            BurilError: D330 when no pair holds, D335 when all that do are held out, D221 when a scanner misses what is
+                planted for it, and what the sources raise.
         """
         _scan.check(self.settings.scan)
         prover = Prover(self.settings, inputs)
         kept: list[Pair] = []
         dropped: list[dict[str, Any]] = []
-        for number, pair in enumerate(self._proposed(inputs), 1):
+        sources = self._sources()
+        for source in sources:
+            source.scratch = out.scratch
+        for number, pair in enumerate(self._proposed(sources, inputs), 1):
             proved = prover.proved(pair)
             if isinstance(proved, Verdict):
                 dropped.append(_row(pair).dropped(self.name, proved))
@@ -126,23 +144,54 @@ class Pairs(Stage):
             out.progress(number, number, _("pairs"), kept=len(kept))
         parts = {part: self._bounded([pair for pair in kept if self._part(pair) == part]) for part in PARTS}
         if not parts["train"]:
-            told = ", ".join(ref.name for ref in self.settings.sources)
-            raise BurilError("D330", sources=told, reasons=_reasons(dropped) or "–")
-        for part, pairs in parts.items():
-            write_pairs(out.path(f"{part}.parquet"), pairs)
-            out.rows[f"{part}.parquet"] = len(pairs)
-        write_dropped(out.path("dropped.parquet"), dropped)
-        out.rows["dropped.parquet"] = len(dropped)
+            raise self._nothing_to_learn(len(kept), self._reasons(dropped, sources))
+        self._write(out, parts, dropped)
         summary = self._summary(parts, dropped)
+        summary["left_out"] = self._left_out(sources)
         out.text("summary.json", json.dumps(summary, indent=1, sort_keys=True) + "\n")
         return {**{part: len(pairs) for part, pairs in parts.items()}, "dropped": len(dropped)}
 
-    def _proposed(self, inputs: Inputs) -> Iterator[Pair]:
+    def _nothing_to_learn(self, kept: int, reasons: str) -> BurilError:
         told = self.settings
-        for ref in told.sources:
-            for pair in ref.make().pairs(inputs, told.seed):
+        if kept:
+            return BurilError("D335", number=kept, seed=told.seed)
+        return BurilError("D330", sources=", ".join(ref.name for ref in told.sources), reasons=reasons or "–")
+
+    def _write(self, out: Output, parts: Mapping[str, Sequence[Pair]], dropped: Sequence[dict[str, Any]]) -> None:
+        for part, pairs in parts.items():
+            write_pairs(out.path(f"{part}.parquet"), pairs)
+            out.rows[f"{part}.parquet"] = len(pairs)
+        origins = [
+            Origin(pair.pair_id, pair.file.row_id, self.name, pair.source, f"{pair.cwe} {pair.change}".strip())
+            for pairs in parts.values()
+            for pair in pairs
+            if pair.file is not None
+        ]
+        write_origins(out.path(ORIGINS), origins)
+        write_dropped(out.path("dropped.parquet"), dropped)
+        out.rows[ORIGINS], out.rows["dropped.parquet"] = len(origins), len(dropped)
+
+    def _sources(self) -> list[Pairing]:
+        return [ref.make() for ref in self.settings.sources]
+
+    def _proposed(self, sources: Sequence[Pairing], inputs: Inputs) -> Iterator[Pair]:
+        told = self.settings
+        for source in sources:
+            for pair in islice(source.pairs(inputs, told.seed), told.max_proposed):
                 if not told.languages or pair.language in told.languages:
                     yield pair
+
+    def _left_out(self, sources: Sequence[Pairing]) -> dict[str, int]:
+        """What the sources could make no pair of, by source and reason."""
+        found: Counter[str] = Counter()
+        for ref, source in zip(self.settings.sources, sources, strict=True):
+            found.update({f"{ref.name}: {reason}": number for reason, number in source.left_out.items()})
+        return dict(found)
+
+    def _reasons(self, dropped: Sequence[dict[str, Any]], sources: Sequence[Pairing]) -> str:
+        """Why most were left out."""
+        counts = Counter(f"{row['step']}: {row['reason']}" for row in dropped) + Counter(self._left_out(sources))
+        return ", ".join(f"{reason} {number}" for reason, number in counts.most_common(3))
 
     def _part(self, pair: Pair) -> str:
         """The part of a pair's scenario: by its name and the seed alone."""
@@ -185,8 +234,3 @@ def _row(pair: Pair) -> CodeFile:
         repo=f"buril/{pair.source}", path=pair.scenario, content=pair.secure, language=pair.language,
         license=pair.license,
     )  # fmt: skip
-
-
-def _reasons(dropped: Sequence[dict[str, Any]]) -> str:
-    counts = Counter(str(row["reason"]) for row in dropped)
-    return ", ".join(f"{reason} {number}" for reason, number in counts.most_common(3))

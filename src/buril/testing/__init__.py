@@ -17,6 +17,7 @@ from buril.testing._data import check_language, check_scanner, check_source, che
 from buril.testing._engine import check_engine
 from buril.testing._evaluate import agreement, check_generator, check_metric, check_suite, suite_data
 from buril.testing._guard import check_guard
+from buril.testing._pairing import check_pairing
 from buril.testing._preference import check_preference
 from buril.testing._programs import check_runtime, check_sandbox
 from buril.testing._tracker import check_tracker
@@ -34,6 +35,7 @@ __all__ = [
     "check_method",
     "check_metric",
     "check_objective",
+    "check_pairing",
     "check_plugin",
     "check_preference",
     "check_runtime",

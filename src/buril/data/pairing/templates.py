@@ -52,7 +52,7 @@ class Templates(Pairing):
 
 def filled(one: Template, number: int, seed: int) -> Iterator[Pair]:
     """At most `number` different pairs of a template."""
-    drawn = random.Random(draw(seed, "templates", one.name))  # noqa: S311  words of texts, not secrets
+    drawn = random.Random(draw(seed, "templates", one.name))  # noqa: S311  words, no secrets
     seen: set[tuple[str, str]] = set()
     forms = itertools.cycle(one.forms())
     for _attempt in range(number * 4):

@@ -165,7 +165,7 @@ class Table:
         stated = self._license(record)
         if reason:
             return Dropped(path, len(raw), reason, "", "read", "", stated, repo)
-        language = detect(path, text[:HEAD_CHARS]) or _language(self._text(record, "language"))
+        language = detect(path, text[:HEAD_CHARS]) or language_called(self._text(record, "language"))
         if not language and ("path" in self._columns or "language" in self._columns):
             return Dropped(path, len(raw), "language", self._text(record, "language"), "read", "", stated, repo)
         return CodeFile(
@@ -246,7 +246,7 @@ def _group(raw: bytes) -> int:
     return hashlib.blake2b(raw, digest_size=1).digest()[0] % GROUPS
 
 
-def _language(stated: str) -> str:
+def language_called(stated: str) -> str:
     """The language that a data set calls by `stated`; "" when it is none of ours."""
     name = stated.strip().lower()
     name = _ALIASES.get(name, name.replace(" ", "_").replace("-", "_"))

@@ -31,7 +31,7 @@ COUNT_BYTES = 1_000_000_000
 _READ = 1 << 20
 _BATCH = 256
 _GLOB = frozenset("*?[")
-_CUT_SHORT = (OSError, EOFError, zlib.error)
+CUT_SHORT = (OSError, EOFError, zlib.error)
 """What a compressed file raises that was cut short or damaged; zstd's is an OSError."""
 
 
@@ -97,7 +97,7 @@ def line_pieces(name: str, path: Path) -> Iterator[Piece]:
 def keys(path: Path, lines: int = 100) -> set[str]:
     """All names in the first objects of a file."""
     found: set[str] = set()
-    with closing(_lines(path, Piece(""))) as some, contextlib.suppress(*_CUT_SHORT):
+    with closing(lines_of(path, Piece(""))) as some, contextlib.suppress(*CUT_SHORT):
         for _place, line in islice(some, lines):
             with contextlib.suppress(ValueError, RecursionError):
                 record = json.loads(line or b"")
@@ -110,7 +110,7 @@ def line_rows(path: Path, piece: Piece, table: Table, max_bytes: int) -> Iterato
     others, at = 0, piece.first
     numbers = _Numbers(path, piece)
     try:
-        for index, (at, line) in enumerate(_lines(path, piece)):
+        for index, (at, line) in enumerate(lines_of(path, piece)):
             if line is not None and not line.strip():
                 continue
             found = _line(line, f"{piece.place}@{at}", table, max_bytes)
@@ -118,7 +118,7 @@ def line_rows(path: Path, piece: Piece, table: Table, max_bytes: int) -> Iterato
                 others += 1
             else:
                 yield _placed(found, numbers.of(index, at)) if isinstance(found, Dropped) else found
-    except _CUT_SHORT as problem:
+    except CUT_SHORT as problem:
         yield Dropped(f"{piece.place}@{at}", 0, "truncated", f"after byte {at}: {problem}", "read")
     if others:
         yield Dropped(piece.place, 0, "where", f"{others} rows from byte {piece.first}", "read")
@@ -158,7 +158,7 @@ class _Numbers:
 def _newlines(path: Path, first: int) -> int:
     """How many lines begin before byte `first` of a plain file."""
     count, last, left = 0, b"\n", first
-    with _open(path) as stream:
+    with opened(path) as stream:
         while left and (block := stream.read(min(_READ, left))):
             count, left, last = count + block.count(b"\n"), left - len(block), block[-1:]
     return count + (last != b"\n")
@@ -169,9 +169,9 @@ def _placed(dropped: Dropped, where: str) -> Dropped:
     return dropped._replace(detail=f"{where}: {dropped.detail}" if dropped.detail else where)
 
 
-def _lines(path: Path, piece: Piece) -> Generator[tuple[int, bytes | None], None, None]:
+def lines_of(path: Path, piece: Piece) -> Generator[tuple[int, bytes | None], None, None]:
     """Lines that begin in a piece, each with its first byte; None for one that is too long to hold."""
-    with _open(path) as stream:
+    with opened(path) as stream:
         at = piece.first
         if at:
             stream.seek(at - 1)
@@ -197,7 +197,7 @@ def _until_newline(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """A plain or compressed file, as bytes that can be read line by line."""
     with os.fdopen(open_regular(path.resolve()), "rb") as raw:
         if path.suffix == ".gz":
@@ -259,7 +259,7 @@ def group_rows(
         number = sum(source.metadata.row_group(index).num_rows for index in range(piece.first))
         try:
             for batch in source.iter_batches(_BATCH, row_groups=groups, columns=columns, use_threads=False):
-                for record in _records(batch):
+                for record in records_of(batch):
                     if table.wanted(record):
                         found = table.row(record, f"{piece.place}@{number}", max_bytes)
                         yield _placed(found, f"row {number}") if isinstance(found, Dropped) else found
@@ -272,7 +272,7 @@ def group_rows(
         yield Dropped(piece.place, 0, "where", f"{others} rows from group {piece.first}", "read")
 
 
-def _records(batch: Any) -> Iterator[dict[str, Any]]:
+def records_of(batch: Any) -> Iterator[dict[str, Any]]:
     """The records of a batch; texts that are not UTF-8 come as bytes."""
     try:
         yield from batch.to_pylist()

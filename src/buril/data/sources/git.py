@@ -106,7 +106,11 @@ class Git:
 
     def observe(self) -> Json:
         """Name and commit: a commit never changes."""
-        return [self._name, self._commit]
+        return list(self.place())
+
+    def place(self) -> tuple[str, str]:
+        """Name and commit."""
+        return self._name, self._commit
 
     def expected(self) -> tuple[int, int] | None:
         """Bytes and files to expect where the repository has not been fetched; None where it can be listed."""
@@ -124,6 +128,12 @@ class Git:
     def repositories(self) -> Iterator[Repository]:
         """The repository."""
         yield self._repository
+
+    def license_of(self, path: str) -> str:
+        """The licence of one file of the commit, by its path; "" for unknown."""
+        with _objects.blobs(self._folder) as blobs:
+            licenses = LicenseMap(self._folder, self._tree, self._repository.license, head=self._head(blobs))
+            return licenses.of(path)
 
     def files(self, repository: Repository) -> Iterator[SourceFile | Dropped]:
         """The files of the commit, by path."""

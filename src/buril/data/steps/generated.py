@@ -94,6 +94,10 @@ class Generated(Step):
         if verdict:
             file.verdicts.append(Verdict("generated", *verdict))
 
+    def refused(self, path: str, source: bytes) -> tuple[str, str] | None:
+        """Why a file is left out by its path, or by what a generator wrote into it; None where neither tells."""
+        return self._by_path(path) or self._by_header(source)
+
     def _by_path(self, path: str) -> tuple[str, str] | None:
         name = path.rsplit("/", 1)[-1]
         if name in _LOCKS:
