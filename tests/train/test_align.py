@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buril.code.codefile import CodeFile, write_rows
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.stage import Output
@@ -22,17 +23,18 @@ from buril.generators._changed import changed_places
 from buril.generators._load import load
 from buril.train.align import Align, method_of
 from buril.train.aligning import Aligning
-from buril.train.batch import PackedFile, micro_batches
+from buril.train.batch import Packed, lay_out, micro_batches
 from buril.train.methods.full import Full
 from buril.train.objectives._head import Head, head_loss
 from buril.train.objectives._pick import KeptNearness, likeliest, log_probabilities
-from buril.train.paired import Beside, PairFile, Writer, written
+from buril.train.paired import PairFile, Writer, written
 from buril.train.preferences._preference import Sides
 from buril.train.preferences.contrastive import Contrastive
 from buril.train.preferences.dpo import Dpo
 from buril.train.preferences.orpo import Orpo
 from buril.train.preferences.simpo import Simpo
 from buril.train.preferences.sven import Sven
+from buril.train.retained import Beside
 from buril.train.stage import Train
 from tests.conftest import as_artifact
 from tests.train.small import inputs as make_inputs
@@ -60,10 +62,27 @@ def write_pairs(folder: Path) -> Artifact:
     return as_artifact(folder, "pairs")
 
 
+def write_split(folder: Path, *, language: str = "python") -> Artifact:
+    """Files with two functions each, one that says what it does and one that is too short to be worth keeping."""
+    files = [
+        CodeFile(
+            "acme/vault", f"mod{number}.py",
+            f'def sum_{number}(a, b):\n    """Add {number}."""\n    total = a + b * {number}\n    return total + {number}\n\n\n'
+            f"def id_{number}(a):\n    return a\n",
+            language=language, license="MIT",
+        )
+        for number in range(6)
+    ]  # fmt: skip
+    (folder / "train").mkdir(parents=True)
+    write_rows(folder / "train/00000.parquet", files)
+    return as_artifact(folder, "split")
+
+
 @pytest.fixture(scope="module")
 def paired(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     folder = tmp_path_factory.mktemp("paired")
-    return {**make_inputs(folder / "inputs"), "pairs": write_pairs(folder / "pairs")}
+    made = {**make_inputs(folder / "inputs"), "pairs": write_pairs(folder / "pairs")}
+    return {**made, "split": write_split(folder / "split")}
 
 
 def stage(**told: Any) -> Align:
@@ -106,10 +125,14 @@ def test_each_side_of_any_pair_has_something_to_score(one: list[int], other: lis
 
 
 def test_a_sequence_holds_both_texts_and_ordinary_code_and_says_whose_it_is(paired: dict[str, Artifact]) -> None:
-    file = files_of(paired, form="text", retain={"tokens": 16})["train"]
+    file = files_of(paired, form="text", retain={"tokens": 72})["train"]
     sequence = file[3]
-    assert len(sequence.lengths) == 3 and sequence.lengths[2] <= 16
-    assert sequence.row_ids[:2] == ("pair3", "pair3") and sequence.row_ids[2].startswith("train")
+    rows_of_files = pq.read_table(paired["split"].path("train/00000.parquet")).column("row_id").to_pylist()
+    assert len(sequence.lengths) == 3 and sequence.lengths[2] <= 72
+    assert sequence.row_ids[:2] == ("pair3", "pair3") and sequence.row_ids[2] in rows_of_files
+    begin = sum(sequence.lengths[:2])
+    kept = b"".join(bytes_of(sequence.input_ids[place + 1]) for place in sequence.near if place >= begin)
+    assert kept.startswith(b"    total = a + b"), "what is kept of a function begins with its body"
     assert sum(length for _row, length in sequence.rows()) == len(sequence.input_ids)
     text = [bytes_of(sequence.input_ids[place + 1]) for place in sequence.changed[0]]
     assert b"".join(text) == b"?',"
@@ -282,7 +305,8 @@ def test_the_secure_text_becomes_the_likelier_one_also_where_it_was_held_out(
         assert found["mean_after"] > found["mean_before"] + 0.2, (part, found)
     assert told["margins"]["test"]["preferred_after"] == 1.0 and told["pairs"] == {"train": 24, "valid": 4, "test": 4}
     seen = pq.read_table(done.path("seen.parquet")).column("row_id").to_pylist()
-    assert "pair3" in seen and any(row.startswith("train") for row in seen) and "pair200" not in seen
+    functions = pq.read_table(paired["split"].path("train/00000.parquet")).column("row_id").to_pylist()
+    assert "pair3" in seen and set(functions) & set(seen) and "pair200" not in seen
     each = pq.read_table(done.path("margins.parquet")).to_pylist()
     assert len(each) == 32 and {row["part"] for row in each} == {"train", "valid", "test"}
 
@@ -290,7 +314,7 @@ def test_the_secure_text_becomes_the_likelier_one_also_where_it_was_held_out(
 def test_retention_keeps_ordinary_code_as_it_was(
     paired: dict[str, Artifact], make_artifact: Callable[..., Artifact]
 ) -> None:
-    """The loss on the packed validation text, with and without the term, after the same steps."""
+    """How far a function moved that stood beside the pairs, with and without the term, after the same steps."""
 
     def moved(weight: float) -> float:
         done = make_artifact(stage(max_steps=16, retain={"weight": weight, "tokens": 64}), paired)
@@ -300,8 +324,9 @@ def test_retention_keeps_ordinary_code_as_it_was(
                 paired["base"].folder, paired["tokenizer"].folder, model_dir=folder, dtype="fp32", device="cpu"
             )
             trainable = Full(Full.Settings()).prepare(loaded.model, bf16=False, new_tokens=[], seed=0)
-            valid = PackedFile(paired["pack"].path("valid.parquet"))
-            (batch,) = micro_batches([valid[0]], num_tokens=10_000)
+            text = 'def sum_3(a, b):\n    """Add 3."""\n    total = a + b * 3\n    return total + 3\n'
+            ids = np.array(loaded.encoder.encode(text))
+            batch = lay_out([Packed(0, ids, (len(ids),), ("a",))])
             with torch.no_grad():
                 total.append((trainable.hidden(batch) @ trainable.head().weight_VD.T).log_softmax(-1))
         before, after = total
@@ -423,7 +448,7 @@ def longer(pairs: Artifact) -> Artifact:
 def test_without_ordinary_code_only_beginnings_are_retained(paired: dict[str, Artifact]) -> None:
     assert stage(retain={"code": False}).needs() == ("base", "tokenizer", "pairs")
     assert stage(retain=0, start="train").needs() == ("base", "tokenizer", "pairs", "train")
-    without = {name: artifact for name, artifact in paired.items() if name != "pack"}
+    without = {name: artifact for name, artifact in paired.items() if name != "split"}
     file = files_of(without, retain={"code": False})["train"]
     assert len(file[0].lengths) == 2 and len(file[0].near)
 
@@ -431,7 +456,32 @@ def test_without_ordinary_code_only_beginnings_are_retained(paired: dict[str, Ar
 def test_the_plan_knows_what_it_costs(paired: dict[str, Artifact]) -> None:
     found = stage().estimate(paired, [])
     assert found.seconds > 0 and found.ram_mb > 100
-    assert Beside(None, 8, 0).piece("train", 0) is None and isinstance(files_of(paired)["test"], PairFile)
+    assert isinstance(files_of(paired)["test"], PairFile)
+
+
+def test_functions_are_taken_that_say_what_they_do_and_leave_room(paired: dict[str, Artifact]) -> None:
+    shards = paired["split"].files("train/*.parquet")
+
+    def beside(languages: frozenset[str], **told: int) -> Beside:
+        return Beside(shards, languages, **{"number": 10, "num_tokens": 90, "seed": 0, **told})
+
+    def put(function: Any, _place: int) -> tuple[list[int], list[int]]:
+        assert '"""' in function.head and "total" in function.body
+        return list(function.head.encode()), list(function.body.encode())
+
+    found = beside(frozenset(["python"]))
+    assert len(found) == 6, "functions of one line are none"
+    pieces = [found.piece(index, put) for index in range(6)]
+    assert all(piece is not None and len(piece.ids) <= 90 for piece in pieces)
+    assert len({piece.row_id for piece in pieces if piece}) == 6
+    assert [piece.row_id for piece in pieces if piece] != [
+        piece.row_id for index in range(6) if (piece := beside(frozenset(["python"]), seed=1).piece(index, put))
+    ]
+    assert len(beside(frozenset(["go"]))) == 6, "where none is in a language of the pairs all are taken"
+    assert (
+        len(beside(frozenset(["python"]), num_tokens=20)) == 0
+        and Beside([], frozenset(), number=3, num_tokens=9, seed=0).piece(0, put) is None
+    )
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora"])
