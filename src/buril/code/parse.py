@@ -21,6 +21,8 @@ MIN_OPERATIONS, OPERATIONS_PER_BYTE = 20_000, 12
 MAX_PARSE_S = 20.0
 """Processor time that a text may cost, in seconds: a megabyte of ordinary code takes a fifth of a second."""
 _OPERATIONS_PER_CALL = 100
+_READ = 256
+"""Bytes that a bounded parser is given at a time: no character is longer, and few words are."""
 MAX_DEPTH = 1_000
 """Brackets within brackets: compilers give up earlier (Clang at 256, CPython at 200)."""
 _NO_BRACKETS = bytes(set(range(256)) - set(b"([{)]}"))
@@ -107,9 +109,12 @@ def parse(language: str, source: bytes, *, bounded: bool = False) -> Tree:
         raise HardParse(f"{language}: brackets more than {MAX_DEPTH} deep")
     if not bounded:
         return parser.parse(source)
-    # The parser asks for its budget only when it reads through a function, not from bytes.
+    # The parser asks for its budget only when it reads through a function, not from bytes. What the function gives is
+    # copied for each node whose text is asked for, too: a little at a time, or every word costs a copy of the file.
     try:
-        return parser.parse(lambda offset, _point: source[offset:], progress_callback=_Budget(len(source)))
+        return parser.parse(
+            lambda offset, _point: source[offset : offset + _READ], progress_callback=_Budget(len(source))
+        )
     except ValueError as stopped:
         parser.reset()  # else the next text would be taken for the rest of this one
         raise HardParse(f"{language}: stopped after {len(source)} bytes") from stopped
