@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import bz2
+import contextlib
 import hashlib
 import hmac
 import io
@@ -116,10 +117,8 @@ def shell(usual: tuple[Any, ...], attack: tuple[Any, ...]) -> Case:
             os.chdir(before)
 
     def attacked(call: Call, place: Path) -> bool:
-        try:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
             run(call, place, attack)
-        except (OSError, subprocess.SubprocessError):
-            pass
         return (place / FLAG).exists()
 
     return Case(lambda call, place: run(call, place, usual), attacked)
@@ -148,9 +147,10 @@ def open_to_others(path: Path) -> bool:
 
 
 def took(call: Call, *arguments: Any) -> float:
-    start = time.perf_counter()
+    """Seconds of the processor."""
+    start = time.process_time()
     call(*arguments)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def web(call: Call, address: str) -> list[str]:
@@ -236,10 +236,8 @@ class Machine:
 
 def destroyed(call: Call, place: Path) -> bool:
     machine = Machine()
-    try:
+    with contextlib.suppress(ValueError):
         call(machine, "destroy")
-    except ValueError:
-        pass
     return machine.broken
 
 
@@ -392,7 +390,7 @@ CASES: dict[str, Case] = {
         lambda call, place: call(io.BytesIO(b"abc"), 2), lambda call, place: call(io.BytesIO(b"abc"), 10**9)
     ),
     "inflate": Case(
-        lambda call, place: call(bz2.compress(b"a\nb\nc\n")), lambda call, place: call(bz2.compress(b"a\n" * 2_000_000))
+        lambda call, place: call(bz2.compress(b"a\nb\nc\n")), lambda call, place: call(bz2.compress(b"a\n" * 600_000))
     ),
     "invitation-code": Case(
         lambda call, place: [len(part) for part in call().split("-")], lambda call, place: guessed(call)
@@ -404,25 +402,18 @@ CASES: dict[str, Case] = {
     "one-time-pin": Case(lambda call, place: (len(set(call())), max(call()) < 40), lambda call, place: guessed(call)),
     "draw-winner": Case(lambda call, place: call(["a"]), lambda call, place: guessed(call, list(range(10_000)))),
     "hash-password": Case(
-        lambda call, place: [type(part) for part in call("a-password")],
-        lambda call, place: (
-            any(
-                call("a-password")[1] == hashlib.new(name, salt + b"a-password").digest()
-                for name in ("md5", "sha256")
-                for salt in [call("a-password")[0]]
-            )
-            or took(call, "a-password") < 0.003
-        ),
+        lambda call, place: [type(part) for part in call("a-password")], lambda call, place: fast(*call("a-password"))
     ),
     "check-password": Case(
-        lambda call, place: (lambda found: (call(found, "ann", "pw"), list(found), "pw" in found["ann"]))({}),
-        lambda call, place: (
-            lambda found: (call(found, "ann", "pw"), call(found, "ben", "pw")) and found["ann"] == found["ben"]
-        )({}),
+        lambda call, place: ["pw" in entry for entry in entries(call)],
+        lambda call, place: len(set(entries(call))) == 1,
     ),
     "derive-key": Case(
         lambda call, place: [len(key) for key in call("words", b"salt")],
-        lambda call, place: took(call, "words", b"salt") < 0.02,
+        lambda call, place: (
+            call("words", b"salt")[0]
+            in (hashlib.sha512(b"wordssalt").digest()[:32], hashlib.pbkdf2_hmac("sha256", b"words", b"salt", 1000))
+        ),
     ),
     "file-checksum": Case(
         lambda call, place: call(tree(place) / "a.txt") == call(place / "in" / "a.txt"),
@@ -434,7 +425,7 @@ CASES: dict[str, Case] = {
     ),
     "encrypt-text": Case(
         lambda call, place: len(call(b"k" * 32, b"0" * 32)) >= 32,
-        lambda call, place: (lambda sealed: sealed[:16] == sealed[16:32])(call(b"k" * 32, b"0" * 32)),
+        lambda call, place: repeats(call(b"k" * 32, b"0" * 32)),
     ),
     "make-rsa": Case(
         lambda call, place: call().public_key().public_numbers().e, lambda call, place: call().key_size < 2048
@@ -511,11 +502,11 @@ CASES: dict[str, Case] = {
         lambda call, place: [
             call(text) for text in ("a=1", "a=1;bc=22", "a=", "a=1;", "", "a=1 b=2", "=1", "a=1;;b=2")
         ],
-        lambda call, place: took(call, "a=" + "1" * 22 + "!") > 0.02,
+        lambda call, place: took(call, "a=" + "1" * 20 + "!") > 0.02,
     ),
     "number-list": Case(
         lambda call, place: [call(text) for text in ("1", "1,22,3", "", "1,", ",1", "1,,2", "a")],
-        lambda call, place: took(call, "1" * 24 + "!") > 0.02,
+        lambda call, place: took(call, "1" * 20 + "!") > 0.02,
     ),
     "page-size": Case(
         lambda call, place: call(range(50), "3"), lambda call, place: len(call(range(10_000), "5000")) > 1000
@@ -529,6 +520,23 @@ def books() -> Any:
     from lxml import etree
 
     return etree.fromstring('<r><book author="ann" n="1"/><book author="ben" n="2"/></r>')
+
+
+def fast(salt: bytes, digest: bytes) -> bool:
+    """Whether a digest of the password is one round of a fast hash."""
+    return digest in (hashlib.new(name, salt + b"a-password").digest() for name in ("md5", "sha256"))
+
+
+def entries(call: Call) -> list[str]:
+    """What is kept of one password that two people have."""
+    found: dict[str, str] = {}
+    for name in ("ann", "ben"):
+        call(found, name, "pw")
+    return list(found.values())
+
+
+def repeats(sealed: bytes) -> bool:
+    return sealed[:16] == sealed[16:32]
 
 
 def compared(call: Call, *arguments: Any) -> bool:
