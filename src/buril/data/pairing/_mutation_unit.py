@@ -49,7 +49,7 @@ class _File:
 
     def __init__(self, root: Node, language: str) -> None:
         self.language = language
-        self.source = b" " * root.start_byte + (root.text or b"")  # a text may begin with line breaks
+        self.source = b"\n" * root.start_byte + (root.text or b"")  # a text may begin with line breaks
         self._imports: list[tuple[int, bool, str, set[str]]] = []
         for child in root.children:
             if child.type in _IMPORTS or child.type in _CONSTANTS:
