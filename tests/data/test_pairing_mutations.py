@@ -387,6 +387,12 @@ def test_imports_go_after_those_that_are_there() -> None:
     assert with_imports("<?php\nf();\n", (), "php") == "<?php\nf();\n"
 
 
+def test_an_argument_goes_without_the_lines_of_the_others() -> None:
+    text = "def f(u):\n    return requests.get(\n        u,\n        timeout=3,\n        stream=True,\n    )\n"
+    made = [item.vulnerable for item in mutate(text, "python") if item.change == "no-timeout"]
+    assert made == ["def f(u):\n    return requests.get(\n        u,\n        stream=True\n    )\n"]
+
+
 def test_edits_that_overlap_are_made_once() -> None:
     assert edited("abcdef", [Edit(2, 4, "X"), Edit(3, 5, "Y"), Edit(5, 6, "é")]) == "abXeé"
 

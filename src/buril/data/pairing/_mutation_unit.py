@@ -87,7 +87,7 @@ def _pieces(parent: Node, outer: list[Node], file: _File, told: tuple[int, Calla
         inner = _class(node)
         if inner is not None:
             body = inner.child_by_field_name("body")
-            if body is not None:
+            if body is not None and (body.start_point.row > inner.start_point.row or file.language in _BRACES):
                 yield from _pieces(body, [*outer, node], file, told)
         elif node.type in _IMPORTS or "comment" in node.type or node.end_point.row - node.start_point.row >= most_lines:
             continue

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,9 @@ from buril.data.pair import Pair, Pairing
 from buril.data.pairing._mutation import Mutant, languages, may_change, mutate
 from buril.data.pairing._mutation_unit import pieces
 from buril.data.step import PARSE_LIMIT_BYTES
+
+MOST_CHARS: Final = 3900
+"""Characters of a function with what stands before it: what is longer the stage would cut."""
 
 
 class Mutations(Pairing):
@@ -80,6 +83,8 @@ class Mutations(Pairing):
             return
         wanted = partial(may_change, language=file.language)
         for piece in pieces(tree, file.language, self.settings.max_lines, wanted):
+            if len(piece) > MOST_CHARS:
+                continue
             for mutant in mutate(piece, file.language):
                 if self.settings.claims == "all" or mutant.claim == "scanner":
                     yield mutant
