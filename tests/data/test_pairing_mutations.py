@@ -336,7 +336,8 @@ def test_weak_code_is_mended(language: str, cwe: str, before: str, after: str) -
 
 @pytest.mark.parametrize("text", [
     'db.execute(f"SELECT a FROM {table}")', 'db.execute(f"SELECT a FROM t ORDER BY {column}")',
-    "db.execute(f\"SELECT a FROM t WHERE b = '{x}-{y}'\")", 'db.execute("SELECT a FROM t WHERE b = 1")',
+    "db.execute(f\"SELECT a FROM t WHERE b = '{x}-{y}'\")",
+        "db.execute(f\"SELECT a FROM t WHERE b = '{x}-1'\")", 'db.execute("SELECT a FROM t WHERE b = 1")',
     'subprocess.run(f"ls {x} | wc", shell=True)', 'subprocess.run("ls *.txt " + x, shell=True)',
 ])  # fmt: skip
 def test_what_no_placeholder_or_word_can_stand_for_is_not_mended(text: str) -> None:
