@@ -354,6 +354,13 @@ def test_what_was_mended_whole_comes_first_and_then_each_place() -> None:
     assert list(mend(text, "python", "CWE-89")) == []
 
 
+@pytest.mark.parametrize(
+    "words", ["[tool]", '["ls", *names]', '["ls", name.encode("utf-8")]', '["ls", "-l"]', '["ls", "a b", name]']
+)
+def test_words_that_make_no_command_of_their_own_stay_a_list(words: str) -> None:
+    assert weakened(f"def f(tool, name, names):\n    subprocess.run({words})\n", "python", "shell-text") == []
+
+
 def test_mutants_of_sql_and_shell_are_mended_to_what_they_were() -> None:
     for before, cwe in (
         ('db.execute("SELECT a FROM t WHERE b = ? AND c = ?", (name, number))', "CWE-89"),
