@@ -17,7 +17,7 @@ from buril.code.language import language_of
 from buril.code.parse import parse
 from buril.data._pair_proof import Prover
 from buril.data.pair import Pair
-from buril.data.pairing import _mutation_guard, _mutation_rules
+from buril.data.pairing import _mutation_compile, _mutation_guard, _mutation_rules
 from buril.data.pairing._mutation import Mutant, languages, mend, mutate
 from buril.data.pairing._mutation_edit import Edit, edited, with_imports
 from buril.data.pairing._mutation_match import filled, found, pattern
@@ -486,6 +486,21 @@ def test_what_no_scanner_sees_is_dropped_with_its_reason() -> None:
     verdict = Prover(Pairs.Settings(), {}).proved(pair)
     assert isinstance(verdict, Verdict)
     assert verdict.reason == "nothing_seen"
+
+
+def test_a_mutant_of_c_compiles_where_its_original_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not _mutation_compile.compiler():
+        pytest.skip("no C compiler")
+    whole = '#include <stdio.h>\nvoid f(const char *s) {\n    printf("%s", s);\n}\n'
+    (pair,) = source().of(CodeFile("a", "f.c", whole, language="c"), 0)
+    assert (pair.cwe, pair.proofs) == ("CWE-134", ("compiles",))
+    (pair,) = source().of(CodeFile("a", "g.c", whole.replace("const char", "const strange"), language="c"), 0)
+    assert pair.proofs == ()
+    twice = "#include <stdio.h>\n#include <string.h>\nint f(char *a, const char *b) {\n    return strncpy(a, b, 3), a[2] = 0;\n}\n"
+    assert _mutation_compile.both_compile(twice, twice.replace("a[2]", "c[2]")) is False
+    monkeypatch.setattr("buril.data.pairing.mutations.both_compile", lambda *texts: False)
+    assert list(source().of(CodeFile("a", "f.c", whole, language="c"), 0)) == []
+    assert "gcc" in source().observe().lower() or "clang" in source().observe().lower()
 
 
 def test_settings_bound_what_is_made() -> None:
