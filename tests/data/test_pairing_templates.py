@@ -613,6 +613,8 @@ def test_both_forms_do_what_is_asked_and_only_one_stands_an_attack(name: str, tm
         (tmp_path / f"attack{number}").mkdir()
         assert harmed(case, call, tmp_path / f"attack{number}") == (kind == "vulnerable"), text
         kinds.add(kind)
+    if not kinds:
+        pytest.skip("a package that it uses is not installed")
     assert kinds == {"secure", "vulnerable"}
     assert len({plain(found) for found in usual}) == 1, usual
 
