@@ -481,7 +481,7 @@ def test_a_file_gives_pairs_that_a_scanner_tells_apart() -> None:
 
 def test_what_no_scanner_sees_is_dropped_with_its_reason() -> None:
     text = "import hashlib\n\n\ndef f(x):\n    return 1 if x else hashlib.sha256(b'')\n\n\ndef g(a):\n    return [re.escape(a)]\n"
-    pairs = list(source(per_file=9).of(CodeFile("a", "b.py", text, language="python"), 0))
+    pairs = list(source(per_file=9).of(CodeFile("a", "b.py", text, language="python", license="MIT"), 0))
     pair = next(pair for pair in pairs if pair.cwe == "CWE-1333")
     verdict = Prover(Pairs.Settings(), {}).proved(pair)
     assert isinstance(verdict, Verdict)
