@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ _IMPORT: Final = {
     "c": r"#\s*include\b.*$",
 }
 _ONLY_COMMON: Final = re.compile(r"(?:const|let|var) (\w+) = require\(\"([^\"]+)\"\);")
+_TOKEN: Final = re.compile(r"(\s*)(\w+|[^\w\s])")
 _IN_BLOCK: Final = re.compile(r"(?m)^import \($")
 
 
@@ -46,6 +48,20 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
             parts += [source[end : edit.start], edit.text.encode()]
             end = edit.end
     return b"".join([*parts, source[end:]]).decode()
+
+
+def laid_out(before: str, after: str) -> str:
+    """The text `after` with the line breaks and spaces of `before` where both have the same words."""
+    old, new = (_TOKEN.findall(text) for text in (before, after))
+    matcher = difflib.SequenceMatcher(
+        None, [token for _gap, token in old], [token for _gap, token in new], autojunk=False
+    )
+    parts: list[str] = []
+    for kind, start, end, first, last in matcher.get_opcodes():
+        kept = old[start:end] if kind == "equal" else new[first:last]
+        parts += [gap + token for gap, token in kept]
+    shown = "".join(parts).strip()
+    return shown if shown.split() and "".join(shown.split()) == "".join(after.split()) else after
 
 
 def with_imports(text: str, imports: Sequence[str], language: str) -> str:

@@ -94,17 +94,17 @@ def from_sql(language: str, slots: Slots) -> Iterator[Slots]:
 
 
 def to_command(language: str, slots: Slots) -> Iterator[Slots]:
-    """`W` to `CMD`; nothing where a word is no word or none of them comes from elsewhere."""
+    """`W` to `CMD`; nothing where a word is no word, or where all or none of them come from elsewhere."""
     parts: list[Part] = []
     for word in listed(slots["W"]):
-        if word.startswith(("*", "...")) or word.endswith("..."):
+        if word.startswith(("*", "...")) or word.endswith("...") or ".encode(" in word:
             return
         pieces: Parts | None = taken_apart(language, word)
         pieces = pieces if pieces is not None else (Part(word, code=True),)
         if any(not piece.code and (_SPECIAL.search(piece.text) or " " in piece.text) for piece in pieces):
             return
         parts += [*([Part(" ")] if parts else []), *pieces]
-    if not any(part.code for part in parts):
+    if not any(part.code for part in parts) or not any(part.text.strip() for part in parts if not part.code):
         return
     for text in put_together(language, tuple(parts)):
         yield {**slots, "CMD": text}

@@ -124,10 +124,10 @@ def filled(text: str, slots: Mapping[str, str], indent: str) -> str:
             return f"{hashlib.blake2b(value.encode(), digest_size=9).hexdigest()}-{value.lower()[:4]}"
         return re.sub(r"\W+", "_", value).upper() if slot[2] == "^" else value
 
-    lines = text.split("\n")
-    shown = ("\n" + indent).join(_SHOWN.sub(put, line) for line in lines)
-    shown = re.sub(r"([;}]);(?=\s|$)", r"\1", shown) if ";;" in shown or "};" in shown else shown
-    return re.sub(r"([(\[{]), ", r"\1", re.sub(r", (?:, )+", ", ", re.sub(r", +\)", ")", shown)))
+    for name in (name for name, value in slots.items() if not value):
+        text = re.sub(rf", «{name}…»|«{name}…», ?|«{name}…»", "", text)
+    shown = ("\n" + indent).join(_SHOWN.sub(put, line) for line in text.split("\n"))
+    return re.sub(r"([;}]);(?=\s|$)", r"\1", shown) if ";;" in shown or "};" in shown else shown
 
 
 def names(text: str) -> set[str]:

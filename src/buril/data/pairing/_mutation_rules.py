@@ -22,7 +22,7 @@ from typing import Final, Literal, NamedTuple
 from tree_sitter import Tree
 
 from buril.data.pair import Claim
-from buril.data.pairing._mutation_edit import Change, Edit
+from buril.data.pairing._mutation_edit import Change, Edit, laid_out
 from buril.data.pairing._mutation_make import PLACEHOLDERS, TO_SECURE, TO_WEAK
 from buril.data.pairing._mutation_match import Found, Pattern, filled, found, names, pattern
 
@@ -76,8 +76,10 @@ def _changed(rule: Rule, place: Found, text: str, language: str, to: Side) -> It
     for slots in _made(rule, place.slots, text, language, to):
         fitting = [after for after in rule.forms[to] if names(after) <= slots.keys()]
         for after in fitting if to == "weak" else fitting[:1]:
-            edit = Edit(place.start, place.end, filled(after, slots, indent[0] if indent else ""))
-            yield Change(rule.name, rule.cwe, (edit,), rule.imports[to], rule.claim)
+            shown, was = filled(after, slots, indent[0] if indent else ""), source[place.start : place.end].decode()
+            if "\n" in was and "\n" not in after and not rule.make:
+                shown = laid_out(was, shown)
+            yield Change(rule.name, rule.cwe, (Edit(place.start, place.end, shown),), rule.imports[to], rule.claim)
 
 
 def _made(rule: Rule, slots: Mapping[str, str], text: str, language: str, to: Side) -> Iterator[Mapping[str, str]]:

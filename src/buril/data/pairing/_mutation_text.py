@@ -199,7 +199,7 @@ def _python(parts: Parts, mark: str, *, plain: bool) -> Iterator[str]:
 def _operand(part: Part, language: str) -> str:
     if not part.code:
         return f'"{_quoted(part.text)}"'
-    if language == "python" and not _TEXT_NAME.fullmatch(part.text):
+    if language == "python" and not _TEXT_NAME.fullmatch(part.text) and not part.text.startswith("str("):
         return f"str({part.text})"
     return part.text if re.fullmatch(r"[\w.$>()\[\]\"'-]+", part.text) else f"({part.text})"
 

@@ -23,7 +23,7 @@ _CLASSES: Final = frozenset((
     "interface_declaration", "enum_declaration", "abstract_class_declaration",
 ))  # fmt: skip
 _CONSTANTS: Final = frozenset((
-    "expression_statement", "lexical_declaration", "variable_declaration", "preproc_def", "declaration",
+    "assignment", "expression_statement", "lexical_declaration", "variable_declaration", "preproc_def", "declaration",
     "const_declaration", "var_declaration", "field_declaration", "state_variable_declaration", "property_declaration",
     "public_field_definition", "field_definition", "event_definition", "struct_definition", "type_definition",
     "struct_declaration", "error_declaration",
@@ -49,7 +49,7 @@ class _File:
 
     def __init__(self, root: Node, language: str) -> None:
         self.language = language
-        self.source = root.text or b""
+        self.source = b"\n" * root.start_byte + (root.text or b"")  # a text may begin with line breaks
         self._imports: list[tuple[int, bool, str, set[str]]] = []
         for child in root.children:
             if child.type in _IMPORTS or child.type in _CONSTANTS:
@@ -87,7 +87,7 @@ def _pieces(parent: Node, outer: list[Node], file: _File, told: tuple[int, Calla
         inner = _class(node)
         if inner is not None:
             body = inner.child_by_field_name("body")
-            if body is not None:
+            if body is not None and (body.start_point.row > inner.start_point.row or file.language in _BRACES):
                 yield from _pieces(body, [*outer, node], file, told)
         elif node.type in _IMPORTS or "comment" in node.type or node.end_point.row - node.start_point.row >= most_lines:
             continue
@@ -108,7 +108,8 @@ def _is_constant(node: Node) -> bool:
     """Whether it says one thing in a few lines; a function that is given a name is none."""
     if node.type not in _CONSTANTS or node.end_point.row - node.start_point.row >= _CONSTANT_LINES:
         return False
-    return not re.search(rb"=>|\bfunction\b", node.text or b"")
+    text = node.text or b""
+    return not re.search(rb"=>|\bfunction\b", text) and (node.type != "expression_statement" or b"=" in text)
 
 
 def _piece(node: Node, outer: list[Node], file: _File) -> str:
@@ -116,10 +117,10 @@ def _piece(node: Node, outer: list[Node], file: _File) -> str:
     words = set(_WORD.findall(own))
     braces = file.language in _BRACES
     heads = [_head(item, file, braces) for item in outer]
-    named = words.union(*(_WORD.findall(head) for head in heads))
-    first = "\n".join(file.before(named, outer[0].start_byte if outer else node.start_byte))
     if outer and (body := _body(outer[-1])) is not None:
         heads += file.named(body, words)
+    named = words.union(*(_WORD.findall(head) for head in heads))
+    first = "\n".join(file.before(named, outer[0].start_byte if outer else node.start_byte))
     blank = "\n\n\n" if file.language == "python" else "\n\n"
     close = "}\n" * len(outer) if braces else ""
     return f"{first}{blank if first else ''}{''.join(head + chr(10) for head in heads)}{own}\n{close}"

@@ -3,7 +3,8 @@
 What is preferred is code that people wrote. The training part of `split` alone is read, one function at a time with
 the imports before it. Most mutants are only proposed: the stage's scanners have to see the weakness in what was made
 and not in what it was made of. Who may do what, memory, and languages that no scanner of the stage reads can't be
-proved so; there the rewrite itself is the reason (`claims`).
+proved so; there the rewrite itself is the reason (`claims`). A mutant of C that does not compile where its original
+does is no pair; one that does has the proof `compiles`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -22,8 +23,12 @@ from buril.core.stage import Inputs
 from buril.data.augmenter import draw
 from buril.data.pair import Pair, Pairing
 from buril.data.pairing._mutation import Mutant, languages, may_change, mutate
+from buril.data.pairing._mutation_compile import both_compile, version
 from buril.data.pairing._mutation_unit import pieces
 from buril.data.step import PARSE_LIMIT_BYTES
+
+MOST_CHARS: Final = 3900
+"""Characters of a function with what stands before it: what is longer the stage would cut."""
 
 
 class Mutations(Pairing):
@@ -51,6 +56,10 @@ class Mutations(Pairing):
         """The training part."""
         return ("split",)
 
+    def observe(self) -> str:
+        """The C compiler that mutants of C are shown to."""
+        return version()
+
     def pairs(self, inputs: Inputs, seed: int) -> Iterator[Pair]:
         """The pairs, file by file."""
         for shard in inputs["split"].files("train/*.parquet"):
@@ -65,9 +74,13 @@ class Mutations(Pairing):
         drawn = random.Random(draw(seed, "mutations", file.row_id))  # noqa: S311  which mutants, no secrets
         mutants = [mutant for mutant in self._mutants(file) if not told.weaknesses or mutant.cwe in told.weaknesses]
         for mutant in chosen(mutants, told.per_file, drawn):
+            compiled = both_compile(mutant.secure, mutant.vulnerable) if file.language == "c" else None
+            if compiled is False:
+                continue
             yield Pair(
                 mutant.cwe, file.language, mutant.secure, mutant.vulnerable, file.repo or file.row_id, "mutations",
                 mutant.claim, change=mutant.change, file=file, license=file.license,
+                proofs=("compiles",) if compiled else (),
             )  # fmt: skip
 
     def _mutants(self, file: CodeFile) -> Iterator[Mutant]:
@@ -80,6 +93,8 @@ class Mutations(Pairing):
             return
         wanted = partial(may_change, language=file.language)
         for piece in pieces(tree, file.language, self.settings.max_lines, wanted):
+            if len(piece) > MOST_CHARS:
+                continue
             for mutant in mutate(piece, file.language):
                 if self.settings.claims == "all" or mutant.claim == "scanner":
                     yield mutant
