@@ -26,7 +26,7 @@ _EXIT: Final = re.compile(
 _NAME: Final = re.compile(r"\$?\b[A-Za-z_]\w*\b")
 _COMMON: Final = frozenset(("not", "in", "is", "None", "null", "NULL", "nil", "len", "os", "path", "and", "or", "self",
                             "this", "true", "false", "sizeof", "int", "str", "size_t", "return", "if"))  # fmt: skip
-_TAINTED: Final = ("python", "javascript", "typescript", "tsx")
+_TAINTED: Final = ("python", "javascript", "typescript", "tsx", "java", "go", "php")
 """Languages that a scanner of ours follows untrusted input in."""
 _SET: Final = re.compile(r"([\w.$>\]-]+)\s*[+*-]?=(?![=>])")
 _SETS: Final = re.compile(r"(?i)err|^(?:\w*[.>])?(?:rc|ret|retval|result|status|code|message|msg)$")

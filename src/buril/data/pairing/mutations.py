@@ -21,7 +21,7 @@ from buril.code.parse import HardParse, parse
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs
 from buril.data.augmenter import draw
-from buril.data.pair import Pair, Pairing
+from buril.data.pair import Claim, Pair, Pairing
 from buril.data.pairing._mutation import Mutant, languages, may_change, mutate
 from buril.data.pairing._mutation_compile import both_compile, version
 from buril.data.pairing._mutation_unit import pieces
@@ -48,7 +48,8 @@ class Mutations(Pairing):
         weaknesses: tuple[str, ...] = ()
         """Weaknesses, such as `CWE-89`; none named means all there are rewrites for."""
         claims: Literal["scanner", "all"] = "all"
-        """`scanner`: only weaknesses that a scanner has to see. `all`: also those that a rewrite alone vouches for."""
+        """`scanner`: a scanner has to tell the two forms apart, whatever the rewrite. `all`: where a rewrite
+        vouches for its pairs (weaknesses that scanners see badly), this will do."""
         max_lines: int = Field(80, ge=3)
         """Lines of a function, at most."""
 
@@ -77,9 +78,10 @@ class Mutations(Pairing):
             compiled = both_compile(mutant.secure, mutant.vulnerable) if file.language == "c" else None
             if compiled is False:
                 continue
+            claim: Claim = "scanner" if told.claims == "scanner" else mutant.claim
             yield Pair(
                 mutant.cwe, file.language, mutant.secure, mutant.vulnerable, file.repo or file.row_id, "mutations",
-                mutant.claim, change=mutant.change, file=file, license=file.license,
+                claim, change=mutant.change, file=file, license=file.license,
                 proofs=("compiles",) if compiled else (),
             )  # fmt: skip
 
@@ -95,9 +97,7 @@ class Mutations(Pairing):
         for piece in pieces(tree, file.language, self.settings.max_lines, wanted):
             if len(piece) > MOST_CHARS:
                 continue
-            for mutant in mutate(piece, file.language):
-                if self.settings.claims == "all" or mutant.claim == "scanner":
-                    yield mutant
+            yield from mutate(piece, file.language)
 
 
 def chosen(mutants: list[Mutant], number: int, drawn: random.Random) -> list[Mutant]:
