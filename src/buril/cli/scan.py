@@ -42,7 +42,7 @@ class Gate(NamedTuple):
 @click.option(
     "--scanner", "scanners", multiple=True, metavar="YAML",
     help=N_("A scanner as in `prepare.scan`: `bandit`, or `semgrep: {rules: [buril, ./rules]}`; several may be given. "
-            "Default: ruff and secrets, and those of the configuration."),
+            "Default: ruff, taint, unicode and secrets, and those of the configuration."),
 )  # fmt: skip
 @click.option(
     "-c", "--config", "config_path", type=click.Path(path_type=Path),
