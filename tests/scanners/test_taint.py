@@ -353,3 +353,19 @@ def test_real_weak_functions_are_told_from_their_fixes() -> None:
                 told += any(item.cwe == "CWE-89" for item in scanner.scan(row["func_src_before"], "python"))
                 fixed += any(item.cwe == "CWE-89" for item in scanner.scan(row["func_src_after"], "python"))
     assert number > 100 and told / number > 0.75 and fixed / number < 0.06
+
+
+@pytest.mark.parametrize(
+    ("check", "passes"),
+    [
+        ("if not x.startswith('/') or x.startswith(('//', '/\\\\')):\n    x = '/'", True),
+        ("if not x.startswith('/') or x.startswith('//'):\n    return abort(400)", True),
+        ("if not (x.startswith('/') and not x.startswith('//')):\n    x = '/'", True),
+        ("if not x.startswith('/'):\n    x = '/'", False),
+        ("if x.startswith('//'):\n    x = '/'", False),
+        ("if x.startswith('/') or not x.startswith('//'):\n    pass", False),
+    ],
+)
+def test_an_address_of_this_host_has_one_slash_and_not_two(check: str, passes: bool) -> None:
+    found = {rule for rule, _line in view(f"{check}\nreturn redirect(x)")}
+    assert ("redirect" not in found) is passes

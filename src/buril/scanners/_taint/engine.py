@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from buril.scanners._taint import ir
+from buril.scanners._taint import guards, ir
 from buril.scanners._taint.rules import Given, Kind, Matcher, Misuse, Place, Rules, Sink, holds
 from buril.scanners._taint.secrets import is_secret
 from buril.scanners._taint.value import ALL, Facts, State, Taint, Value, concerned, without
@@ -206,6 +206,8 @@ class Base:
                 return  # of a mapper for SQL
             runs = (value.parts or {}).get("$where")
             taints = frozenset(taint for taint in taints if not taint.built) | (runs.inside() if runs else frozenset())
+        if kind == "redirect":
+            taints = frozenset(taint for taint in taints if not taint.safe >= {guards.ROOTED, guards.HOSTLESS})
         harmful = sorted(taint for taint in taints if kind not in taint.safe and self._counts(taint, kind))
         if not harmful:
             return

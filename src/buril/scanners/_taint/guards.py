@@ -14,6 +14,8 @@ from buril.scanners._taint.value import ALL, NO_FACTS, Facts, Value
 
 PREDICATES = frozenset(["isdigit", "isnumeric", "isdecimal", "isalnum", "isalpha", "isidentifier"])
 """Methods of a text that hold only for harmless ones."""
+ROOTED, HOSTLESS = "@rooted", "@hostless"
+"""What makes a redirect harmless when both are known of its address; `///` and `/\\` are left to who checks them."""
 LISTED = "@listed"
 """The path of what is one of several values that stand in the program."""
 _HOSTS = re.compile(r"\.(netloc|hostname|host|origin|Host(name\(\))?)(\.lower\(\))?$")
@@ -104,7 +106,17 @@ def asked(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, Fac
         return about(owner), NO_FACTS
     if name in ("startswith", "startsWith") and owner is not None and args and _RELATIVE.search(owner.path):
         return NO_FACTS, about(owner, "path") if str(args[0].const).startswith("..") else NO_FACTS
-    return _holds(path, name, owner, args), NO_FACTS
+    local = _local(owner, args[0]) if name in ("startswith", "startsWith") and owner is not None and args else None
+    found = _holds(path, name, owner, args)
+    return (found | local[0], local[1]) if local else (found, NO_FACTS)
+
+
+def _local(owner: Value, prefix: Value) -> tuple[Facts, Facts]:
+    """Halves of "an address of this host": it begins with one slash (`ROOTED`), and not with two (`HOSTLESS`)."""
+    values = [prefix] if prefix.parts is None else list(prefix.parts.values())
+    begins = [value.const for value in values]
+    yes = bool(begins) and all(isinstance(text, str) and text[:1] == "/" and text[:2] != "//" for text in begins)
+    return about(owner, ROOTED) if yes else NO_FACTS, about(owner, HOSTLESS) if "//" in begins else NO_FACTS
 
 
 def _holds(path: str, name: str, owner: Value | None, args: list[Value]) -> Facts:

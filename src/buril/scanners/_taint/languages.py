@@ -39,7 +39,7 @@ _RECURSION: Final = 8_000
 _PYTHON: Final = Rules(
     KINDS, python_rules.SOURCES, python_rules.SINKS, python_rules.CLEANS, MISUSES, python_rules.INDIRECT,
     python_rules.CONSTANTS, python_rules.INERT,
-    python_rules.ENDS, python_rules.CHECKS, python_rules.PARSES,
+    python_rules.ENDS, python_rules.CHECKS, python_rules.PARSES, declared=True,
 )  # fmt: skip
 _JAVASCRIPT: Final = Rules(
     KINDS, javascript_rules.SOURCES, javascript_rules.SINKS, javascript_rules.CLEANS, javascript_rules.MISUSES,
