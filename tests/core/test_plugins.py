@@ -11,7 +11,7 @@ from typing import Annotated
 import pytest
 
 from buril.core import plugins
-from buril.core.errors import BurilError
+from buril.core.errors import BurilError, nearest
 from buril.core.plugins import PluginKind, Ref, names, plugin
 from buril.core.settings import Settings
 
@@ -99,6 +99,13 @@ def test_a_file_without_its_class_is_broken(site: Path) -> None:
     install(site, "acme-broken", "source", {"broken": "acme_broken:Broken"}, {"acme_broken": "x = 1\n"})
     with pytest.raises(BurilError, match="P004"):
         plugin("source", "broken")
+
+
+def test_a_hint_lists_no_more_names_than_anybody_reads() -> None:
+    many = [f"name{number:03}" for number in range(200)]
+    hint = nearest("other", many)
+    assert "`name000`" in hint and "`name199`" not in hint and hint.endswith("and 150 more")
+    assert nearest("other", ["a", "b"]) == "known: `a`, `b`"
 
 
 def test_a_wrong_name_gets_the_nearest() -> None:

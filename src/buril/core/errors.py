@@ -1045,6 +1045,10 @@ def _rebuild(kind: type[BurilError], code: str, where: Where | None, values: dic
     return kind(code, where=where, **values)
 
 
+MOST_NAMED = 50
+"""Names that a hint lists: more are no help."""
+
+
 def nearest(name: str, known: list[str]) -> str:
     """A sentence that suggests the nearest of `known`, or lists them (never empty).
 
@@ -1056,4 +1060,7 @@ def nearest(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return _("did you mean `{name}`?").format(name=close[0])
-    return _("known: {names}").format(names=", ".join(f"`{item}`" for item in sorted(known)) or "—")
+    names = ", ".join(f"`{item}`" for item in sorted(known)[:MOST_NAMED]) or "—"
+    if len(known) > MOST_NAMED:
+        return _("known: {names} and {number} more").format(names=names, number=len(known) - MOST_NAMED)
+    return _("known: {names}").format(names=names)
