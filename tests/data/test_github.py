@@ -364,7 +364,8 @@ def test_refusals_that_pass(server: Github, source: Make, status: int, headers: 
     server.add(*many("acme", 2))
     for path in ("/orgs", "/graphql", "/tarball", "legacy.tar.gz"):
         server.fault(path, status, 2, **headers)
-    assert set(why(source(org="acme")).values()) == {""}
+    # one of the two may meet all the refusals of an archive and of where it leads
+    assert set(why(source(org="acme", http={"attempts": 5})).values()) == {""}
 
 
 def test_a_secondary_limit_without_a_time_waits_a_minute(server: Github, source: Make) -> None:
