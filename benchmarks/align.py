@@ -4,7 +4,7 @@
                                [--objective NAME] [--generator NAME]
 
 Pairs come from the project's templates for Python; scenarios are held out as wholes. An adapter learns the preference
-with ordinary code of installed packages beside it. Then base and aligned model are asked the tasks of `security`, each
+with functions of installed packages beside it. Then base and aligned model are asked the tasks of `security`, each
 judged by running it and attacking it, and HumanEval; and both score pairs that neither has read: the held-out
 templates, and, with `--sven`, real Python functions before and after a fix. The tasks of `security` are other functions
 than those of the templates; most of their weaknesses are taught, some are not, and both are told apart.
@@ -53,7 +53,7 @@ class Size:
     tokens: int
 
 
-SIZES = {"small": Size(1, 1, 3, 6, 96), "full": Size(4, 2, None, 200, 320)}
+SIZES = {"small": Size(1, 1, 3, 6, 96), "full": Size(3, 2, None, 200, 320)}
 
 
 def chain(told: argparse.Namespace, size: Size) -> Chain:
@@ -66,10 +66,9 @@ def chain(told: argparse.Namespace, size: Size) -> Chain:
         "name": "aligned", "seed": 1,
         "collect": [{"packages": {"names": list(PACKAGES)}}],
         "pairs": {"sources": [{"templates": {"each": size.each}}], "languages": ["python"], "against": against},
-        "pack": {"max_length": 384, "fim_rate": 0.3},
         "align": {
             "base": told.model, "objective": told.objective, "epochs": size.epochs, "max_steps": size.max_steps,
-            "learning_rate": 2.0e-4, "batch_size": 16, "eval_every": 8, "retain": {"tokens": 64},
+            "learning_rate": 1.0e-4, "batch_size": 16, "eval_every": 8, "retain": {"weight": 3.0, "tokens": 160},
             "threads": told.threads,
         },
         "evaluate": {

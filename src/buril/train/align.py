@@ -35,7 +35,7 @@ COLUMNS = ("pair_id", "cwe", "language", "secure", "vulnerable")
 class Retain(BaseSettings):
     """What of the model is to stay as it is."""
 
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(3.0, ge=0)
     """What a nat of divergence from the model before costs beside the mean loss of a pair; 0 retains nothing."""
     tokens: int = Field(160, ge=16)
     """Tokens of the function of ordinary code beside each pair, at most."""
