@@ -61,15 +61,18 @@ class PairFile(PackedFile):
     def __init__(self, part: str, pairs: Sequence[Written], pieces: Sequence[Piece | None]) -> None:
         # nothing of a packed file is read: these are made
         self.part = part
-        self._pairs, self._pieces = pairs, pieces
-        self.num_tokens = sum(len(self[index].input_ids) for index in range(len(pairs)))
-        self.largest_token = max((int(self[index].input_ids.max()) for index in range(len(pairs))), default=0)
+        self._pairs = pairs
+        self._sequences = [
+            sequence_of(index, part, pair, piece) for index, (pair, piece) in enumerate(zip(pairs, pieces, strict=True))
+        ]
+        self.num_tokens = sum(len(sequence.input_ids) for sequence in self._sequences)
+        self.largest_token = max((int(sequence.input_ids.max()) for sequence in self._sequences), default=0)
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     def __getitem__(self, index: int) -> PairSequence:
-        return sequence_of(index, self.part, self._pairs[index], self._pieces[index])
+        return self._sequences[index]
 
     def cwe(self, index: int) -> str:
         """The weakness of a pair."""

@@ -48,14 +48,27 @@ class Nearness(NamedTuple):
         theirs_CV = (self.seen_TD[part] @ self.teacher_VD[: logits_CV.shape[1]].T).float()
         wanted_CV = torch.softmax(theirs_CV / self.temperature, -1)
         wanted_CK, word_CK = wanted_CV.topk(min(self.top_k, wanted_CV.shape[1]), dim=-1)
-        rest_C = (1 - wanted_CK.sum(-1)).clamp(min=0)
-        chance_CV = torch.softmax(logits_CV / self.temperature, -1)
-        chance_CK = chance_CV.gather(1, word_CK)
-        left_C = chance_CV.scatter(1, word_CK, 0.0).sum(-1)  # 1 − Σ would leave rounding where almost nothing is left
-        loss_C = (wanted_CK * (_log(wanted_CK) - _log(chance_CK))).sum(-1) + rest_C * (_log(rest_C) - _log(left_C))
-        error_CV = chance_CV * (1 - rest_C / left_C.clamp(min=SMALLEST))[:, None]
-        error_CV.scatter_(1, word_CK, chance_CK - wanted_CK)
+        loss_C, error_CV = kept_divergence(torch.softmax(logits_CV / self.temperature, -1), word_CK, wanted_CK)
         return loss_C, error_CV.div_(self.temperature)
+
+
+def kept_divergence(
+    chance_CV: torch.Tensor, word_CK: torch.Tensor, wanted_CK: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """KL(q ‖ p) of each token over the words that are known of q and, as one, all others; and its gradient.
+
+    Args:
+        chance_CV: p, the softmax of the logits that the gradient is by.
+        word_CK: the words that are known.
+        wanted_CK: q of these.
+    """
+    rest_C = (1 - wanted_CK.sum(-1)).clamp(min=0)
+    chance_CK = chance_CV.gather(1, word_CK)
+    left_C = chance_CV.scatter(1, word_CK, 0.0).sum(-1)  # 1 − Σ would leave rounding where almost nothing is left
+    loss_C = (wanted_CK * (_log(wanted_CK) - _log(chance_CK))).sum(-1) + rest_C * (_log(rest_C) - _log(left_C))
+    error_CV = chance_CV * (1 - rest_C / left_C.clamp(min=SMALLEST))[:, None]
+    error_CV.scatter_(1, word_CK, chance_CK - wanted_CK)
+    return loss_C, error_CV
 
 
 def _log(chance: torch.Tensor) -> torch.Tensor:

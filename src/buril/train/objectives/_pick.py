@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from buril.train.objectives._head import CHUNK, Head, _Gradients, _Place
-
-SMALLEST = 1e-12
-"""A probability is taken for no less than this where its logarithm is taken."""
+from buril.train.objectives._nearness import kept_divergence
 
 
 class _Pick(torch.autograd.Function):
@@ -88,19 +86,9 @@ class KeptNearness(NamedTuple):
 
     def chunk(self, logits_CV: torch.Tensor, part: slice, *, grad: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """See `ChunkLoss`."""
-        word_CK, wanted_CK, weight_C = self.word_NK[part], self.chance_NK[part], self.weight_N[part]
-        rest_C = (1 - wanted_CK.sum(-1)).clamp(min=0)
-        chance_CV = logits_CV.softmax(-1)
-        chance_CK = chance_CV.gather(1, word_CK)
-        # 1 − Σ would leave rounding where almost nothing is left
-        left_C = chance_CV.scatter(1, word_CK, 0.0).sum(-1).clamp(min=SMALLEST)
-        kept_C = (wanted_CK * (_log(wanted_CK) - _log(chance_CK))).sum(-1)
-        loss_C = kept_C + rest_C * (_log(rest_C) - left_C.log())
-        if grad:
-            chance_CV.mul_((1 - rest_C / left_C)[:, None])
-            chance_CV.scatter_(1, word_CK, chance_CK - wanted_CK)
-            chance_CV.mul_(weight_C[:, None])
-        return (loss_C * weight_C).sum(), chance_CV
+        loss_C, error_CV = kept_divergence(logits_CV.softmax(-1), self.word_NK[part], self.chance_NK[part])
+        weight_C = self.weight_N[part]
+        return (loss_C * weight_C).sum(), error_CV.mul_(weight_C[:, None]) if grad else error_CV
 
 
 def likeliest(hidden_ND: torch.Tensor, head: Head, number: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,7 +102,3 @@ def likeliest(hidden_ND: torch.Tensor, head: Head, number: int) -> tuple[torch.T
             words.append(word_CK.to(torch.int32))
             chances.append(chance_CK)
     return torch.cat(words), torch.cat(chances)
-
-
-def _log(chance: torch.Tensor) -> torch.Tensor:
-    return chance.clamp(min=SMALLEST).log()
