@@ -22,7 +22,7 @@ from buril.core.stage import Output
 from buril.generators._changed import changed_places
 from buril.generators._load import load
 from buril.train.align import Align, method_of
-from buril.train.aligning import Aligning
+from buril.train.aligning import Aligning, _sides
 from buril.train.batch import Packed, lay_out, micro_batches
 from buril.train.methods.full import Full
 from buril.train.objectives._head import Head, head_loss
@@ -137,6 +137,8 @@ def test_a_sequence_holds_both_texts_and_ordinary_code_and_says_whose_it_is(pair
     text = [bytes_of(sequence.input_ids[place + 1]) for place in sequence.changed[0]]
     assert b"".join(text) == b"?',"
     assert b"".join(bytes_of(sequence.input_ids[place + 1]) for place in sequence.changed[1]) == b"' +"
+    for answer, changed in zip(sequence.answer, sequence.changed, strict=True):
+        assert set(changed) <= set(answer)
     begun = sequence.near[: np.searchsorted(sequence.near, sequence.lengths[0])]
     assert not set(begun + 1) & set(sequence.answer[0] + 1), "what is retained is what both texts begin with"
 
@@ -286,6 +288,10 @@ def test_before_training_nothing_diverges_and_what_was_read_is_read_once(
     again.refer(trainable, [file], tmp_path, lambda _done: None)
     assert (tmp_path / "reference-valid.safetensors").stat().st_mtime_ns == stored
     assert first.margins("valid") == again.margins("valid")
+    (batch,) = micro_batches([file[0]], num_tokens=10_000)
+    alone = _sides(trainable.hidden(batch), trainable.head(), batch, "changed")
+    means = (alone.sum_P2 / alone.num_P2)[0].tolist()
+    assert first.margins("valid")[0].changed == pytest.approx(means[0] - means[1], abs=1e-5)
     (batch,) = micro_batches([file[0]], num_tokens=10_000)
     near = again._nearness(trainable.hidden(batch), trainable.head(), batch)
     assert float(near) == pytest.approx(0, abs=1e-4)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from buril.core.artifact import atomic
@@ -101,8 +102,8 @@ class Aligning:
 
     def _read(self, batch: Batch, trainable: Trainable, *, near: bool) -> list[Reference]:
         hidden_TD, head = trainable.hidden(batch), trainable.head()
-        regions: tuple[Region, ...] = ("answer", "changed")
-        sides = {region: _sides(hidden_TD, head, batch, region) for region in regions}
+        answer = _sides(hidden_TD, head, batch, "answer")
+        sides: dict[Region, Sides] = {"answer": answer, "changed": _changed(answer, batch)}
         found = []
         for place, (begin, sequence) in enumerate(_pairs(batch)):
             words, chances = torch.zeros(0, 1, dtype=torch.int32), torch.zeros(0, 1)
@@ -110,8 +111,8 @@ class Aligning:
                 near_N = torch.from_numpy(sequence.near).to(hidden_TD.device) + begin
                 words, chances = (one.cpu() for one in likeliest(hidden_TD[near_N], head, self._top_k))
             found.append(Reference(
-                {region: _two(sides[region].sum_P2[place]) for region in regions},
-                {region: _whole(sides[region].num_P2[place]) for region in regions}, words, chances,
+                {region: _two(scored.sum_P2[place]) for region, scored in sides.items()},
+                {region: _whole(scored.num_P2[place]) for region, scored in sides.items()}, words, chances,
             ))  # fmt: skip
         return found
 
@@ -175,7 +176,23 @@ def _sides(hidden_TD: torch.Tensor, head: Head, batch: Batch, region: Region) ->
     device = hidden_TD.device
     place_N, cell_N = torch.cat(places).to(device), torch.cat(cells).to(device)
     logp_N = log_probabilities(hidden_TD[place_N], head, batch.input_ids_T[place_N + 1])
-    zero_C = torch.zeros(2 * len(batch.sequences), device=device)
+    return _summed(logp_N, cell_N, len(batch.sequences))
+
+
+def _changed(answer: Sides, batch: Batch) -> Sides:
+    """The scores of the tokens that were changed, which are among those from where the texts part."""
+    kept = [
+        np.isin(answer_n, changed_n)
+        for _begin, sequence in _pairs(batch)
+        for answer_n, changed_n in zip(sequence.answer, sequence.changed, strict=True)
+    ]
+    kept_N = torch.from_numpy(np.concatenate(kept)).to(answer.cell_N.device)
+    return _summed(answer.logp_N[kept_N], answer.cell_N[kept_N], len(batch.sequences))
+
+
+def _summed(logp_N: torch.Tensor, cell_N: torch.Tensor, num_pairs: int) -> Sides:
+    """Scored tokens as sums by side; nothing is known of a reference yet."""
+    zero_C = torch.zeros(2 * num_pairs, device=logp_N.device)
     sum_P2 = zero_C.index_add(0, cell_N, logp_N).view(-1, 2)
     num_P2 = zero_C.index_add(0, cell_N, torch.ones_like(logp_N)).view(-1, 2)
     return Sides(sum_P2, num_P2, torch.zeros_like(sum_P2), logp_N, cell_N)
