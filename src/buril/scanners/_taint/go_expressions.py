@@ -9,16 +9,17 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.go_names import Names, text_of
-from buril.scanners._taint.python_expressions import line_of
+from buril.scanners._taint.go_names import Names
+from buril.scanners._taint.nodes import Reader, line_of, text_of
 
-Lower = Callable[[Node], Any]
 Body = Callable[[Node], tuple[Any, ...]]
 SKIPPED = frozenset({
     "comment", "ERROR", "type_identifier", "qualified_type", "pointer_type", "slice_type", "array_type", "map_type",
     "struct_type", "interface_type", "function_type", "channel_type", "generic_type", "type_arguments",
     "parenthesized_type", "type_parameter_list", "label_name",
 })  # fmt: skip
+_READER = Reader(SKIPPED)
+children, at, expression, whole = _READER.children, _READER.at, _READER.expression, _READER.whole
 _COMPARISONS = frozenset(["==", "!=", "<", "<=", ">", ">="])
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _FORMATS = {
@@ -61,29 +62,6 @@ _bodies: list[Body] = []
 def statements_by(read: Body) -> None:
     """Tell how a block is read: statements and expressions hold each other."""
     _bodies[:] = [read]
-
-
-def children(node: Node) -> list[Node]:
-    """The children that mean something."""
-    return [child for child in node.named_children if child.type not in SKIPPED]
-
-
-def at(node: Node, name: str) -> Any:
-    """The expression at a field; None where there is none."""
-    child = node.child_by_field_name(name)
-    return expression(child) if child is not None else None
-
-
-def expression(node: Node) -> Any:
-    """An expression."""
-    known = _EXPRESSIONS.get(node.type)
-    return known(node) if known is not None else whole(node)
-
-
-def whole(node: Node) -> Any:
-    """Anything without a form of its own."""
-    parts = tuple(expression(child) for child in children(node))
-    return parts[0] if len(parts) == 1 else ir.Other(line_of(node), parts)
 
 
 def condition(node: Node | None) -> Any:
@@ -312,7 +290,7 @@ def _name(node: Node) -> Any:
     return ir.Name(line_of(node), names.find(text_of(node)))
 
 
-_EXPRESSIONS: dict[str, Lower] = {
+_READER.learn({
     "identifier": _name, "interpreted_string_literal": _string, "int_literal": _number, "float_literal": _number,
     "raw_string_literal": lambda node: ir.Const(line_of(node), text_of(node)[1:-1]),
     "rune_literal": _string,
@@ -326,4 +304,4 @@ _EXPRESSIONS: dict[str, Lower] = {
     "binary_expression": _binary, "unary_expression": _unary, "call_expression": _call, "func_literal": function,
     "type_conversion_expression": _conversion, "type_assertion_expression": _assertion, "composite_literal": _literal,
     "parenthesized_expression": whole,
-}  # fmt: skip
+})  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.python_expressions import line_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 _NUMBERS = re.compile(r"^(u?int(8|16|32|64|ptr)?|float(32|64)|complex(64|128)|byte|rune|uintptr)$")
 _PLAIN_TAG = re.compile(
@@ -22,14 +22,6 @@ _BEFORE = {
 }  # fmt: skip
 """What a type is called that is made of another one, and where that stands."""
 _MAX_NESTED = 3
-
-
-_source: list[bytes] = [b""]
-
-
-def text_of(node: Node | None) -> str:
-    """The text of a node, out of the file as a whole: a tree asks for it anew each time."""
-    return _source[0][node.start_byte : node.end_byte].decode("utf-8", "replace") if node is not None else ""
 
 
 def package_path(address: str) -> str:
@@ -62,7 +54,6 @@ class Names:
 
     def begin(self, root: Node) -> None:
         """A file begins."""
-        _source[:] = [b" " * root.start_byte + (root.text or b"")]
         for kept in (self.packages, self.types, self.results, self._blocks, self.later):
             kept.clear()
         self._number = 0

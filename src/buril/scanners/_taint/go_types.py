@@ -9,8 +9,8 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.go_expressions import function, names, params_of
-from buril.scanners._taint.go_names import package_path, text_of
-from buril.scanners._taint.python_expressions import line_of
+from buril.scanners._taint.go_names import package_path
+from buril.scanners._taint.nodes import line_of, text_of
 
 
 def imported(node: Node) -> Iterator[ir.Import]:

@@ -14,8 +14,8 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.java_names import BUILDERS, Names, named
-from buril.scanners._taint.java_source import line_of, text_of
 from buril.scanners._taint.java_text import BEHIND, kept
+from buril.scanners._taint.nodes import line_of, text_of
 
 _RENAMED: Final = {
     "toLowerCase": "lower", "toUpperCase": "upper", "trim": "strip", "addAll": "extend", "putAll": "update",

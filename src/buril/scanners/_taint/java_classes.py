@@ -12,7 +12,7 @@ from buril.scanners._taint import ir
 from buril.scanners._taint.guards import LOOSE
 from buril.scanners._taint.java_expressions import Expressions
 from buril.scanners._taint.java_names import Around, named, simple
-from buril.scanners._taint.java_source import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 _ROUTES_WORDS: Final = (
     "GetMapping PostMapping PutMapping DeleteMapping PatchMapping RequestMapping GET POST PUT DELETE PATCH HEAD "

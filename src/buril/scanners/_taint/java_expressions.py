@@ -13,8 +13,8 @@ from buril.scanners._taint.java_calls import Calls
 from buril.scanners._taint.java_functions import FUNCTIONS
 from buril.scanners._taint.java_methods import METHODS, is_words
 from buril.scanners._taint.java_names import BUILDERS, KEEPS, PLAIN, named, simple
-from buril.scanners._taint.java_source import line_of, text_of
 from buril.scanners._taint.java_text import put_together, unescaped
+from buril.scanners._taint.nodes import line_of, text_of
 
 SKIPPED: Final = frozenset({
     "line_comment", "block_comment", "ERROR", "modifiers", "type_arguments", "type_parameters", "dimensions",

@@ -8,7 +8,7 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.java_calls import Calls, Static
-from buril.scanners._taint.java_source import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 
 def _function(name: str, place: int = 0) -> Static:

@@ -8,7 +8,7 @@ from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.java_calls import Calls, Method
-from buril.scanners._taint.java_source import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 _ASKED: Final = {"matches": "fullmatch", "find": "search", "lookingAt": "match"}
 

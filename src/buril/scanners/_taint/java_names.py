@@ -11,7 +11,7 @@ from typing import Final
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.java_source import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 ALIASES: Final = {
     **dict.fromkeys(

@@ -9,14 +9,15 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir, javascript_inputs
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.nodes import Reader, line_of, text_of
 
-Lower = Callable[[Node], Any]
 Body = Callable[[Node], tuple[Any, ...]]
 SKIPPED = frozenset({
     "comment", "ERROR", "type_annotation", "type_arguments", "type_parameters", "accessibility_modifier", "decorator",
     "asserts", "predefined_type", "type_identifier",
 })  # fmt: skip
+_READER = Reader(SKIPPED)
+children, at, expression, whole = _READER.children, _READER.at, _READER.expression, _READER.whole
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "v": "\v"}
 _COMPARISONS = {
     "==": "==",
@@ -37,29 +38,6 @@ _bodies: list[Body] = []
 def statements_by(read: Body) -> None:
     """Tell how the body of a function is read: statements and expressions hold each other."""
     _bodies[:] = [read]
-
-
-def children(node: Node) -> list[Node]:
-    """The children that mean something."""
-    return [child for child in node.named_children if child.type not in SKIPPED]
-
-
-def at(node: Node, name: str) -> Any:
-    """The expression at a field; None where there is none."""
-    child = node.child_by_field_name(name)
-    return expression(child) if child is not None else None
-
-
-def expression(node: Node) -> Any:
-    """An expression."""
-    known = _EXPRESSIONS.get(node.type)
-    return known(node) if known is not None else whole(node)
-
-
-def whole(node: Node) -> Any:
-    """Anything without a form of its own."""
-    parts = tuple(expression(child) for child in children(node))
-    return parts[0] if len(parts) == 1 else ir.Other(line_of(node), parts)
 
 
 def params_of(node: Node | None) -> tuple[tuple[ir.Param, ...], tuple[Any, ...]]:
@@ -299,7 +277,7 @@ def _name(node: Node) -> Any:
     return ir.Name(line_of(node), text_of(node))
 
 
-_EXPRESSIONS: dict[str, Lower] = {
+_READER.learn({
     "identifier": _name, "this": _name, "super": _name, "shorthand_property_identifier": _name,
     "shorthand_property_identifier_pattern": _name,
     "property_identifier": lambda node: ir.Const(line_of(node), text_of(node)),
@@ -315,4 +293,4 @@ _EXPRESSIONS: dict[str, Lower] = {
     "augmented_assignment_expression": _assignment, "ternary_expression": _choose, "arrow_function": function,
     "function_expression": function, "generator_function": function, "function": function,
     "as_expression": _first, "satisfies_expression": _first, "jsx_attribute": _attribute,
-}  # fmt: skip
+})  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 FILLED: Final = "@filled"
 """The type of a parameter that a framework fills: what is untrusted of it is assigned, the rest is not."""

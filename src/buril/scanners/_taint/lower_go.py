@@ -23,11 +23,10 @@ from buril.scanners._taint.go_expressions import (
     statements_by,
     whole,
 )
-from buril.scanners._taint.go_names import text_of
 from buril.scanners._taint.go_sifting import sifts
 from buril.scanners._taint.go_types import by_need, class_of, declared, imported
 from buril.scanners._taint.ir import OUTSIDE
-from buril.scanners._taint.python_expressions import line_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 _LEAVES = {"break_statement": "break", "continue_statement": "continue", "goto_statement": "continue"}
 _SAYS = re.compile(r"^(err|ok|okay|found|exists|present|matched|_)\d*$|[eE]rr(or)?$|^(has|is|ok)[A-Z]\w*$|Ok$|OK$")

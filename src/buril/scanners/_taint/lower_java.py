@@ -12,7 +12,7 @@ from buril.scanners._taint.java_classes import Classes
 from buril.scanners._taint.java_expressions import SKIPPED
 from buril.scanners._taint.java_methods import matcher
 from buril.scanners._taint.java_names import simple
-from buril.scanners._taint.java_source import line_of, reading, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 _LEAVES: Final = {"throw_statement": "raise", "break_statement": "break", "continue_statement": "continue"}
 _CLASSES: Final = frozenset(
@@ -25,7 +25,6 @@ Case = tuple[Any, tuple[Any, ...], bool]
 
 def lower(tree: Tree) -> tuple[Any, ...]:
     """The statements of a file."""
-    reading(tree.root_node)
     reader = Lower()
     reader.gather(tree.root_node)
     return tuple(item for child in tree.root_node.named_children for item in reader.statement(child))

@@ -19,7 +19,7 @@ from buril.scanners._taint.javascript_expressions import (
     statements_by,
     whole,
 )
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 _LEAVES = {"throw_statement": "raise", "break_statement": "break", "continue_statement": "continue"}
 _NOTHING = frozenset({"empty_statement", "interface_declaration", "type_alias_declaration", "ambient_declaration"})

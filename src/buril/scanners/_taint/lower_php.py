@@ -10,6 +10,7 @@ from tree_sitter import Node, Tree
 
 from buril.code.parse import HardParse, parse
 from buril.scanners._taint import ir, php_expressions
+from buril.scanners._taint.nodes import line_of, text_of
 from buril.scanners._taint.php_classes import class_of, constants, define, members
 from buril.scanners._taint.php_functions import apart, assigned, augmented, printed
 from buril.scanners._taint.php_members import arguments
@@ -28,7 +29,6 @@ from buril.scanners._taint.php_names import (
     whole,
 )
 from buril.scanners._taint.php_operators import any_of
-from buril.scanners._taint.python_expressions import line_of, text_of
 
 _UNLESS = {"abort_if": True, "throw_if": True, "abort_unless": False, "throw_unless": False}
 """Functions that end what runs, and whether they do so when what they are given holds."""

@@ -8,14 +8,13 @@ from typing import Any
 from tree_sitter import Node, Tree
 
 from buril.scanners._taint import ir
+from buril.scanners._taint.nodes import line_of, text_of
 from buril.scanners._taint.python_expressions import (
     SKIPPED,
     at,
     children,
     expression,
-    line_of,
     params_of,
-    text_of,
     whole,
 )
 

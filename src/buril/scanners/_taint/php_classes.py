@@ -9,9 +9,9 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
+from buril.scanners._taint.nodes import line_of, text_of
 from buril.scanners._taint.php_functions import function
 from buril.scanners._taint.php_names import NAMES, SCOPE, THIS, at, call, children, expression, short_name
-from buril.scanners._taint.python_expressions import line_of, text_of
 
 _ROUTE = re.compile(r"@(?:Route|Get|Post|Put|Delete|Patch|Rest\\\w+)\(")
 _CONSTRAINT = re.compile(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from buril.scanners._taint import php_functions, php_members, php_operators
-from buril.scanners._taint.php_names import READERS
+from buril.scanners._taint.php_names import READER
 
 
 def use() -> None:
     """Let all of them be read."""
-    READERS.update({**php_operators.READS, **php_members.READS, **php_functions.READS})
+    READER.learn({**php_operators.READS, **php_members.READS, **php_functions.READS})

@@ -7,6 +7,7 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
+from buril.scanners._taint.nodes import Lower, line_of, text_of
 from buril.scanners._taint.php_calls import secret
 from buril.scanners._taint.php_members import member_name
 from buril.scanners._taint.php_names import (
@@ -14,7 +15,6 @@ from buril.scanners._taint.php_names import (
     SCOPE,
     SKIPPED,
     THIS,
-    Lower,
     at,
     call,
     children,
@@ -27,7 +27,6 @@ from buril.scanners._taint.php_names import (
     whole,
 )
 from buril.scanners._taint.php_operators import computed
-from buril.scanners._taint.python_expressions import line_of, text_of
 
 
 def _array(node: Node) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir, php_requests
+from buril.scanners._taint.nodes import Lower, line_of, text_of
 from buril.scanners._taint.php_calls import FORMS
 from buril.scanners._taint.php_known import FUNCTIONS, METHODS_AND_CLASSES
 from buril.scanners._taint.php_names import (
@@ -15,7 +16,6 @@ from buril.scanners._taint.php_names import (
     REQUEST,
     SCOPE,
     THIS,
-    Lower,
     at,
     call,
     children,
@@ -27,7 +27,6 @@ from buril.scanners._taint.php_names import (
     short_name,
     whole,
 )
-from buril.scanners._taint.python_expressions import line_of, text_of
 
 _SERVER = re.compile(r"^(HTTP_|QUERY_STRING|REQUEST_URI|PHP_SELF|PATH_INFO|PHP_AUTH|ORIG_PATH|argv|CONTENT_TYPE)")
 _CALLING = frozenset(

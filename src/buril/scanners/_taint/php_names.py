@@ -14,16 +14,16 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.nodes import Reader, line_of, text_of
 
 THIS, REQUEST = "$this", "request"
 _OUTGOING = re.compile(r"^\\?(GuzzleHttp|Nyholm|Psr\\Http\\Message\\RequestInterface|Saloon)\b")
 """Namespaces whose requests are sent, not received."""
 _REQUEST = re.compile(r"^(\w*Request|ServerRequestInterface|IRequest)$")
 _PLAIN_TYPE = re.compile(r"^\??(?:[a-z]\w*\|?)+$")
-Lower = Callable[[Node], Any]
 SKIPPED = frozenset({"comment", "ERROR", "attribute_list", "text_interpolation", "php_tag", "reference_modifier"})
-READERS: dict[str, Lower] = {}
+READER = Reader(SKIPPED)
+children, at, expression, whole = READER.children, READER.at, READER.expression, READER.whole
 """How nodes are read, by their type: expressions hold each other, so that the files that read them meet here."""
 NAMES = frozenset({"name", "qualified_name", "relative_name", "namespace_name"})
 
@@ -138,26 +138,3 @@ def variable(node: Node) -> ir.Name:
 
 
 # --- reading
-
-
-def children(node: Node) -> list[Node]:
-    """The children that mean something."""
-    return [child for child in node.named_children if child.type not in SKIPPED]
-
-
-def at(node: Node, name: str) -> Any:
-    """The expression at a field; None where there is none."""
-    child = node.child_by_field_name(name)
-    return expression(child) if child is not None else None
-
-
-def expression(node: Node) -> Any:
-    """An expression."""
-    known = READERS.get(node.type)
-    return known(node) if known is not None else whole(node)
-
-
-def whole(node: Node) -> Any:
-    """Anything without a form of its own."""
-    parts = tuple(expression(child) for child in children(node))
-    return parts[0] if len(parts) == 1 else ir.Other(line_of(node), parts)

@@ -8,10 +8,10 @@ from typing import Any
 from tree_sitter import Node
 
 from buril.scanners._taint import ir, php_compare
+from buril.scanners._taint.nodes import Lower, line_of, text_of
 from buril.scanners._taint.php_calls import number
 from buril.scanners._taint.php_members import element
-from buril.scanners._taint.php_names import SKIPPED, Lower, at, call, children, expression, is_form
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.php_names import SKIPPED, at, call, children, expression, is_form
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "v": "\v", "e": "\x1b", "f": "\f", "0": "\0"}
 _FIXED = {"PHP_EOL": "\n", "DIRECTORY_SEPARATOR": "/", "PATH_SEPARATOR": ":"}

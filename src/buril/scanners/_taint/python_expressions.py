@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
+from buril.scanners._taint.nodes import Reader, line_of, text_of
 
-Lower = Callable[[Node], Any]
 SKIPPED = frozenset({"comment", "line_continuation", "type", "ERROR"})
-
-
-def line_of(node: Node) -> ir.Place:
-    """The line that a node begins on, with its columns."""
-    (row, column), (end_row, end_column) = node.start_point, node.end_point
-    place = ir.Place(row + 1)
-    place.column, place.end_line, place.end_column = column, end_row + 1, end_column
-    return place
-
-
-def text_of(node: Node | None) -> str:
-    """The text of a node; "" of none."""
-    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
-
-
-def children(node: Node) -> list[Node]:
-    """The children that mean something."""
-    return [child for child in node.named_children if child.type not in SKIPPED]
-
-
-def at(node: Node, name: str) -> Any:
-    """The expression at a field; None where there is none."""
-    child = node.child_by_field_name(name)
-    return expression(child) if child is not None else None
+_READER = Reader(SKIPPED)
+children, at, expression, whole = _READER.children, _READER.at, _READER.expression, _READER.whole
 
 
 def params_of(node: Node | None) -> tuple[ir.Param, ...]:
@@ -62,18 +39,6 @@ def _param(node: Node) -> ir.Param:
     if inner is not None and inner.type in stars:
         return ir.Param(text_of(inner.named_children[0]) if inner.named_children else "", kind, kind=stars[inner.type])
     return ir.Param(text_of(inner) if node.type == "typed_parameter" else "", kind, default)
-
-
-def expression(node: Node) -> Any:
-    """An expression."""
-    known = _EXPRESSIONS.get(node.type)
-    return known(node) if known is not None else whole(node)
-
-
-def whole(node: Node) -> Any:
-    """Anything without a form of its own."""
-    parts = tuple(expression(child) for child in children(node))
-    return parts[0] if len(parts) == 1 else ir.Other(line_of(node), parts)
 
 
 def _literal(node: Node) -> Any:
@@ -205,7 +170,7 @@ def _choose(node: Node) -> Any:
     return ir.Choose(line_of(node), test, yes, no)
 
 
-_EXPRESSIONS: dict[str, Lower] = {
+_READER.learn({
     "identifier": lambda node: ir.Name(line_of(node), text_of(node)),
     "attribute": _attribute,
     "string": _string, "concatenated_string": _joined, "integer": _literal, "float": _literal,
@@ -218,4 +183,4 @@ _EXPRESSIONS: dict[str, Lower] = {
     "dictionary_comprehension": _comprehension, "generator_expression": _comprehension, "lambda": _lambda,
     "conditional_expression": _choose,
     "named_expression": lambda node: ir.Bind(line_of(node), at(node, "name"), at(node, "value")),
-}  # fmt: skip
+})  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from tree_sitter import Node
 
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 _WRAPPERS: Final = frozenset({"expression", "call_argument", "statement", "call_struct_argument", "type_name"})
 _BINDS: Final = {"**": 12, "*": 11, "/": 11, "%": 11, "+": 10, "-": 10, "<<": 9, ">>": 9, "&": 8, "^": 7, "|": 6,

@@ -8,7 +8,7 @@ from typing import Final
 
 from tree_sitter import Node
 
-from buril.scanners._taint.python_expressions import text_of
+from buril.scanners._taint.nodes import text_of
 from buril.scanners._taint.solidity_expressions import Expr, expression
 from buril.scanners._taint.solidity_state import NONE, Val, Way, Words, joined, met
 from buril.scanners._taint.solidity_tree import Contract, Function, Unit, Variable, inner

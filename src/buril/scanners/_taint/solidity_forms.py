@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from tree_sitter import Node
 
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 from buril.scanners._taint.solidity_expressions import Called, Expr, called, expression
 from buril.scanners._taint.solidity_tree import Contract, Function, Unit, misnamed, walk
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from tree_sitter import Node, Tree
 
-from buril.scanners._taint.python_expressions import line_of, text_of
+from buril.scanners._taint.nodes import line_of, text_of
 
 _FUNCTIONS: Final = {
     "function_definition": "function", "constructor_definition": "constructor", "modifier_definition": "modifier",
