@@ -13,6 +13,7 @@ import pytest
 from buril.code.codefile import SCHEMA, CodeFile, Finding, from_table, read_rows, to_table, write_rows
 from buril.scanners import INCONCLUSIVE, PARTIAL, Scanner, Text, bandit
 from buril.scanners._columns import Cursor, Lines, num_chars
+from buril.scanners._taint.samples import SAMPLES
 from buril.scanners.bandit import Bandit
 from buril.scanners.packages import Packages
 from buril.scanners.ruff import Ruff
@@ -235,3 +236,11 @@ def test_rows_written_before_there_were_columns_are_read(tmp_path: Path) -> None
 def _without_columns(field: pa.Field) -> pa.Field:
     kept = [inner for inner in field.type.value_type if inner.name not in ("column", "end_column")]
     return pa.field("findings", pa.list_(pa.struct(kept)))
+
+
+@pytest.mark.parametrize("language", sorted(set(SAMPLES) - {"solidity"}))
+def test_taint_knows_the_columns_of_every_planted_sample(language: str) -> None:
+    for text in SAMPLES[language].values():
+        for item in Taint().scan(text, language):
+            line = text.splitlines()[item.line - 1]
+            assert 1 <= item.column <= len(line) and line[item.column - 1] not in " \t", (item.rule, item.column)

@@ -151,6 +151,18 @@ def normalise(expression: str) -> str:
     return _by_name(text) or _by_expression(text) or _by_slash(text)
 
 
+def declared(value: str) -> str:
+    """The canonical form of a licence that a setting states, "" for none.
+
+    Raises:
+        ValueError: for what is no licence; the message says what to write instead.
+    """
+    known = normalise(value) if value else ""
+    if value and not known:
+        raise ValueError(f"{value!r} is not an SPDX expression; write LicenseRef-… for a licence of your own")
+    return known
+
+
 def _by_slash(text: str) -> str:
     if "/" not in text:
         return ""

@@ -76,10 +76,7 @@ class TableSettings(BaseSettings):
     @field_validator("license")
     @classmethod
     def _known(cls, value: str) -> str:
-        known = license.normalise(value) if value else ""
-        if value and not known:
-            raise ValueError(f"{value!r} is not an SPDX expression; write LicenseRef-… for a licence of your own")
-        return known
+        return license.declared(value)
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,17 @@ def head(root: Path) -> str:
     return said.decode().strip() if said else ""
 
 
+def revision(value: str) -> str:
+    """A branch, tag or commit that a setting names, as it is.
+
+    Raises:
+        ValueError: for what git would take for something else, an option say.
+    """
+    if not value or value.startswith("-") or ".." in value or set(value) & set(" ~^:?*[\\@{}\n\0"):
+        raise ValueError("write a branch, a tag or a commit")
+    return value
+
+
 def origin(root: Path) -> str:
     """The URL of `origin` as configured; "" without one."""
     said = git(root, "config", "--local", "--get", "remote.origin.url")

@@ -84,7 +84,4 @@ class HubSettings(BaseSettings):
     @field_validator("license")
     @classmethod
     def _known(cls, value: str) -> str:
-        known = license.normalise(value) if value else ""
-        if value and not known:
-            raise ValueError(f"{value!r} is not an SPDX expression; write LicenseRef-… for a licence of your own")
-        return known
+        return license.declared(value)

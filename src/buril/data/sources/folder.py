@@ -65,12 +65,7 @@ class Folder:
         @field_validator("license")
         @classmethod
         def _known(cls, value: str) -> str:
-            if not value:
-                return ""
-            known = license.normalise(value)
-            if not known:
-                raise ValueError(f"{value!r} is not an SPDX expression; write LicenseRef-… for a licence of your own")
-            return known
+            return license.declared(value)
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -79,9 +79,7 @@ class Git:
         @field_validator("revision")
         @classmethod
         def _name(cls, value: str) -> str:
-            if not value or value.startswith("-") or ".." in value or set(value) & set(" ~^:?*[\\@{}\n\0"):
-                raise ValueError("write a branch, a tag or a commit")
-            return value
+            return _git.revision(value)
 
         @field_validator("token")
         @classmethod
@@ -91,10 +89,7 @@ class Git:
         @field_validator("license")
         @classmethod
         def _known(cls, value: str) -> str:
-            known = license.normalise(value) if value else ""
-            if value and not known:
-                raise ValueError(f"{value!r} is not an SPDX expression; write LicenseRef-… for a licence of your own")
-            return known
+            return license.declared(value)
 
     def __init__(self, settings: Settings) -> None:
         if bool(settings.url) == (settings.path is not None):
