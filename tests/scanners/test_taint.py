@@ -363,6 +363,8 @@ def test_real_weak_functions_are_told_from_their_fixes() -> None:
         ("if not (x.startswith('/') and not x.startswith('//')):\n    x = '/'", True),
         ("if not x.startswith('/'):\n    x = '/'", False),
         ("if x.startswith('//'):\n    x = '/'", False),
+        ("if not x.startswith('/') or x.startswith('http'):\n    x = '/'", False),
+        ("if not x.startswith('//a') or x.startswith('//b'):\n    x = '/'", False),
         ("if x.startswith('/') or not x.startswith('//'):\n    pass", False),
     ],
 )
