@@ -1,1 +1,1 @@
-"""Serving: what stands between an editor and a model. So far its guards."""
+"""Serving: what stands between an editor and a model."""
