@@ -4,7 +4,7 @@
                                [--objective NAME] [--generator NAME]
 
 Pairs come from the project's templates for Python; scenarios are held out as wholes. An adapter learns the preference
-with functions of installed packages beside it. Then base and aligned model are asked the tasks of `security`, each
+with its own answers to beginnings of functions of installed packages beside it. Then base and aligned model are asked the tasks of `security`, each
 judged by running it and attacking it, and HumanEval; and both score pairs that neither has read: the held-out
 templates, and, with `--sven`, real Python functions before and after a fix. The tasks of `security` are other functions
 than those of the templates; most of their weaknesses are taught, some are not, and both are told apart.
@@ -68,7 +68,7 @@ def chain(told: argparse.Namespace, size: Size) -> Chain:
         "pairs": {"sources": [{"templates": {"each": size.each}}], "languages": ["python"], "against": against},
         "align": {
             "base": told.model, "objective": told.objective, "epochs": size.epochs, "max_steps": size.max_steps,
-            "learning_rate": 1.0e-4, "batch_size": 16, "eval_every": 8, "retain": {"weight": 3.0, "tokens": 160},
+            "learning_rate": 1.0e-4, "batch_size": 16, "eval_every": 8, "retain": {"weight": 3.0, "tokens": 256},
             "threads": told.threads,
         },
         "evaluate": {

@@ -125,7 +125,7 @@ def test_each_side_of_any_pair_has_something_to_score(one: list[int], other: lis
 
 
 def test_a_sequence_holds_both_texts_and_ordinary_code_and_says_whose_it_is(paired: dict[str, Artifact]) -> None:
-    file = files_of(paired, form="text", retain={"tokens": 72})["train"]
+    file = files_of(paired, form="text", retain={"source": "code", "tokens": 72})["train"]
     sequence = file[3]
     rows_of_files = pq.read_table(paired["split"].path("train/00000.parquet")).column("row_id").to_pylist()
     assert len(sequence.lengths) == 3 and sequence.lengths[2] <= 72
@@ -452,10 +452,10 @@ def longer(pairs: Artifact) -> Artifact:
 
 
 def test_without_ordinary_code_only_beginnings_are_retained(paired: dict[str, Artifact]) -> None:
-    assert stage(retain={"code": False}).needs() == ("base", "tokenizer", "pairs")
+    assert stage(retain={"source": "none"}).needs() == ("base", "tokenizer", "pairs")
     assert stage(retain=0, start="train").needs() == ("base", "tokenizer", "pairs", "train")
     without = {name: artifact for name, artifact in paired.items() if name != "split"}
-    file = files_of(without, retain={"code": False})["train"]
+    file = files_of(without, retain={"source": "none"})["train"]
     assert len(file[0].lengths) == 2 and len(file[0].near)
 
 

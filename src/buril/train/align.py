@@ -37,11 +37,13 @@ class Retain(BaseSettings):
 
     weight: float = Field(3.0, ge=0)
     """What a nat of divergence from the model before costs beside the mean loss of a pair; 0 retains nothing."""
-    tokens: int = Field(160, ge=16)
-    """Tokens of the function of ordinary code beside each pair, at most."""
-    code: bool = True
-    """Whether functions of the training part stand beside the pairs, as text or as chat as the pair is; without, only
-    what both texts of a pair begin with is kept."""
+    tokens: int = Field(256, ge=16)
+    """Tokens of what stands beside each pair, at most: a function of ordinary code with what is asked before it."""
+    source: Literal["own", "code", "none"] = "own"
+    """What stands beside the pairs, as text or as chat as the pair is. `own`: beginnings of functions of the training
+    part, and what the model itself writes after them before any step; it costs the time of the writing, and keeps best
+    what a user sees. `code`: those functions as they are. `none`: nothing, only what both texts of a pair begin with is
+    kept."""
     top_k: int = Field(32, ge=1)
     """Words of the model before that are compared one by one; all others count as one."""
 
@@ -61,7 +63,7 @@ class Align(Train):
     """Teaches a preference by pairs of `pairs`, on top of `train` or of the base."""
 
     name = "align"
-    version = 1
+    version = 2
     small: ClassVar[dict[str, Any]] = {"max_steps": 4, "batch_size": 4, "eval_tokens": 2048}
     small_from_scratch: ClassVar[dict[str, Any]] = small
 
@@ -100,7 +102,7 @@ class Align(Train):
     def needs(self) -> tuple[str, ...]:
         """The model, the pairs, and ordinary code to retain."""
         told: Align.Settings = self.settings
-        retained = ("split",) if told.retain.weight and told.retain.code else ()
+        retained = ("split",) if told.retain.weight and told.retain.source != "none" else ()
         return ("base", "tokenizer", "pairs", *(("train",) if told.start == "train" else ()), *retained)
 
     def parts(self) -> dict[str, int]:
@@ -184,9 +186,13 @@ class Align(Train):
         return Task(trainable, objective, files["train"], files["valid"], loaded, {**told, "files": files})
 
     def _loop(self, task: Any, inputs: Inputs, out: Output, stand: Any, monitor: Any) -> Any:
-        """The loop, after every pair has been read once."""
+        """The loop, after the model has written its own answers and every pair has been read once."""
+        from buril.train.answers import Answerer
+
         files = list(task.told["files"].values())
         total = sum(map(len, files))
+        answerer = Answerer(task.trainable, task.loaded, out.scratch / "answers")
+        task.told.update(answerer.lay(files, lambda done, of: out.progress(done, of, _("answers written"))))
         task.objective.refer(
             task.trainable, files, out.scratch / "references",
             lambda done: out.progress(done, total, _("pairs read")),
@@ -204,12 +210,12 @@ class Align(Train):
         told: Align.Settings = self.settings
         writer = Writer(inputs["tokenizer"].folder, told.form)
         rows = {part: read_pairs(inputs["pairs"].path(f"{part}.parquet")) for part in PARTS}
-        beside = self._beside(inputs, rows)
+        beside, put = self._beside(inputs, rows), writer.begun if told.retain.source == "own" else writer.ordinary
         files, left_out, begin = {}, {}, 0
         for part in PARTS:
             pairs, left_out[part] = written(rows[part], writer.both, told.max_length)
             places = range(begin, begin + len(pairs))
-            files[part] = PairFile(part, pairs, [beside.piece(place, writer.ordinary) for place in places])
+            files[part] = PairFile(part, pairs, [beside.piece(place, put) for place in places])
             begin += len(pairs)
         if not len(files["train"]):
             raise BurilError("T201", length=told.max_length)
@@ -265,7 +271,8 @@ class Laid:
     """
 
     def __init__(self, told: Align.Settings, inputs: Inputs) -> None:
-        self._told, self._pairs, self._code = told, inputs["pairs"], "split" in inputs
+        self._told, self._pairs = told, inputs["pairs"]
+        self._beside = told.retain.tokens if "split" in inputs and told.retain.source != "none" else 0
 
     @property
     def digest(self) -> str:
@@ -283,7 +290,7 @@ class Laid:
         }  # fmt: skip
 
     def _tokens(self, sizes: Sequence[int]) -> int:
-        return int(sum(sizes) / BYTES_PER_TOKEN) + len(sizes) * (self._told.retain.tokens if self._code else 0)
+        return int(sum(sizes) / BYTES_PER_TOKEN) + len(sizes) * self._beside
 
     def _sizes(self, part: str) -> list[int]:
         """Bytes of both texts of each pair."""

@@ -62,8 +62,14 @@ class PairFile(PackedFile):
         # nothing of a packed file is read: these are made
         self.part = part
         self._pairs = pairs
+        self.lay(pieces)
+
+    def lay(self, pieces: Sequence[Piece | None]) -> None:
+        """Put ordinary code beside the pairs, a piece each."""
+        self.pieces = pieces
         self._sequences = [
-            sequence_of(index, part, pair, piece) for index, (pair, piece) in enumerate(zip(pairs, pieces, strict=True))
+            sequence_of(index, self.part, pair, piece)
+            for index, (pair, piece) in enumerate(zip(self._pairs, pieces, strict=True))
         ]
         self.num_tokens = sum(len(sequence.input_ids) for sequence in self._sequences)
         self.largest_token = max((int(sequence.input_ids.max()) for sequence in self._sequences), default=0)
@@ -92,7 +98,7 @@ def sequence_of(index: int, part: str, pair: Written, piece: Piece | None) -> Pa
     first = min(secure[0], vulnerable[0])
     near = [np.arange(first - 1)]
     if piece is not None:
-        near.append(shift + len(pair.vulnerable) + np.arange(piece.begin - 1, len(piece.ids) - 1))
+        near.append(shift + len(pair.vulnerable) + np.arange(piece.begin - 1, len(piece.ids) - (not piece.ends)))
         ids.append(piece.ids)
         lengths.append(len(piece.ids))
         row_ids.append(piece.row_id)
@@ -175,6 +181,12 @@ class Writer:
         asked, fence = self._asked(function.head, function.language, place), f"```{function.language}\n"
         head = encode(fence + function.head)
         return asked + head, _rest(head, encode(fence + function.head + function.body))
+
+    def begun(self, function: Ordinary, place: int) -> tuple[list[int], None]:
+        """A function up to its body, which the model writes; a chat up to its answer."""
+        if self._is_chat(place):
+            return self._asked(function.head, function.language, place), None
+        return self._bos + self._loaded.encoder.encode(function.head), None
 
     def _is_chat(self, place: int) -> bool:
         return self.form == "chat" or (self.form == "mixed" and place % 2 == 0)

@@ -2,7 +2,7 @@
 
 What a preference spoils first is not how files begin but how functions do: a model that is taught guards puts one into
 every function. So what stands beside a pair is a function of the training part, as a text or as the answer of a chat,
-and what is kept is what the model would write from where its body begins.
+and what is kept is what the model would write from where its body begins: in the body as it is, or in one of its own.
 """
 
 from __future__ import annotations
@@ -27,11 +27,23 @@ PER_FILE = 3
 
 
 class Piece(NamedTuple):
-    """A piece of ordinary code: its tokens, the row it is from, and the first token that is kept as it was."""
+    """A piece of ordinary code.
+
+    Attributes:
+        ids: its tokens.
+        row_id: of the row that it is from.
+        begin: the first token that is kept as it was.
+        language: of the function.
+        room: tokens that the model may write behind it; 0 where nothing is to be written.
+        ends: whether it is kept too that a text ends here.
+    """
 
     ids: np.ndarray
     row_id: str
     begin: int
+    language: str
+    room: int = 0
+    ends: bool = False
 
 
 class Ordinary(NamedTuple):
@@ -43,8 +55,8 @@ class Ordinary(NamedTuple):
     body: str
 
 
-Asked = Callable[[Ordinary, int], tuple[list[int], list[int]]]
-"""Puts a function into tokens: up to its body, and the body."""
+Asked = Callable[[Ordinary, int], tuple[list[int], list[int] | None]]
+"""Puts a function into tokens: up to its body, and the body; None in its place where the model writes it."""
 
 
 class Beside:
@@ -76,9 +88,11 @@ class Beside:
         for step in range(min(TRIES, len(self._functions))):
             function = self._functions[(index + step * STRIDE) % len(self._functions)]
             head, body = put(function, index)
-            body = body[: max(0, self._num_tokens - len(head))]
-            if head and len(body) >= min(LEAST_TOKENS, self._num_tokens // 4):
-                return Piece(np.array([*head, *body], dtype=np.int64), function.row_id, len(head))
+            room, least = max(0, self._num_tokens - len(head)), min(LEAST_TOKENS, self._num_tokens // 4)
+            body, room = ([], room) if body is None else (body[:room], 0)
+            if head and max(len(body), room) >= least:
+                ids = np.array([*head, *body], dtype=np.int64)
+                return Piece(ids, function.row_id, len(head), function.language, room)
         return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -56,9 +57,6 @@ def cuts(sequences: Sequence[Packed], number: int, *, special: frozenset[int]) -
 class Sampler:
     """Writes greedily after each cut, as many tokens as stand there, and compares.
 
-    The model keeps the weights, adapters and number format that it is trained with; only its attention is exchanged for
-    torch's own meanwhile, since training's knows no cache of what was written.
-
     Args:
         trainable: the model in training.
         loaded: its tokenizer, and which tokens end a text.
@@ -81,23 +79,31 @@ class Sampler:
         }
 
     def _write(self) -> list[str]:
-        trainable, model = self._trainable, self._trainable.base
-        trainable.train(False)
-        attention = model.config._attn_implementation
-        model.set_attn_implementation("sdpa")
-        try:
-            decoder = Decoder(model, self._writer)
-            rows = [
-                Row((index, 0), Request(cut.prompt, max_tokens=len(cut.reference)), cut.prompt)
-                for index, cut in enumerate(self._cuts)
-            ]
-            with torch.autocast(
-                trainable.device.type, dtype=trainable.autocast, enabled=trainable.autocast is not None
-            ):
-                decoder.run(sorted(rows, key=lambda row: -len(row.prompt)))
-        finally:
-            model.set_attn_implementation(attention)
+        rows = [
+            Row((index, 0), Request(cut.prompt, max_tokens=len(cut.reference)), cut.prompt)
+            for index, cut in enumerate(self._cuts)
+        ]
+        with decoding(self._trainable, self._writer) as decoder:
+            decoder.run(sorted(rows, key=lambda row: -len(row.prompt)))
         return [self._encoder.decode(row.ids) for row in rows]
+
+
+@contextmanager
+def decoding(trainable: Trainable, writer: Writer) -> Iterator[Decoder]:
+    """A model in training as one that writes, for a while.
+
+    It keeps the weights, adapters and number format that it is trained with; only its attention is exchanged for
+    torch's own meanwhile, since training's knows no cache of what was written.
+    """
+    model = trainable.base
+    trainable.train(False)
+    attention = model.config._attn_implementation
+    model.set_attn_implementation("sdpa")
+    try:
+        with torch.autocast(trainable.device.type, dtype=trainable.autocast, enabled=trainable.autocast is not None):
+            yield Decoder(model, writer)
+    finally:
+        model.set_attn_implementation(attention)
 
 
 def _first_line(text: str) -> str:
