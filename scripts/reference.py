@@ -15,7 +15,7 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from buril.chain import STAGES, Top, describe, stage_class
+from buril.chain import KEYS, Top, describe, stage_class
 from buril.cli.main import GROUPS, VERBS, cli
 from buril.core.errors import MESSAGES
 from buril.core.plugins import KINDS, names, plugin
@@ -63,7 +63,7 @@ def settings_page() -> str:
     """All stages and their settings."""
     parts = [f"# Settings\n\n{NOTE}A key of the YAML is a stage. *runtime* settings change speed, never bytes.\n"]
     parts.append(f"## Top level\n\n{fields(Top)}")
-    for name in STAGES:
+    for name in KEYS:
         stage = stage_class(name)
         small = ", ".join(f"`{key}` ≤ {value}" for key, value in stage.small.items())
         bound = f"\n`--small` bounds: {small}.\n" if small else ""

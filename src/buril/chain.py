@@ -37,6 +37,11 @@ STAGES: dict[str, tuple[str, str]] = {
     "align": ("buril.train.align:Align", N_("teach the model to prefer the secure text of each pair")),
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
 }
+SECTIONS: dict[str, tuple[str, str]] = {
+    "serve": ("buril.serve.settings:Serve", N_("how a model is served to editors and programs")),
+}
+"""Keys of the YAML that are no stage: they make no artifact, and a verb of their own reads them."""
+KEYS = {**STAGES, **SECTIONS}
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
 ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
 MARKED = "syntax"  # the objective for which `pack` marks the structure of the text
@@ -63,8 +68,8 @@ class Top(Settings):
 
 
 def stage_class(name: str) -> type[Stage]:
-    """The class of a stage, imported now."""
-    module, _colon, found = STAGES[name][0].partition(":")
+    """The class of a stage, imported now; of a section, the class that has its Settings."""
+    module, _colon, found = KEYS[name][0].partition(":")
     stage: type[Stage] = getattr(importlib.import_module(module), found)
     return stage
 
@@ -97,7 +102,7 @@ class Chain:
         inner = values
         for depth, part in enumerate(parents):
             given = inner.get(part)
-            if depth == 0 and part in STAGES and not isinstance(given, dict):
+            if depth == 0 and part in KEYS and not isinstance(given, dict):
                 given = expand(stage_class(part).Settings, given)
             inner[part] = given if isinstance(given, dict) else {}
             inner = inner[part]
@@ -119,7 +124,7 @@ class Chain:
     def top(self) -> Top:
         """The keys that are no stage, checked; an unknown key fails here, with the nearest stage or key."""
         values = self.document.values
-        known = [*Top.model_fields, *(name for name in STAGES if name != "base"), "extends"]
+        known = [*Top.model_fields, *(name for name in KEYS if name != "base"), "extends"]
         for name in values:
             if name not in known:
                 where = self.document.where((name,))
@@ -166,13 +171,13 @@ class Chain:
             self._build(need, top, built, (*above, name))
 
     def settings(self, name: str, top: Top | None = None) -> Settings:
-        """The settings of one stage: the YAML's, with the seed, what `train:` says for others, and `--small`."""
+        """The settings of a stage or section: the YAML's, the seed, what `train:` says for others, and `--small`."""
         top = top or self.top
         found = stage_class(name)
         given, place = self._given(name)
         defaults = {name: getattr(top, name) for name in SHARED if name in found.Settings.model_fields}
         settings = config.validate(found.Settings, given, self.document, place, defaults)
-        return _bound(settings, self._bounds(name, found)) if self._bounded else settings
+        return _bound(settings, self._bounds(name, found)) if self._bounded and name in STAGES else settings
 
     def _bounds(self, name: str, stage: type[Stage]) -> dict[str, Any]:
         """What `--small` bounds; a model from scratch is small enough to be taught longer."""
@@ -272,5 +277,5 @@ def _bound(settings: Settings, bounds: dict[str, Any]) -> Settings:
 
 
 def describe(name: str) -> str:
-    """What a stage does, in the language in force."""
-    return _(STAGES[name][1])
+    """What a stage or a section does, in the language in force."""
+    return _(KEYS[name][1])

@@ -59,14 +59,14 @@ def check(ctx: click.Context, config_path: Path, changes: tuple[str, ...], as_js
 
 def problems(chain: Chain) -> Iterator[BurilError]:
     """The first mistake of every stage and of the top, in the order of the chain."""
-    from buril.chain import STAGES
+    from buril.chain import KEYS
 
     try:
         top = chain.top
     except BurilError as problem:
         yield problem
         top = None
-    for name in STAGES:
+    for name in KEYS:
         if name in chain.document.values:
             try:
                 chain.settings(name, top or _default_top())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.fields import FieldInfo
 
-from buril.chain import STAGES, Top, describe, stage_class
+from buril.chain import KEYS, Top, describe, stage_class
 from buril.cli.schema import (
     default_of,
     fields_of,
@@ -72,7 +72,7 @@ def explained(key: str, chain: Chain | None) -> dict[str, Any]:
         "type": type_words(info.annotation, plugin_kind(info)) if info else "",
         "default": None if info is None else _("none: it must be given") if required else _text(default),
         "limits": limits_words(info) if info else [],
-        "effect": _effect(info) if info and node.steps[0].name in STAGES else "",
+        "effect": _effect(info) if info and node.steps[0].name in KEYS else "",
         "keys": keys,
         "now": list(_now(node, chain, None if required else default)) if chain else [],
     }
@@ -84,7 +84,7 @@ def find(key: str) -> Node:
     if not parts:
         raise BurilError("C001", name=key, suggestion=nearest(key, _top_names()))
     first, rest = normal(parts[0]), parts[1:]
-    if first in STAGES:
+    if first in KEYS:
         node = Node((Step(first),), describe(first), fields_of(first), shorthand=stage_class(first).Settings.shorthand)
     elif first in Top.model_fields:
         node = _field(Node((), "", {}), first, Top.model_fields[first])
@@ -98,7 +98,7 @@ def find(key: str) -> Node:
 
 
 def _top_names() -> list[str]:
-    return [*Top.model_fields, *STAGES, "extends"]
+    return [*Top.model_fields, *KEYS, "extends"]
 
 
 def _below(node: Node, part: str, key: str) -> Node:
@@ -177,7 +177,7 @@ def _now(node: Node, chain: Chain, default: Any) -> Iterator[dict[str, str]]:
 
 def _shorthand_of(node: Node) -> str | None:
     stage = node.steps[0].name
-    return stage_class(stage).Settings.shorthand if stage in STAGES else None
+    return stage_class(stage).Settings.shorthand if stage in KEYS else None
 
 
 def _walk(value: Any, place: Place, steps: tuple[Step, ...], shorthand: str | None) -> Iterator[tuple[Any, Place]]:
@@ -215,7 +215,7 @@ def _named(item: Any, place: Place) -> tuple[str, Any, Place]:
 
 def _effective(node: Node, chain: Chain, default: Any) -> Any:
     """The value of a stage's own field with everything applied; deeper keys have their default."""
-    if len(node.steps) != 2 or node.steps[0].name not in STAGES:
+    if len(node.steps) != 2 or node.steps[0].name not in KEYS:
         return default
     stage, name = node.steps[0].name, node.steps[1].name
     if name not in stage_class(stage).Settings.model_fields:

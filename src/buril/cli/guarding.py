@@ -30,7 +30,15 @@ def guards_of(text: str) -> list[Guard]:
     """
     if text.strip().lower() == NONE:
         return []
-    guards: list[Guard] = [ref.make() for ref in _refs(text)]
+    return tested([ref.make() for ref in _refs(text)])
+
+
+def tested(guards: list[Guard]) -> list[Guard]:
+    """Guards, each of which sees what is planted for it.
+
+    Raises:
+        BurilError: W244 for one that misses its own sample.
+    """
     for guard in guards:
         missed = guard.self_test()
         if missed:

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticUndefined
 
-from buril.chain import FROM_TRAIN, LENGTH, STAGES, Top, stage_class
+from buril.chain import FROM_TRAIN, KEYS, LENGTH, Top, stage_class
 from buril.core.errors import BurilError
 from buril.core.plugins import PluginKind, Ref, names, plugin, settings_of
 from buril.core.settings import Settings
@@ -166,7 +166,7 @@ def json_schema() -> dict[str, Any]:
         "extends": {"type": "string", "description": _("Another YAML file whose keys hold where this one has none.")},
         **top["properties"],
     }
-    for stage in (name for name in STAGES if name != "base"):  # told below `train:`
+    for stage in (name for name in KEYS if name != "base"):  # told below `train:`
         properties[stage] = {"$ref": f"#/$defs/{stage}"}
         definitions[stage] = _stage(stage, definitions)
     _plugins(definitions, properties)
@@ -191,7 +191,7 @@ def _stage(stage: str, definitions: dict[str, Any]) -> dict[str, Any]:
         found["properties"] = {**added, **found.get("properties", {})}
     if settings.others:
         _name_plugins(settings, found, definitions)
-    return {"description": _(STAGES[stage][1]), **_forms(settings, found)}
+    return {"description": _(KEYS[stage][1]), **_forms(settings, found)}
 
 
 def _name_plugins(settings: type[Settings], found: dict[str, Any], definitions: dict[str, Any]) -> None:

@@ -985,6 +985,38 @@ MESSAGES: dict[str, Message] = {
         N_("give it other settings, or name other guards with `--guards`"),
         EXIT_PREREQUISITE,
     ),
+    "V001": Message(
+        N_("at {host} others than this machine could ask, and there are no API keys"),
+        N_("make a key with `buril keys add NAME` and serve with `--keys keys.json`, or listen at 127.0.0.1"),
+    ),
+    "V002": Message(
+        N_("{path} can't be used as a file of API keys: {problem}"),
+        N_("make keys with `buril keys add NAME --file FILE`; `buril keys list` shows those there are"),
+    ),
+    "V003": Message(
+        N_("can't listen at {host}, port {port}: {problem}"),
+        N_("name another port with `--port`, 0 takes one that is free"),
+    ),
+    "V004": Message(N_("the server ends"), N_("ask again when it is back"), EXIT_PREREQUISITE),
+    "V005": Message(
+        N_("the engine failed: {problem}"),
+        N_("the log has what came before; try `--engine transformers`, which runs whatever model there is"),
+        EXIT_PREREQUISITE,
+    ),
+    "V006": Message(
+        N_("{samples} samples are asked for, and one request has at most {most}"),
+        N_("ask for fewer, or set `serve: {{most_samples: …}}`"),
+    ),
+    "V007": Message(
+        N_("{times} workers in a row ended soon after they were started, the last with code {code}"),
+        N_("`buril serve --no-supervise` shows why"),
+        EXIT_PREREQUISITE,
+    ),
+    "V008": Message(
+        N_("no engine can serve this model: {problem}"),
+        N_('install one: `pip install "buril[openvino]"`, or name another with `--engine`'),
+        EXIT_PREREQUISITE,
+    ),
 }
 
 

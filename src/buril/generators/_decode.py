@@ -5,7 +5,7 @@ Shapes: B rows in flight, T positions, V vocabulary, D width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +32,14 @@ class Decoder:
         self.writer = writer
         self.head = Head(model)
 
-    @torch.inference_mode()
     def run(self, rows: Sequence[Row]) -> None:
         """Decode rows to their ends; their results are left in them."""
+        for _step in self.steps(rows):
+            pass
+
+    @torch.inference_mode()
+    def steps(self, rows: Sequence[Row]) -> Iterator[None]:
+        """Decode rows to their ends, a token each a step; a row that is ended by others meanwhile is let go of."""
         from transformers import DynamicCache
 
         cache = DynamicCache()
@@ -44,6 +49,7 @@ class Decoder:
         hidden_BD, mask_BT = self._prefill(active, cache)
         while True:
             picked_B = self.writer.step(active, self.head.logits(hidden_BD))
+            yield
             going = [place for place, row in enumerate(active) if row.ended is None]
             if not going:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,22 @@ def up_to(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(places)], True) if places else (text, False)
 
 
+class Capabilities(NamedTuple):
+    """What a generator can do beside writing.
+
+    Attributes:
+        sessions: requests may join and leave while it writes, and what is written is seen as it comes.
+        fills: a suffix may be given.
+        chats: the model has a template for chats.
+        scores: it knows the log-probability of a given text.
+    """
+
+    sessions: bool = False
+    fills: bool = False
+    chats: bool = False
+    scores: bool = False
+
+
 class Generator(Protocol):
     """A model ready to write and score. Plugins of the kind `generator` are classes of this shape."""
 
@@ -79,3 +95,10 @@ class Generator(Protocol):
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         """The prompt of a chat (messages of `role` and `content`) by the model's own template, up to its answer."""
+
+
+def capabilities(generator: Generator) -> Capabilities:
+    """What a generator can do; one that does not say can write, and no more."""
+    told = getattr(generator, "capabilities", None)
+    found: Capabilities = told() if told else Capabilities()
+    return found

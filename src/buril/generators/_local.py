@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from buril.generators._generator import Completion, Request
+from buril.generators._generator import Capabilities, Completion, Request
 from buril.generators._load import Loaded
 
 if TYPE_CHECKING:
@@ -44,6 +44,12 @@ class Local:
         from buril.generators._chat import render
 
         return tuple(render(self.loaded, messages))
+
+    def capabilities(self) -> Capabilities:
+        """What the engine can do with this model."""
+        fim = self.loaded.fim
+        fills = None not in (fim["prefix"], fim["suffix"], fim["middle"])
+        return Capabilities(sessions=True, fills=fills, chats=bool(self.loaded.tokenizer.chat_template), scores=True)
 
     def writer(self, *, heal: bool) -> Writer:
         """What draws the tokens of this model and ends its texts."""

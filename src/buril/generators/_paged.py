@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from buril.core.errors import BurilError
 from buril.generators._lanes import Lane, planned
 from buril.generators._openvino import openvino, signal_stack_kept
+from buril.generators._running import Running, write
 from buril.generators._writer import Row, Writer, logprobs
 
 HEAD_TOKENS = 512
@@ -44,15 +45,20 @@ class Blocks:
     Args:
         number: of blocks.
         size: tokens that a block holds.
+        keep: whether what free blocks hold is remembered until they are taken for something else, those that were free
+            longest first. What is written then depends, in its last bits, on what was written before.
     """
 
-    def __init__(self, number: int, size: int) -> None:
-        self.number, self.size = number, size
-        self._free = list(range(number - 1, -1, -1))
+    def __init__(self, number: int, size: int, *, keep: bool = False) -> None:
+        self.number, self.size, self.keep = number, size, keep
+        self._free = dict.fromkeys(range(number))
         self._users = [0] * number
         self._places: dict[tuple[int | None, tuple[int, ...]], int] = {}
-        """Blocks that are full of a prompt's tokens, by these and the block before, or the call (below 0)."""
+        """Blocks that are full of a prompt's tokens, by these and the content before them, or the call (below 0)."""
         self._keys: dict[int, tuple[int | None, tuple[int, ...]]] = {}
+        self._contents = [0] * number
+        """A number for what a block holds, never given twice: a block is taken for other content, its number is not."""
+        self._content = 0
 
     def needed(self, tokens: int) -> int:
         """Blocks that hold so many tokens."""
@@ -69,28 +75,49 @@ class Blocks:
         parts = [tuple(tokens[place * self.size : (place + 1) * self.size]) for place in range(full)]
         shared: list[int] = []
         for part in parts:
-            found = self._places.get((shared[-1] if shared else among, part))
+            found = self._places.get((self._contents[shared[-1]] if shared else among, part))
             if found is None:
                 break
             shared.append(found)
-        if self.needed(room) - len(shared) > len(self._free):
+        fresh, resting = self.needed(room) - len(shared), sum(block in self._free for block in shared)
+        if fresh > len(self._free) - resting:
             return None
-        blocks = shared + [self._free.pop() for _new in range(self.needed(room) - len(shared))]
+        for block in shared:
+            self._free.pop(block, None)
+        blocks = shared + [self._fresh() for _new in range(fresh)]
         for block in blocks:
             self._users[block] += 1
         for place in range(len(shared), full):
-            key = (blocks[place - 1] if place else among, parts[place])
+            key = (self._contents[blocks[place - 1]] if place else among, parts[place])
             self._places[key], self._keys[blocks[place]] = blocks[place], key
         return blocks, len(shared) * self.size
 
+    def _fresh(self) -> int:
+        """The block that was free longest, for other content."""
+        block: int = next(iter(self._free))
+        del self._free[block]
+        self._forget(block)
+        self._content += 1
+        self._contents[block] = self._content
+        return block
+
     def give(self, blocks: Iterable[int]) -> None:
         """Take blocks back; those that nobody has any more are free."""
-        for block in blocks:
+        for block in reversed(list(blocks)):  # of a prompt its end goes first: its beginning is asked for more often
             self._users[block] -= 1
             if not self._users[block]:
-                self._free.append(block)
-                if block in self._keys:
-                    del self._places[self._keys.pop(block)]
+                self._free[block] = None
+                if not self.keep:
+                    self._forget(block)
+
+    def _forget(self, block: int) -> None:
+        if block in self._keys:
+            del self._places[self._keys.pop(block)]
+
+    @property
+    def num_free(self) -> int:
+        """Blocks that nobody has."""
+        return len(self._free)
 
 
 class Paged:
@@ -109,7 +136,8 @@ class Paged:
     def __init__(self, graph: Any, *, precision: str, threads: int, cache_mb: int) -> None:
         package = openvino()
         self._tensor, self.cache_mb = package.Tensor, cache_mb
-        self._calls = 0
+        self.call = 0
+        """A number below 0 of what is written together: rows of other calls share nothing with it."""
         kind = {"bf16": "bf16", "fp32": "f32"}[precision]
         told = {
             "INFERENCE_PRECISION_HINT": kind,
@@ -139,36 +167,35 @@ class Paged:
         Raises:
             BurilError: T021 when a row does not fit into the cache, even alone.
         """
-        lanes: list[Writing] = []
-        self._calls += 1
-        waiting = iter(rows)
-        held = next(waiting, None)
-        try:
-            while lanes or held:
-                while held and len(lanes) < most:
-                    if held.ended is not None:
-                        yield held
-                    elif (lane := self._lane(held, alone=not lanes)) is not None:
-                        lanes.append(lane)
-                    else:
-                        break
-                    held = next(waiting, None)
-                if lanes:
-                    self._step(lanes, writer, step_tokens)
-                for lane in [lane for lane in lanes if lane.row.ended]:
-                    self.blocks.give(lane.blocks)
-                    lanes.remove(lane)
-                    yield lane.row
-        finally:  # whoever asked may not want the rest
-            for lane in lanes:
-                self.blocks.give(lane.blocks)
+        self.call = self.call - 1
+        return write(Running(self, writer, most=most, step_tokens=step_tokens), rows)
 
-    def _lane(self, row: Row, *, alone: bool) -> Writing | None:
-        room = len(row.prompt) + len(row.rest) + row.request.max_tokens  # a byte that is written again may be a token
-        found = self.blocks.take(row.prompt, room, among=-self._calls)
-        if found is None and (alone or self.blocks.needed(room) > self.blocks.number):
-            raise self._too_long(room)
+    def check(self, row: Row) -> None:
+        """Refuse a row that would never fit.
+
+        Raises:
+            BurilError: T021.
+        """
+        if self.blocks.needed(_room(row)) > self.blocks.number:
+            raise self._too_long(_room(row))
+
+    def lane(self, row: Row, lanes: Sequence[Writing]) -> Writing | None:
+        """Blocks for a row; None until another ends.
+
+        Raises:
+            BurilError: T021 when it would never fit.
+        """
+        self.check(row)
+        found = self.blocks.take(row.prompt, _room(row), among=self.call)
         return Writing(list(row.prompt), found[1], found[0], row) if found else None
+
+    def give(self, lane: Held) -> None:
+        """Take the blocks of a lane back."""
+        self.blocks.give(lane.blocks)
+
+    def step(self, lanes: Sequence[Writing], writer: Writer, step_tokens: int) -> None:
+        """Run what is due, and draw a token for each lane of which nothing is due any more."""
+        self._step(lanes, writer, step_tokens)
 
     def _too_long(self, tokens: int) -> BurilError:
         fits = self.blocks.number * self.blocks.size
@@ -248,3 +275,8 @@ class Paged:
 
     def _set(self, name: str, values: Any, kind: type[np.generic]) -> None:
         self._request.set_tensor(name, self._tensor(np.array(values, kind)))
+
+
+def _room(row: Row) -> int:
+    """Tokens that a row may come to; a byte that is written again may be a token."""
+    return len(row.prompt) + len(row.rest) + row.request.max_tokens

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from buril.core.errors import BurilError
 from buril.generators._lanes import Lane, planned
 from buril.generators._llamacpp import Llama
+from buril.generators._running import Running, write
 from buril.generators._writer import Row, Writer, logprobs
 
 SHARED = 8
@@ -79,37 +80,38 @@ class Slots:
         Raises:
             BurilError: T021 when a row does not fit into the cache, even alone.
         """
-        lanes: list[Writing] = []
-        waiting = iter(rows)
-        held = next(waiting, None)
-        try:
-            while lanes or held:
-                while held:
-                    if held.ended is not None:
-                        yield held
-                    elif (lane := self._lane(held, lanes)) is not None:
-                        lanes.append(lane)
-                    else:
-                        break
-                    held = next(waiting, None)
-                if lanes:
-                    self._step(lanes, writer, step_tokens)
-                for lane in [lane for lane in lanes if lane.row.ended]:
-                    self._give(lane)
-                    lanes.remove(lane)
-                    yield lane.row
-        finally:  # whoever asked may not want the rest
-            for lane in lanes:
-                self._give(lane)
+        return write(Running(self, writer, most=self.llama.sequences, step_tokens=step_tokens), rows)
 
-    def _lane(self, row: Row, lanes: Sequence[Writing]) -> Writing | None:
-        room = len(row.prompt) + len(row.rest) + row.request.max_tokens  # a byte that is written again may be a token
+    def check(self, row: Row) -> None:
+        """Refuse a row that would never fit.
+
+        Raises:
+            BurilError: T021.
+        """
+        if _room(row) > self.llama.cells:
+            raise BurilError("T021", tokens=_room(row), fits=self.llama.cells, cache_mb=self.cache_mb)
+
+    def lane(self, row: Row, lanes: Sequence[Writing]) -> Writing | None:
+        """Cells for a row; None until another ends.
+
+        Raises:
+            BurilError: T021 when it would never fit.
+        """
+        room = _room(row)
         number = self._take(room, alone=not lanes)
         if number is None:
             return None
         alike = [(min(_alike(lane.row.prompt, row.prompt), len(row.prompt) - 1), lane) for lane in lanes]
         shared, source = max(alike, key=lambda pair: pair[0], default=(0, None))
         return Writing(list(row.prompt), 0, number, room, row, source if shared >= SHARED else None, shared)
+
+    def give(self, lane: Slot) -> None:
+        """Take the cells of a lane back."""
+        self._give(lane)
+
+    def step(self, lanes: Sequence[Writing], writer: Writer, step_tokens: int) -> None:
+        """Run what is due, and draw a token for each lane of which nothing is due any more."""
+        self._step(lanes, writer, step_tokens)
 
     def _step(self, lanes: Sequence[Writing], writer: Writer, step_tokens: int) -> None:
         """Run what is due, and draw a token for each lane of which nothing is due any more."""
@@ -178,6 +180,11 @@ class Slots:
         for lane, size in parts:
             lane.filled += size
         return found
+
+
+def _room(row: Row) -> int:
+    """Tokens that a row may come to; a byte that is written again may be a token."""
+    return len(row.prompt) + len(row.rest) + row.request.max_tokens
 
 
 def _alike(one: Sequence[int], other: Sequence[int]) -> int:

@@ -112,7 +112,7 @@ class Writer:
         recent = self.encoder.decode(row.ids[-tail:])
         if not any(stop in recent for stop in row.request.stop):
             return False
-        text = self._written(row)
+        text = self.written(row)
         found, stopped = up_to(text, row.request.stop)
         row.text = found if stopped else None
         return stopped
@@ -120,11 +120,11 @@ class Writer:
     def completion(self, row: Row) -> Completion:
         """The result of an ended row."""
         assert row.ended is not None
-        text = row.text if row.text is not None else self._written(row)
+        text = row.text if row.text is not None else self.written(row)
         return Completion(text, tuple(row.ids[row.rewriting :]), row.ended, row.logprob)
 
-    def _written(self, row: Row) -> str:
-        """What a row adds to its prompt's text."""
+    def written(self, row: Row) -> str:
+        """What a row adds to its prompt's text, as far as it is written."""
         return self.encoder.continuation(row.prompt[-1], row.ids)[len(row.again) :]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from buril.generators._session import Session
     from buril.generators._slots import Slots
 
 
@@ -150,6 +151,16 @@ class Llamacpp(Local):
         rows = self.rows(requests, writer, max_positions=int(self.loaded.model.config.max_position_embeddings))
         written = self.engine.write(rows, writer, step_tokens=told.batch_tokens)
         yield from in_order(requests, written, writer)
+
+    def session(self) -> Session:
+        """A session; prompts that begin alike run once while both are written."""
+        from buril.generators._running import Running
+        from buril.generators._session import Session
+
+        told, engine, writer = self.settings, self.engine, self.writer(heal=self.settings.heal)
+        running = Running(engine, writer, most=told.batch_size, step_tokens=told.batch_tokens)
+        positions = int(self.loaded.model.config.max_position_embeddings)
+        return Session(running, lambda requests: self.rows(requests, writer, max_positions=positions))
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Natural log-probability of every token of each sequence but its first, given those before it.

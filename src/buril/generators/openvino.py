@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from buril.generators._paged import Paged
+    from buril.generators._session import Session
 
 
 class Openvino(Local):
@@ -111,6 +112,19 @@ class Openvino(Local):
         rows = self.rows(requests, writer, max_positions=int(self.loaded.model.config.max_position_embeddings))
         written = self.engine.write(rows, writer, most=told.batch_size, step_tokens=told.batch_tokens)
         yield from in_order(requests, written, writer)
+
+    def session(self) -> Session:
+        """A session of its own cache: prompts that begin as earlier ones did are not run again as far as they agree."""
+        from buril.generators._paged import Blocks
+        from buril.generators._running import Running
+        from buril.generators._session import Session
+
+        told, engine, writer = self.settings, self.engine, self.writer(heal=self.settings.heal)
+        engine.call -= 1
+        engine.blocks = Blocks(engine.blocks.number, engine.blocks.size, keep=True)
+        running = Running(engine, writer, most=told.batch_size, step_tokens=told.batch_tokens)
+        positions = int(self.loaded.model.config.max_position_embeddings)
+        return Session(running, lambda requests: self.rows(requests, writer, max_positions=positions))
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Natural log-probability of every token of each sequence but its first, given those before it.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from buril.generators._decode import Decoder, Head
+    from buril.generators._session import Session
     from buril.generators._writer import Row
 
 WINDOW = 4
@@ -90,6 +91,18 @@ class Transformers(Local):
                 rows, end = rows + requests[end].num_samples, end + 1
             yield from self._window(requests[start:end], decoder)
             start = end
+
+    def session(self) -> Session:
+        """A session that writes in waves: who comes while others are written waits for their end."""
+        from buril.generators._decode import Decoder
+        from buril.generators._running import Running
+        from buril.generators._session import Session, Waves
+
+        told, writer = self.settings, self.writer(heal=self.settings.heal)
+        decoder = Decoder(self.loaded.model, writer)
+        running = Running(Waves(decoder), writer, most=told.batch_size, step_tokens=told.batch_tokens)
+        positions = decoder.head.max_positions
+        return Session(running, lambda requests: self.rows(requests, writer, max_positions=positions))
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Natural log-probability of every token of each sequence but its first, given those before it.

@@ -1,0 +1,156 @@
+"""`buril serve`: the model behind OpenAI's API, on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from buril.cli.common import config_option, open_store, say, store_option
+from buril.cli.complete import InUse, Parameters, model_in_use, record_of, write_record
+from buril.cli.guarding import tested
+from buril.core.errors import BurilError
+from buril.core.text import N_, _
+
+if TYPE_CHECKING:
+    from buril.core.store import Store
+    from buril.generators._generator import Generator
+    from buril.serve.answer import Answered, Served
+    from buril.serve.settings import ServeSettings
+
+OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
+
+
+@click.command()
+@click.argument("ref", required=False)
+@click.option("--host", help=N_("Address to listen at (default: 127.0.0.1)."))
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help=N_("Port to listen at; 0 takes a free one (default: 8080).")
+)
+@click.option("--keys", type=click.Path(dir_okay=False, path_type=Path), help=N_("File of API keys; see `buril keys`."))
+@click.option("--engine", help=N_("What computes: `auto`, `openvino`, `llamacpp`, `transformers`."))
+@click.option("--name", help=N_("What clients call the model."))
+@click.option(
+    "--grace", "grace_s", type=click.FloatRange(min=0),
+    help=N_("Seconds that answers on their way are given at the end (default: 30)."),
+)  # fmt: skip
+@click.option(
+    "--supervise/--no-supervise", default=True, help=N_("Start another worker where one dies (default: yes).")
+)
+@config_option
+@store_option
+def command(
+    ref: str | None,
+    *,
+    supervise: bool,
+    config_path: Path,
+    store_path: Path | None,
+    **given: Any,
+) -> None:
+    """Serve a model: `base`, a name or run, a `train` or `align` artifact (default: the latest that was trained).
+
+    It speaks OpenAI's API (`/v1/completions` with `suffix`, `/v1/chat/completions`, `/v1/models`) and llama.cpp's
+    `/infill`; `/healthz`, `/readyz` and `/metrics` are for whoever looks after it.
+    """
+    from buril.core.plugins import require
+
+    for package in ("fastapi", "uvicorn", "prometheus_client"):
+        require(package, kind="verb", name="serve")
+    from buril.serve.run import Serving, check, listen
+    from buril.serve.supervise import inherited
+    from buril.serve.supervise import supervise as watch
+
+    told = settings(config_path, {name: value for name, value in given.items() if value is not None})
+    keys, listening = check(told), inherited()
+    store = open_store(config_path, store_path)
+    model = model_in_use(store, ref)  # fails now rather than in the worker
+    if listening is None:
+        listening = listen(told)
+        host, port = listening.getsockname()[:2]
+        say(_("http://{host}:{port}/v1 · Ctrl-C ends it").format(host=f"[{host}]" if ":" in host else host, port=port))
+        if supervise:
+            sys.exit(watch(listening, sys.argv[1:]))
+    Serving(told, keys, lambda: served(told, store, model)).run(listening)
+
+
+def settings(config_path: Path, given: dict[str, Any]) -> ServeSettings:
+    """The key `serve:` of the YAML, where there is one, and the options before it.
+
+    Raises:
+        BurilError: C0xx for a wrong setting.
+    """
+    from buril.chain import Chain
+    from buril.serve.settings import ServeSettings
+
+    chain = Chain.from_yaml(config_path) if config_path.exists() else Chain.from_values({})
+    for name, value in {"name": chain.top.name, **given}.items():
+        told = chain.document.values.get("serve")
+        if name in given or not (isinstance(told, dict) and "name" in told):
+            chain = chain.set(f"serve.{name}", value)
+    found = chain.settings("serve")
+    assert isinstance(found, ServeSettings)
+    return found
+
+
+def served(told: ServeSettings, store: Store, model: InUse) -> Served:
+    """Load the model, choose what runs it, warm it up.
+
+    Raises:
+        BurilError: V008, W244, T0xx.
+    """
+    from buril.core.plugins import Ref
+    from buril.serve.answer import Served
+    from buril.serve.choice import choose, measure
+    from buril.serve.engine import Engine
+    from buril.serve.log import line
+    from buril.serve.metrics import Metrics
+
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    guards = tested([ref.make() for ref in told.guards])
+    began = time.monotonic()
+    engine = told.engine if isinstance(told.engine, Ref) else None
+    chosen = choose(engine, lambda generator: _open(generator, model))
+    session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
+    speed = measure(session)
+    line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),
+         prompt_tokens_s=round(speed.prompt), answer_tokens_s=round(speed.answer, 1))  # fmt: skip
+    digests = sorted((name, link.digest) for name, link in model.links().items())
+    fingerprint = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
+    links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
+    name = told.name or "model"
+    return Served(
+        name, Engine(session, most_waiting=told.queue), chosen.generator, guards, Metrics(name, fingerprint),
+        {**links, "fingerprint": fingerprint}, lambda answered: keep(store, model, answered), created=int(time.time()),
+    )  # fmt: skip
+
+
+def _open(generator: Generator, model: InUse) -> None:
+    folders = {name: model.tuned.path(name) for name in ("adapter", "model")} if model.tuned else {}
+    there = {f"{name}_dir": path for name, path in folders.items() if path.is_dir()}
+    generator.open(model.base.folder, model.tokenizer.folder, **there)
+
+
+def keep(store: Store, model: InUse, answered: Answered) -> str:
+    """Write the record of a completion, as `buril complete` does; its id."""
+    from buril.cli.complete import Hole, logged
+    from buril.generators._generator import Completion
+
+    request, given = answered.request, answered.given
+    told = Parameters(request.max_tokens, request.temperature, request.num_samples, request.seed, answered.asked.fim)
+    hole = Hole("\0".join(given) if answered.asked.chat else given[0], given[1] if answered.asked.fim else None)
+    found = Completion(answered.text, (0,) * answered.num_tokens, "eos", 0.0)
+    record = record_of(model, hole, told=told, sample=answered.sample, found=found)
+    record = {**record, "finish_reason": answered.finish_reason, **logged(answered.fired)}
+    try:
+        write_record(store, record)
+    except BurilError as problem:  # the answer is there: the log says that its record is not
+        from buril.serve.log import line
+
+        line("record_lost", id=record["id"], problem=problem.cause)
+    return str(record["id"])

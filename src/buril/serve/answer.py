@@ -1,0 +1,244 @@
+"""An answer on its way: guards, engine, guards, and what is told of it at the end; of HTTP it knows nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from buril.generators._generator import Completion, Generator, Request
+from buril.generators._writer import Row
+from buril.serve.engine import Engine, Event, Ticket
+from buril.serve.guards import Fired, Guard, Piece, guarded
+from buril.serve.metrics import Metrics
+from buril.serve.release import Release
+
+FINISH = {"eos": "stop", "stop": "stop", "length": "length"}
+"""What OpenAI's API calls the ways in which a text ends."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model ready to answer.
+
+    Attributes:
+        name: what clients call it.
+        links: digests of what it is made of, as records name them.
+        created: when it was made, in seconds since 1970.
+        remote: it runs on another machine, which guards must know.
+        record: keeps a completion, and gives its id.
+    """
+
+    name: str
+    engine: Engine
+    generator: Generator
+    guards: Sequence[Guard]
+    metrics: Metrics
+    links: Mapping[str, Any]
+    record: Callable[[Answered], str]
+    created: int = 0
+    remote: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for.
+
+    `before` is the code before the answer, `suffix` that behind it; `pieces` are the texts that the model is given, of
+    which the guards judge each, and `make` puts them, as the guards left them, into a request.
+    """
+
+    pieces: tuple[Piece, ...]
+    make: Callable[[Sequence[str]], Request]
+    time_limit_s: float
+    language: str = ""
+    chat: bool = False
+    fim: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Answered(NamedTuple):
+    """A sample that has ended, for the record."""
+
+    asked: Asked
+    request: Request
+    sample: int
+    text: str
+    num_tokens: int
+    finish_reason: str
+    fired: tuple[Fired, ...]
+    given: tuple[str, ...]
+
+
+class Piecemeal(NamedTuple):
+    """What is new of a sample; `end` is told with the last of it."""
+
+    sample: int
+    text: str
+    end: End | None = None
+
+
+class End(NamedTuple):
+    """How a sample ended: the reason in OpenAI's words, and the id of its record."""
+
+    finish_reason: str
+    record_id: str
+    fired: tuple[Fired, ...]
+    num_tokens: int
+
+
+class Refusal(Exception):
+    """A guard refused the request."""
+
+    def __init__(self, fired: Sequence[Fired]) -> None:
+        super().__init__()
+        self.fired = tuple(fired)
+        stopped = next(item for item in fired if item.code)
+        self.code, self.guard = stopped.code, stopped.guard
+        first = stopped.reasons[0]
+        self.told = f"{stopped.guard}: {first.message or first.rule} ({stopped.where}:{first.line})"
+
+
+class Answer:
+    """One request from its admission to its end.
+
+    Args:
+        served: the model.
+        asked: the request.
+    """
+
+    def __init__(self, served: Served, asked: Asked) -> None:
+        self._served, self._asked = served, asked
+        self.came = time.monotonic()
+        self.fired: tuple[Fired, ...] = ()
+        self.ticket: Ticket | None = None
+        self.num_tokens = 0
+        self.finished: list[str] = []
+        self._given: tuple[str, ...] = ()
+        self._events: dict[int, Event] = {}
+
+    async def admit(self) -> None:
+        """Lead the request through the guards, and have it taken.
+
+        Raises:
+            Refusal: a guard refused it.
+            Busy: there is no room.
+            BurilError: it can't be written.
+        """
+        served = self._served
+        outcome = await asyncio.to_thread(guarded, self._asked.pieces, served.guards, remote=served.remote)
+        self.fired = outcome.fired
+        self._count(outcome.fired)
+        if outcome.refusal is not None:
+            raise Refusal(outcome.fired)
+        self._given = tuple(piece.text for piece in outcome.pieces)
+        request = await asyncio.to_thread(self._asked.make, self._given)
+        self.ticket = await served.engine.submit(request)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens that the model was given."""
+        return self.ticket.prompt_tokens if self.ticket else 0
+
+    @property
+    def first_s(self) -> float | None:
+        """Seconds from the request to its first token."""
+        first = self.ticket.first if self.ticket else None
+        return None if first is None else first - self.came
+
+    async def parts(self) -> AsyncGenerator[Piecemeal]:
+        """What is new, as it comes. Whoever stops asking takes the request out of the engine.
+
+        Raises:
+            BurilError: the engine has ended.
+        """
+        ticket = self.ticket
+        assert ticket is not None, "admit() comes first"
+        before = self._given[0] if self._given and not self._asked.chat else ""
+        releases = [
+            Release(self._served.guards, language=self._asked.language, before=before, chat=self._asked.chat,
+                    remote=self._served.remote)
+            for _row in ticket.rows
+        ]  # fmt: skip
+        left = dict(enumerate(releases))
+        try:
+            while left:
+                event = await self._next(ticket, left)
+                release = left.get(event.sample)
+                if release is None or not release.due(event.text, ended=event.completion is not None):
+                    continue
+                part = await self._part(release, event)
+                if part.end:
+                    del left[event.sample]
+                if part.text or part.end:
+                    yield part
+        finally:
+            if left or len(self.finished) < len(releases):
+                self._served.engine.cancel(ticket)
+
+    async def _next(self, ticket: Ticket, left: Mapping[int, Release]) -> Event:
+        """The latest event of a sample; at the limit of time, that the first of those left has ended."""
+        rest = ticket.came + self._asked.time_limit_s - time.monotonic()
+        try:
+            event = await asyncio.wait_for(ticket.events.get(), max(0.001, rest))
+        except asyncio.TimeoutError:
+            return self._cut(ticket, min(left))
+        if event.problem:
+            raise event.problem
+        self._events[event.sample] = event
+        return event
+
+    def _cut(self, ticket: Ticket, sample: int) -> Event:
+        """A sample ends where it is."""
+        self._served.engine.cancel(ticket)
+        while not ticket.events.empty():
+            event = ticket.events.get_nowait()
+            self._events[event.sample] = event
+        latest = self._events.get(sample)
+        if latest and latest.completion:
+            return latest
+        text, row = latest.text if latest else "", ticket.rows[sample]
+        return Event(sample, text, Completion(text, tuple(row.ids), "length", row.logprob))
+
+    async def _part(self, release: Release, event: Event) -> Piecemeal:
+        """What an event lets out."""
+        ended = event.completion is not None
+        if release.reads:
+            shown = await asyncio.to_thread(release.push, event.text, ended=ended)
+        else:
+            shown = release.push(event.text, ended=ended)
+        if not ended and not shown.stopped:
+            return Piecemeal(event.sample, shown.text)
+        done = event.completion
+        reason = "content_filter" if shown.stopped or done is None else FINISH[done.finish_reason]
+        number = len(done.tokens) if done else len(self._rows[event.sample].ids)
+        return Piecemeal(event.sample, shown.text, await self._end(release, event.sample, reason, number))
+
+    @property
+    def _rows(self) -> Sequence[Row]:
+        assert self.ticket is not None, "admit() comes first"
+        return self.ticket.rows
+
+    async def _end(self, release: Release, sample: int, reason: str, num_tokens: int) -> End:
+        """Count and record a sample."""
+        assert self.ticket is not None
+        self.num_tokens += num_tokens
+        self.finished.append(reason)
+        self._served.metrics.finished.labels(finish_reason=reason).inc()
+        self._count(release.fired)
+        fired = (*self.fired, *release.fired)
+        answered = Answered(
+            self._asked, self.ticket.request, sample, release.shown, num_tokens, reason, fired, self._given
+        )
+        return End(reason, await asyncio.to_thread(self._served.record, answered), fired, num_tokens)
+
+    def _count(self, fired: Sequence[Fired]) -> None:
+        for item in fired:
+            self._served.metrics.guards.labels(guard=item.guard, action=item.action).inc()
+
+
+def with_limits(request: Request, *, max_tokens: int | None, usual: int, most: int) -> Request:
+    """A request with as many tokens as it asks for, within the server's limits."""
+    return replace(request, max_tokens=min(max_tokens or usual, most))

@@ -1,0 +1,103 @@
+"""From what a client sends to what the model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from buril.core.errors import BurilError
+from buril.generators._generator import Request, capabilities
+from buril.serve.answer import Asked, Served
+from buril.serve.guards import Piece
+
+if TYPE_CHECKING:
+    from buril.serve.schemas import ChatRequest, CompletionRequest, InfillRequest, Sampling
+    from buril.serve.settings import ServeSettings
+
+
+def asked_of_completion(served: Served, body: CompletionRequest, told: ServeSettings) -> list[Asked]:
+    """A request for each prompt.
+
+    Raises:
+        BurilError: V006 for more samples than are allowed, T015 for a suffix that the model can't mind.
+    """
+    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    fim = bool(body.suffix)
+    if fim and not capabilities(served.generator).fills:
+        raise BurilError("T015")
+    _few(body.n * len(prompts), told)
+    language = body.language or ""
+
+    def request(texts: Sequence[str]) -> Request:
+        return _sampled(Request(texts[0], texts[1] if fim else None), body, body.max_tokens, told)
+
+    return [
+        Asked(
+            tuple(Piece(text, "trusted", language) for text in ([prompt, body.suffix or ""] if fim else [prompt])),
+            request, told.time_limit_s, language, fim=fim,
+        )
+        for prompt in prompts
+    ]  # fmt: skip
+
+
+def asked_of_chat(served: Served, body: ChatRequest, told: ServeSettings) -> list[Asked]:
+    """The request of a chat. What the assistant is said to have written was, for a guard, written by the user.
+
+    Raises:
+        BurilError: V006, T017 for a model without a template.
+    """
+    if not capabilities(served.generator).chats:
+        raise BurilError("T017")
+    _few(body.n, told)
+    roles = ["system" if message.role == "developer" else message.role for message in body.messages]
+
+    def request(texts: Sequence[str]) -> Request:
+        turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+        limit = body.max_completion_tokens or body.max_tokens
+        return _sampled(Request(served.generator.chat(turns)), body, limit, told)
+
+    pieces = tuple(Piece(message.text, "user", "") for message in body.messages)
+    return [Asked(pieces, request, told.time_limit_s, body.language or "", chat=True)]
+
+
+def asked_of_infill(served: Served, body: InfillRequest, told: ServeSettings) -> list[Asked]:
+    """The request of an editor: other files first, as comments would stand before the code.
+
+    Raises:
+        BurilError: T015.
+    """
+    if not capabilities(served.generator).fills:
+        raise BurilError("T015")
+    language = body.language or ""
+    own = (Piece(body.input_prefix + body.prompt, "trusted", language), Piece(body.input_suffix, "trusted", language))
+    others = tuple(Piece(extra.text, "third_party", "", extra.filename) for extra in body.input_extra)
+    limit = body.n_predict if body.n_predict > 0 else None
+    seconds = min(told.time_limit_s, body.t_max_predict_ms / 1000 or told.time_limit_s)
+
+    def request(texts: Sequence[str]) -> Request:
+        above = "".join(f"{text.rstrip()}\n\n" for text in texts[2:] if text.strip())
+        return Request(
+            above + texts[0], texts[1], max_tokens=min(limit or told.max_tokens, told.most_tokens),
+            temperature=body.temperature, top_p=body.top_p, stop=tuple(filter(None, body.stop)),
+            seed=max(0, body.seed or 0),
+        )  # fmt: skip
+
+    return [Asked((*own, *others), request, seconds, language, fim=True)]
+
+
+def _few(samples: int, told: ServeSettings) -> None:
+    if samples > told.most_samples:
+        raise BurilError("V006", samples=samples, most=told.most_samples)
+
+
+def _sampled(request: Request, body: Sampling, limit: int | None, told: ServeSettings) -> Request:
+    """A request as the body says that it be sampled."""
+    from dataclasses import replace
+
+    return replace(
+        request, max_tokens=min(limit or told.max_tokens, told.most_tokens), temperature=body.temperature,
+        top_p=body.top_p, stop=body.stops, seed=body.seed or 0, num_samples=body.n,
+    )  # fmt: skip
+
+
+Make = Callable[[Sequence[str]], Request]

@@ -1,0 +1,230 @@
+"""The thread that writes: requests of many clients in one session of a generator, each told of its text as it comes.
+
+A request that the engine can't take in time is not taken: the queue is bounded, and who comes later is told when to
+come again. Whoever goes is taken out before the next step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from buril.core.errors import BurilError
+from buril.generators._generator import Completion, Request
+from buril.generators._session import Session, seen
+from buril.generators._writer import Row
+
+RECENT = 64
+"""Requests whose time says how long the next will take."""
+
+
+class Event(NamedTuple):
+    """What is new of a sample: its whole text so far, and its completion when it has ended, or what went wrong."""
+
+    sample: int
+    text: str
+    completion: Completion | None = None
+    problem: BurilError | None = None
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A request on its way. Events are put into `events` by the thread that writes, in the loop of who asked."""
+
+    request: Request
+    rows: list[Row]
+    loop: asyncio.AbstractEventLoop
+    events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
+    came: float = field(default_factory=time.monotonic)
+    first: float | None = None
+    """When its first token was there."""
+    shown: list[int] = field(default_factory=list)
+    left: set[int] = field(default_factory=set)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.rows[0].prompt)
+
+
+class Busy(Exception):
+    """The queue is full; `wait_s` is when to come again."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
+
+
+class Engine:
+    """Writes for many.
+
+    Args:
+        session: of a generator.
+        most_waiting: samples that may wait for their turn.
+    """
+
+    def __init__(self, session: Session, *, most_waiting: int) -> None:
+        self._session, self._most_waiting = session, most_waiting
+        self._changed = threading.Condition()
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._coming = 0
+        self._tickets: dict[int, Ticket] = {}
+        self._closing = False
+        self._took: deque[float] = deque(maxlen=RECENT)
+        self.broken: BurilError | None = None
+        """What ended it; nothing is written any more."""
+        self.steps = self.tokens = 0
+        self._thread = threading.Thread(target=self._run, name="buril-engine", daemon=True)
+        self._thread.start()
+
+    # --- who asks
+
+    async def submit(self, request: Request) -> Ticket:
+        """Take a request.
+
+        Raises:
+            Busy: there is no room.
+            BurilError: T015, T021 for a request that can't be written; what ended the engine.
+        """
+        if self.broken:
+            raise self.broken
+        if self.num_waiting + request.num_samples > self._most_waiting + self._room():
+            raise Busy(self.wait_s())
+        loop = asyncio.get_running_loop()
+        self._coming += request.num_samples
+        try:
+            rows = await asyncio.to_thread(self._session.rows, request)
+        finally:
+            self._coming -= request.num_samples
+        ticket = Ticket(request, rows, loop, shown=[0] * len(rows), left=set(range(len(rows))))
+        self._put(lambda: self._add(ticket))
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Take a request out; from now on it is told nothing."""
+        self._put(lambda: self._drop(ticket))
+
+    @property
+    def num_waiting(self) -> int:
+        """Samples that have no turn yet."""
+        return self._coming + len(self._inbox) + self._session.num_waiting
+
+    @property
+    def num_running(self) -> int:
+        """Samples that are being written."""
+        return len(self._session) - self._session.num_waiting
+
+    def _room(self) -> int:
+        return max(0, self._session.most - self.num_running)
+
+    def wait_s(self) -> float:
+        """Seconds after which a place is likely to be free: what the waiting take, by what the last took."""
+        each = sum(self._took) / len(self._took) if self._took else 1.0
+        return max(1.0, each * (1 + self.num_waiting) / max(1, self._session.most))
+
+    def close(self) -> None:
+        """End the thread; what is on its way is told so."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    # --- the thread
+
+    def _put(self, action: Callable[[], None]) -> None:
+        with self._changed:
+            self._inbox.append(action)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while self._wait():
+            try:
+                ended = self._session.step()
+            except (BurilError, RuntimeError, MemoryError) as problem:
+                self._break(problem)
+                return
+            self.steps += 1
+            self._tell(ended)
+        self._session.close()
+        self._fail(BurilError("V004"))
+
+    def _wait(self) -> bool:
+        """Do what was asked meanwhile, and wait where there is nothing to write; False at the end."""
+        while True:
+            with self._changed:
+                while not self._inbox and not len(self._session) and not self._closing:
+                    self._changed.wait()
+                if self._closing:
+                    return False
+                actions = [self._inbox.popleft() for _action in range(len(self._inbox))]
+            for action in actions:
+                action()
+            if len(self._session):
+                return True
+
+    def _add(self, ticket: Ticket) -> None:
+        for row in ticket.rows:
+            self._tickets[id(row)] = ticket
+        self._session.add(ticket.rows)
+
+    def _drop(self, ticket: Ticket) -> None:
+        rows = [row for row in ticket.rows if self._tickets.pop(id(row), None)]
+        self._session.cancel(rows)
+
+    def _tell(self, ended: Sequence[Row]) -> None:
+        """Send each client what is new of its texts."""
+        now, writer = time.monotonic(), self._session.writer
+        news: dict[int, tuple[Ticket, list[Event]]] = {}
+        for row in [*ended, *self._session.writing]:
+            ticket = self._tickets.get(id(row))
+            if ticket is None or len(row.ids) == 0 and not row.ended:
+                continue
+            if ticket.first is None:
+                ticket.first = now
+            sample, found = row.position[1], seen(row, writer)
+            if found.ended or len(found.text) > ticket.shown[sample]:
+                ticket.shown[sample] = len(found.text)
+                completion = writer.completion(row) if found.ended else None
+                news.setdefault(id(ticket), (ticket, []))[1].append(Event(sample, found.text, completion))
+        for row in ended:
+            self.tokens += len(row.ids)
+            ticket = self._tickets.pop(id(row), None)
+            if ticket:
+                ticket.left.discard(row.position[1])
+                if not ticket.left:
+                    self._took.append(now - ticket.came)
+        for ticket, events in news.values():
+            _send(ticket, events)
+
+    def _break(self, problem: Exception) -> None:
+        self.broken = problem if isinstance(problem, BurilError) else BurilError("V005", problem=str(problem))
+        self._fail(self.broken)
+
+    def _fail(self, problem: BurilError) -> None:
+        """Tell all that are on their way, or came meanwhile, what went wrong."""
+        with self._changed:
+            actions = [self._inbox.popleft() for _action in range(len(self._inbox))]
+        for action in actions:
+            action()
+        tickets = {id(ticket): ticket for ticket in self._tickets.values()}
+        for ticket in tickets.values():
+            _send(ticket, [Event(sample, "", problem=problem) for sample in sorted(ticket.left)])
+        self._tickets.clear()
+
+
+def _send(ticket: Ticket, events: Sequence[Event]) -> None:
+    """Put events into the queue of who asked; one whose loop is closed is gone."""
+
+    def put() -> None:
+        for event in events:
+            ticket.events.put_nowait(event)
+
+    try:
+        ticket.loop.call_soon_threadsafe(put)
+    except RuntimeError:
+        return

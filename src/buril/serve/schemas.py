@@ -1,0 +1,142 @@
+"""What clients send, as OpenAI's API names it; what can't be honoured is refused rather than overlooked.
+
+Fields that are not named here are ignored: clients add their own. Those of the API that would change an answer and that
+no engine here knows are named, and refused where they ask for more than their default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Text = Annotated[str, StringConstraints(max_length=4_000_000)]
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "logprobs": (None, False, 0), "top_logprobs": (None, 0), "echo": (None, False), "logit_bias": (None, {}),
+    "presence_penalty": (None, 0), "frequency_penalty": (None, 0), "tools": (None, []), "functions": (None, []),
+    "tool_choice": (None, "none", "auto"), "function_call": (None, "none", "auto"),
+    "response_format": (None, {"type": "text"}), "modalities": (None, ["text"]), "audio": (None,),
+    "prediction": (None,),
+}  # fmt: skip
+"""Fields of OpenAI's API with the values at which they change nothing; any other value can't be honoured."""
+
+
+class Lenient(BaseModel):
+    """What a client sends: fields that are not known are ignored, those that can't be honoured are refused."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _honoured(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for name, values in NEUTRAL.items():
+                if name in given and given[name] not in values:
+                    raise ValueError(f"{name}: this server has only {values[-1]!r} for it")
+        return given
+
+
+class StreamOptions(BaseModel):
+    """`stream_options`."""
+
+    model_config = ConfigDict(extra="ignore")
+    include_usage: bool = False
+
+
+class Sampling(Lenient):
+    """What both kinds of completion are told."""
+
+    model: str = Field("", max_length=512)
+    """The served model's name; empty takes it."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """0 takes the likeliest token: the default here, as code is asked for."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    n: int = Field(1, ge=1, le=64)
+    stop: (
+        Annotated[str, StringConstraints(max_length=1000)]
+        | list[Annotated[str, StringConstraints(max_length=1000)]]
+        | None
+    ) = Field(None, json_schema_extra={"maxItems": 16})
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    user: str | None = Field(None, max_length=512)
+    language: str | None = Field(None, max_length=40)
+    """Language of the code, for the guards; an extension of this server."""
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings, empty ones left out."""
+        given = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(stop for stop in given if stop)
+
+    @model_validator(mode="after")
+    def _few_stops(self) -> Sampling:
+        if len(self.stops) > 16:
+            raise ValueError("stop: at most 16 strings")
+        return self
+
+
+class CompletionRequest(Sampling):
+    """`POST /v1/completions`."""
+
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=16)] = ""
+    suffix: Text | None = None
+    """What follows the hole: fill in the middle."""
+    max_tokens: int | None = Field(None, ge=1)
+    best_of: int | None = Field(None, ge=1, le=1)
+
+
+class Part(BaseModel):
+    """A part of a message; text is the only kind."""
+
+    model_config = ConfigDict(extra="ignore")
+    type: Literal["text"]
+    text: Text
+
+
+class Message(BaseModel):
+    """A message of a chat."""
+
+    model_config = ConfigDict(extra="ignore")
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[Part]
+
+    @property
+    def text(self) -> str:
+        """Its parts in one."""
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class ChatRequest(Sampling):
+    """`POST /v1/chat/completions`."""
+
+    messages: Annotated[list[Message], Field(min_length=1, max_length=256)]
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+
+
+class Extra(BaseModel):
+    """A piece of another file: `input_extra` of llama.cpp's `/infill`."""
+
+    model_config = ConfigDict(extra="ignore")
+    text: Text
+    filename: str = Field("", max_length=4096)
+
+
+class InfillRequest(Lenient):
+    """`POST /infill`, as llama.cpp's server has it: what editors' plugins send."""
+
+    input_prefix: Text = ""
+    input_suffix: Text = ""
+    input_extra: Annotated[list[Extra], Field(max_length=256)] = []
+    prompt: Text = ""
+    n_predict: int = Field(128, ge=-1)
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int | None = Field(None, ge=-1, lt=2**63)
+    stop: Annotated[list[Annotated[str, StringConstraints(max_length=1000)]], Field(max_length=16)] = []
+    stream: bool = False
+    t_max_predict_ms: int = Field(0, ge=0)
+    """Milliseconds after which it ends where it is; 0 leaves the server's own limit."""
+    language: str | None = Field(None, max_length=40)

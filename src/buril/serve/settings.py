@@ -1,0 +1,60 @@
+"""What a server is told: the key `serve:` of the YAML, and the options of `buril serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from buril.core.plugins import PluginKind, Ref
+from buril.core.settings import Settings as BaseSettings
+
+
+class ServeSettings(BaseSettings):
+    """How a model is served; nothing of it changes a model."""
+
+    shorthand: ClassVar[str | None] = "engine"
+
+    engine: Literal["auto"] | Annotated[Ref, PluginKind("generator")] = "auto"
+    """What computes. `auto` takes the fastest that is installed and can run this model, and says why."""
+    host: str = "127.0.0.1"
+    """Address to listen at. Any other than this machine's own asks for `keys`."""
+    port: int = Field(8080, ge=0, le=65535)
+    """Port to listen at; 0 takes one that is free, and says which."""
+    keys: Path | None = None
+    """File of API keys, as `buril keys` writes it. Without one any program on this machine may ask."""
+    state: Path | None = None
+    """Folder that the server writes into: records of completions, counts. None takes the store's."""
+    name: str | None = None
+    """What clients call the model; None takes the `name` of the YAML."""
+    guards: Annotated[tuple[Ref, ...], PluginKind("guard")] = Field(
+        ["sentinels", "unicode", "injection", "secrets"], validate_default=True
+    )
+    """What looks at requests and answers, in this order. An answer that a guard reads is shown line by line."""
+    max_tokens: int = Field(256, ge=1)
+    """Tokens of an answer where the client asks for none."""
+    most_tokens: int = Field(2048, ge=1)
+    """Tokens of an answer, at most."""
+    most_samples: int = Field(8, ge=1, le=64)
+    """Samples of one request, at most."""
+    queue: int = Field(64, ge=0)
+    """Samples that may wait for their turn. Who comes when it is full gets 429, and when to come again."""
+    body_kb: int = Field(1024, ge=1)
+    """Size of a request in kB, at most."""
+    time_limit_s: float = Field(120.0, gt=0)
+    """Seconds after which an answer ends where it is, as at its limit of tokens."""
+    patience_s: float = Field(10.0, gt=0)
+    """Seconds that a client may take to send a request, or to take the next part of an answer."""
+    grace_s: float = Field(30.0, ge=0)
+    """Seconds that answers on their way are given when the server is told to end."""
+    connections: int = Field(1000, ge=1)
+    """Open connections, at most."""
+    metrics: Literal["open", "key", "off"] = "open"
+    """Who may read `/metrics`: anybody, who has a key with the scope `metrics`, or nobody. It holds counts alone."""
+
+
+class Serve:
+    """What stands under `serve:` in the YAML."""
+
+    Settings = ServeSettings
