@@ -129,5 +129,7 @@ def test_align_json_says_how_many_answers_are_kept(
 ) -> None:
     own = make_artifact(stage(max_steps=1, retain={"tokens": 90}), paired).json("align.json")
     assert own["answers"] + own["weak_answers"] == 32
-    code = make_artifact(stage(max_steps=1, retain={"tokens": 90, "source": "code"}), paired).json("align.json")
+    code = make_artifact(stage(max_steps=1, retain={"tokens": 90, "source": "code"}), paired, folder="code").json(
+        "align.json"
+    )
     assert code["answers"] == code["weak_answers"] == 0 and code["functions"] == 6

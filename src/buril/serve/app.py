@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from buril import __version__
@@ -115,8 +115,13 @@ def _operating(app: FastAPI, server: Server) -> None:
         return problem(503, "ending" if server.ending else "the model is not ready", wait_s=2)
 
     if server.settings.metrics != "off":
+        told: dict[int | str, dict[str, Any]] = {status: ERRORS[status] for status in (401, 403, 429, 503)}
+        told[200] = {
+            "description": "Prometheus' text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }
 
-        @app.get("/metrics", responses={401: ERRORS[401], 403: ERRORS[403], 503: ERRORS[503]})
+        @app.get("/metrics", responses=told, response_class=PlainTextResponse)
         async def metrics(request: Request) -> Response:
             """Counts for Prometheus."""
             if server.settings.metrics == "key":
@@ -149,6 +154,9 @@ def _answers(app: FastAPI, server: Server) -> None:
     taken: dict[int | str, dict[str, Any]] = {
         status: ERRORS[status] for status in (400, 401, 403, 404, 408, 413, 429, 500, 503)
     }
+
+    taken[200] = {"description": "The answer; with `stream` in parts, as server-sent events.",
+                  "content": {"text/event-stream": {}}}  # fmt: skip
 
     @app.post("/v1/completions", responses=taken)
     async def completions(body: CompletionRequest, request: Request) -> Response:

@@ -63,7 +63,7 @@ class Align(Train):
     """Teaches a preference by pairs of `pairs`, on top of `train` or of the base."""
 
     name = "align"
-    version = 2
+    version = 3
     small: ClassVar[dict[str, Any]] = {"max_steps": 4, "batch_size": 4, "eval_tokens": 2048}
     small_from_scratch: ClassVar[dict[str, Any]] = small
 
@@ -80,6 +80,9 @@ class Align(Train):
         """Whose model it begins with; the chain says `train` where there is one."""
         retain: Retain = Field({}, validate_default=True)
         """What is to stay as it is: how surely skill is kept."""
+        strength: float = Field(0.65, gt=0, le=1)
+        """Share of what was learnt that is kept: the weights that are written lie so far on the way from those at the
+        start to those at the end. Part of the way keeps most of a preference and loses much less of all else."""
         form: Literal["auto", "text", "chat", "mixed"] = "auto"
         """How pairs are put: as a `text`, as the answer of a `chat` that asks to complete it, or `mixed`, every second
         one a chat. `auto` is mixed where the model has a chat template, else text."""
@@ -188,7 +191,10 @@ class Align(Train):
     def _loop(self, task: Any, inputs: Inputs, out: Output, stand: Any, monitor: Any) -> Any:
         """The loop, after the model has written its own answers and every pair has been read once."""
         from buril.train.answers import Answerer
+        from buril.train.strength import copied
 
+        if self.settings.strength < 1:
+            task.told["start_weights"] = copied(task.trainable)
         files = list(task.told["files"].values())
         total = sum(map(len, files))
         answerer = Answerer(task.trainable, task.loaded, out.scratch / "answers")
@@ -242,9 +248,12 @@ class Align(Train):
 
         from buril.code.codefile import write_table
         from buril.train.loop import curve_lines
+        from buril.train.strength import lessen
 
         told, task = self.settings, loop.task
-        files = task.told.pop("files")
+        files, start = task.told.pop("files"), task.told.pop("start_weights", None)
+        if start is not None:
+            lessen(task.trainable, start, told.strength)
         write_folder(out, task.trainable, state)
         write_seen(out, loop)
         out.text("curve.json", "\n".join(curve_lines(loop.progress.curve)) + "\n")
@@ -255,7 +264,8 @@ class Align(Train):
         if loop.progress.best_file and loop.progress.best_step == 0:
             out.warn(_("training never lowered the validation loss: what is written is the model as it was"))
         content = {
-            "method": told.method.name, "objective": told.objective.name, "start": told.start,
+            "method": told.method.name, "objective": told.objective.name,
+            "start": told.start, "strength": told.strength,
             "precision": resolve_precision(told.precision, told.device), "learning_rate": loop.recipe.learning_rate,
             "reproducible": loop.recipe.minutes is None, "planned_steps": loop.num_steps,
             "margins": {part: told_margins([row for row in rows if row["part"] == part]) for part in PARTS},
