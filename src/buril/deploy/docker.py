@@ -71,12 +71,13 @@ def base() -> str:
 def build(extras: Iterable[str], torch_index: str | None) -> list[Step]:
     """The stage that installs; what it needs for that does not reach the image."""
     pip = f"{HOME}/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt"
-    wanted = f'"buril[{",".join(extras)}] @ file:///src/wheels/{WHEEL}"'
-    torch = [Step("ARG", f"TORCH_INDEX={torch_index}"), Step("RUN", f'{pip} --index-url "$TORCH_INDEX" torch')]
+    torch = [f'{pip} --index-url "$TORCH_INDEX" torch'] if torch_index else []
+    wanted = f'{pip} "buril[{",".join(extras)}] @ file:///src/wheels/{WHEEL}"'
     return [
         Step("ARG", f"BASE={base()}"), Step("FROM", "${BASE} AS build"), Step("WORKDIR", "/src"),
         Step("COPY", ["constraints.txt", "./"]), Step("COPY", [f"wheels/{WHEEL}", "wheels/"]),
-        Step("RUN", f"python -m venv {HOME}"), *(torch if torch_index else []), Step("RUN", f"{pip} {wanted}"),
+        *([Step("ARG", f"TORCH_INDEX={torch_index}")] if torch_index else []),
+        Step("RUN", " && ".join([f"python -m venv {HOME}", *torch, wanted])),
     ]  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def final(about: str, environment: Mapping[str, str]) -> list[Step]:
         Step("LABEL", f'org.opencontainers.image.title="{about}" org.opencontainers.image.version="{__version__}" '
                       'org.opencontainers.image.licenses="Apache-2.0"'),
         Step("RUN", f"install -d -o {user} -g {user} {contract.STATE} /data"),
-        Step("COPY", ["--from=build", HOME, HOME]),
+        Step("COPY", f"--from=build {HOME} {HOME}"),
         Step("ENV", " ".join(f'{name}="{value}"' for name, value in {**told, **environment}.items())),
         Step("USER", f"{user}:{user}"),
         Step("STOPSIGNAL", "SIGTERM"),
@@ -143,6 +144,6 @@ def constraints(found: Iterable[metadata.Distribution]) -> list[str]:
 
 
 def sources(steps: Iterable[Step]) -> list[str]:
-    """What a container file copies from its context."""
+    """What a container file copies from its context; what it copies from another stage is written without a list."""
     copies = [step.told for step in steps if step.word == "COPY" and not isinstance(step.told, str)]
-    return [item for told in copies if not told[0].startswith("--from=") for item in told[:-1]]
+    return [item for told in copies for item in told[:-1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from buril.core.errors import BurilError
 from buril.deploy import contract
 from buril.deploy.names import Component, Tree, metadata, selector
 from buril.deploy.pod import Site, place
@@ -84,7 +85,13 @@ def ports(*numbers: int) -> list[Tree]:
 
 
 def outside(site: Site) -> list[Tree]:
-    """The networks that the YAML names, over TLS."""
+    """The networks that the YAML names, over TLS.
+
+    Raises:
+        BurilError: V501 where a bundle must be copied from S3 and no network is named.
+    """
+    if place(site) == "s3" and not site.settings.egress:
+        raise BurilError("V501", name="deploy.egress")
     blocks = [{"ipBlock": {"cidr": network}} for network in site.settings.egress]
     return [{"to": blocks, "ports": ports(443)}] if blocks else []
 

@@ -23,15 +23,8 @@ CHECKOV_VARIABLE = "BURIL_CHECKOV"
 """Where checkov is when it is not on the PATH: it wants an environment of its own."""
 TIMEOUT_S = 300.0
 ACCEPTED: dict[str, str] = {
-    "CKV_K8S_15": "an image by digest is the same whether it is pulled again or not",
-    "CKV_K8S_14": "an image by digest has no tag and needs none",
-    "CKV_K8S_21": "the namespace is a setting and may be any",
-    "CKV_K8S_22": "Ray's containers only: Ray writes into its own folders",
-    "CKV_K8S_35": "training only: what the YAML names by env: is asked of the environment",
-    "CKV_K8S_8": "training, checks and Ray: they end, or their operator asks whether they live",
-    "CKV_K8S_9": "training, checks and Ray: nobody sends them requests, or their operator asks",
-    "CKV_DOCKER_2": "training and bundles: they listen to nothing",
-    "CKV_DOCKER_7": "the base is an argument; its default is a version",
+    "CKV_DOCKER_7": "the base is an argument, which checkov does not read; its default is a version",
+    "CKV_K8S_35": "what the YAML names by `env:` is asked of the environment, and `aws` reads its keys there",
 }
 """What checkov may find, and why it stays."""
 YAMLLINT = "{extends: default, rules: {line-length: {max: 200}, document-start: disable, comments: disable}}"
@@ -93,23 +86,23 @@ def _kubernetes(where: str, folder: Path, files: Sequence[str]) -> Iterator[Prob
             continue
         done = _run(folder, [where, "--strict", "--quiet", "-k", version, *files])
         if done.returncode:
-            yield from _lines(f"kubernetes-validate {version}", done, files[0])
+            yield from _lines(f"kubernetes-validate {version}", done, files)
 
 
 def _yamllint(where: str, folder: Path, files: Sequence[str]) -> Iterator[Problem]:
     done = _run(folder, [where, "--strict", "--format", "parsable", "-d", YAMLLINT, *files])
-    yield from _lines("yamllint", done, files[0]) if done.returncode else ()
+    yield from _lines("yamllint", done, files) if done.returncode else ()
 
 
 def _hadolint(where: str, folder: Path, files: Sequence[str]) -> Iterator[Problem]:
     ignored = [word for rule in HADOLINT_IGNORED for word in ("--ignore", rule)]
     done = _run(folder, [where, "--no-color", *ignored, *files])
-    yield from _lines("hadolint", done, files[0]) if done.returncode else ()
+    yield from _lines("hadolint", done, files) if done.returncode else ()
 
 
 def _compose(where: str, folder: Path, files: Sequence[str]) -> Iterator[Problem]:
     done = _run(folder, [where, "--builtin-schema", "vendor.compose-spec", *files])
-    yield from _lines("check-jsonschema", done, files[0]) if done.returncode else ()
+    yield from _lines("check-jsonschema", done, files) if done.returncode else ()
 
 
 def _checkov(where: str, folder: Path, files: Sequence[str]) -> Iterator[Problem]:
@@ -120,7 +113,7 @@ def _checkov(where: str, folder: Path, files: Sequence[str]) -> Iterator[Problem
     try:
         told = json.loads(done.stdout)
     except ValueError:
-        yield from _lines("checkov", done, files[0])
+        yield from _lines("checkov", done, files)
         return
     for report in told if isinstance(told, list) else [told]:
         for item in report.get("results", {}).get("failed_checks", ()):
@@ -128,9 +121,12 @@ def _checkov(where: str, folder: Path, files: Sequence[str]) -> Iterator[Problem
             yield Problem("checkov", str(item["file_path"]).lstrip("/"), what)
 
 
-def _lines(tool: str, done: subprocess.CompletedProcess[str], file: str) -> Iterator[Problem]:
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    yield from (Problem(tool, file, line) for line in said or [f"exit code {done.returncode}"])
+def _lines(tool: str, done: subprocess.CompletedProcess[str], files: Sequence[str]) -> Iterator[Problem]:
+    """What a program said, a problem a line, at the file that the line begins with."""
+    for line in (done.stdout + done.stderr).splitlines() or [f"exit code {done.returncode}"]:
+        told = next((name for name in files if name in line), "")
+        if line.strip():
+            yield Problem(tool, told, line.removeprefix(told).lstrip(": "))
 
 
 def _is_custom(document: Mapping[str, object]) -> bool:
