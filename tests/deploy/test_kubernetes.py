@@ -133,7 +133,9 @@ def test_another_process_renders_the_same_bytes(bundle: Path, tmp_path: Path) ->
         done = subprocess.run([sys.executable, "-m", "buril", *words], cwd=tmp_path, env=env, check=False,
                               capture_output=True, text=True)  # fmt: skip
         assert done.returncode == 0, done.stderr
-        read.append({p.relative_to(tmp_path / seed): p.read_bytes() for p in (tmp_path / seed).rglob("*") if p.is_file()})
+        read.append(
+            {p.relative_to(tmp_path / seed): p.read_bytes() for p in (tmp_path / seed).rglob("*") if p.is_file()}
+        )
         assert TOKEN.encode() not in b"".join(read[-1].values())
     assert read[0] == read[1] and len(read[0]) > 10
 
@@ -141,7 +143,9 @@ def test_another_process_renders_the_same_bytes(bundle: Path, tmp_path: Path) ->
 # --- the bundle
 
 
-def test_the_digest_of_the_bundle_stands_in_the_pods_and_in_what_they_are_held_to(rendered: Rendered, bundle: Path) -> None:
+def test_the_digest_of_the_bundle_stands_in_the_pods_and_in_what_they_are_held_to(
+    rendered: Rendered, bundle: Path
+) -> None:
     files = rendered()
     digest = hashlib.sha256((bundle / "bundle.json").read_bytes()).hexdigest()
     template = one(files, "Deployment")["spec"]["template"]
@@ -170,7 +174,9 @@ def test_another_bundle_is_another_rollout_with_a_configuration_of_its_own(rende
         ({"s3": "s3://models/acme/1", "s3_image": f"r.example/aws@{DIGEST}", "s3_secret": "s3"}, {"emptyDir": {}}, 3),
     ],
 )  # fmt: skip
-def test_places_of_the_bundle(rendered: Rendered, place: dict[str, Any], volume: dict[str, Any], containers_: int) -> None:
+def test_places_of_the_bundle(
+    rendered: Rendered, place: dict[str, Any], volume: dict[str, Any], containers_: int
+) -> None:
     spec = one(rendered(bundle=place), "Deployment")["spec"]["template"]["spec"]
     (found,) = [v for v in spec["volumes"] if v["name"] == "bundle"]
     assert {key: value for key, value in found.items() if key != "name"} == volume
@@ -268,7 +274,9 @@ def test_training_on_several_machines(rendered: Rendered) -> None:
     service = one(files, "Service", spec["subdomain"])
     assert service["spec"]["clusterIP"] == "None"
     assert f"--master-addr=acme-coder-train-0.{service['metadata']['name']}" in found["command"]
-    assert found["resources"]["limits"]["nvidia.com/gpu"] == "8" and found["image"].startswith("registry.example.org/buril-train@")
+    assert found["resources"]["limits"]["nvidia.com/gpu"] == "8" and found["image"].startswith(
+        "registry.example.org/buril-train@"
+    )
     assert found["command"][0] == "torchrun" and "--nproc-per-node=8" in found["command"]
 
 
@@ -293,7 +301,10 @@ def test_the_yaml_reaches_training_whole_and_the_server_without_what_it_does_not
     assert sorted(texts, key=len) == [{"name": "acme-coder"}, VALUES]
     (job,) = one(files, "Job")["spec"]["template"]["spec"]["containers"]
     (secret,) = [item for item in job["env"] if "valueFrom" in item]
-    assert secret == {"name": "GITHUB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "buril-env", "key": "GITHUB_TOKEN"}}}
+    assert secret == {
+        "name": "GITHUB_TOKEN",
+        "valueFrom": {"secretKeyRef": {"name": "buril-env", "key": "GITHUB_TOKEN"}},
+    }
     (server,) = one(files, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert "GITHUB_TOKEN" not in str(server["env"])
 
@@ -364,7 +375,10 @@ def test_kserve_finds_its_runtime_and_the_runtime_its_bundle(rendered: Rendered)
 
 @pytest.mark.parametrize(
     ("place", "uri"),
-    [({"image": f"r.example/b@{DIGEST}"}, f"oci://r.example/b@{DIGEST}"), ({"s3": "s3://models/acme"}, "s3://models/acme")],
+    [
+        ({"image": f"r.example/b@{DIGEST}"}, f"oci://r.example/b@{DIGEST}"),
+        ({"s3": "s3://models/acme"}, "s3://models/acme"),
+    ],
 )
 def test_kserve_names_places_its_own_way(rendered: Rendered, place: dict[str, str], uri: str) -> None:
     assert one(rendered("kserve", bundle=place), "InferenceService")["spec"]["predictor"]["model"]["storageUri"] == uri
