@@ -322,7 +322,7 @@ def test_vllm_loads_the_merged_weights_and_only_the_server_asks_it(rendered: Ren
     ways = one(files, "NetworkPolicy", "acme-coder-engine")["spec"]
     assert ways["egress"] == []
     assert ways["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "server"
-    (config,) = [m for m in manifests({n: t for n, t in files.items() if n == "server/config.yaml"})]
+    (config,) = yaml.safe_load_all(files["server/config.yaml"])
     engine_told = yaml.safe_load(config["data"]["buril.yaml"])["serve"]["engine"]["openai"]
     service = one(files, "Service", "acme-coder-engine")
     assert engine_told["url"] == f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}/v1"

@@ -12,6 +12,7 @@ import yaml
 from buril.core.text import _
 from buril.deploy import contract
 from buril.deploy.names import Tree
+from buril.deploy.secrets import found_in
 
 DNS = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
@@ -44,15 +45,12 @@ def structure(files: Mapping[str, str]) -> list[Problem]:
 
 def secrets(files: Mapping[str, str]) -> list[Problem]:
     """Values in the files that look like secrets; they are never told, only where they stand."""
-    from buril.scanners.secrets import Secrets
-
-    scanner = Secrets(Secrets.Settings(rules=("secrets",)))
     return [
         Problem(
             "buril", name, _("line {line} looks like a secret ({rule})").format(line=finding.line, rule=finding.rule)
         )
         for name, text in files.items()
-        for finding in scanner.scan(text, "yaml")
+        for finding in found_in(text)
     ]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from buril.core.errors import BurilError
 from buril.deploy import contract, variants
 from buril.deploy.model import Model
 from buril.deploy.names import dns
 from buril.deploy.pod import Site
+from buril.deploy.secrets import refuse_secrets, variables_in
 from buril.deploy.settings import Deploy, Variant
 from buril.deploy.size import job_mb, server_size
 from buril.deploy.text import plain
@@ -52,42 +53,4 @@ def site_of(
 
 
 def _with_serving(draft: Site, served: Mapping[str, Any]) -> Site:
-    from dataclasses import replace
-
     return replace(draft, serving=plain(served), serving_variables=tuple(sorted(set(variables_in(served)))))
-
-
-def refuse_secrets(values: Mapping[str, Any]) -> None:
-    """See that the YAML holds no secret itself and refers to no file.
-
-    Raises:
-        BurilError: V504, V505.
-    """
-    from buril.scanners.secrets import Secrets
-
-    scanner = Secrets(Secrets.Settings(rules=("secrets",)))
-    for place, value in leaves(values):
-        if isinstance(value, str) and value.startswith("file:"):
-            raise BurilError("V505", name=place, file=value[5:])
-        if isinstance(value, str) and not value.startswith("env:"):
-            key = place.rpartition(".")[2]
-            found = next(iter(scanner.scan(f"{key}: {value}\n", "yaml")), None)
-            if found:
-                raise BurilError("V504", name=place, rule=found.rule)
-
-
-def variables_in(values: Mapping[str, Any]) -> Iterator[str]:
-    """The environment that values refer to."""
-    return (value[4:] for _place, value in leaves(values) if isinstance(value, str) and value.startswith("env:"))
-
-
-def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every plain value with its dotted name."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from leaves(item, f"{place}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from leaves(item, place)
-    else:
-        yield place, value
