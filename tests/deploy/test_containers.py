@@ -262,12 +262,50 @@ def test_mistakes_are_told_at_their_place(call: Call, told: Path) -> None:
     assert "C002" in call("config", "check").err
 
 
-def test_a_training_is_as_large_as_the_plan_says(call: Call, told: Path) -> None:
-    """The data are elsewhere here, so nothing is known of them; where they are, the plan's figure counts."""
+def memory_of_training(out: Path) -> str:
+    (job,) = [m for m in yaml.safe_load_all((out / "train/job.yaml").read_text()) if m["kind"] == "Job"]
+    return str(job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"])
+
+
+def test_a_training_of_which_nothing_is_known_is_given_a_common_size(call: Call, told: Path) -> None:
+    """Nothing has run here, so the plan can't say; what is set counts."""
     answer = call("deploy", "kubernetes", "--bundle", "bundle", "--out", "out")
     assert answer.code == 0, answer.err
-    (job,) = [m for m in yaml.safe_load_all((told / "out/train/job.yaml").read_text()) if m["kind"] == "Job"]
-    before = job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
-    assert before == "16000M"
+    assert memory_of_training(told / "out") == "16000M"
     call("deploy", "kubernetes", "--bundle", "bundle", "--out", "out", "--set", "deploy.train.memory_gb=3")
-    assert "memory: 3000M" in (told / "out/train/job.yaml").read_text()
+    assert memory_of_training(told / "out") == "3000M"
+
+
+@pytest.mark.slow
+def test_a_training_that_the_plan_knows_is_given_half_as_much_again(call: Call, tmp_path: Path) -> None:
+    """A small chain runs up to its packing; then the plan says what training takes, and the Job is that large."""
+    (tmp_path / "src").mkdir()
+    for number in range(12):
+        body = "".join(f"def f{number}_{n}(x):\n    return x * {n} + {number}\n\n\n" for n in range(20))
+        (tmp_path / f"src/m{number}.py").write_text(body)
+    write_bundle(tmp_path / "bundle")
+    chain = {
+        "name": "acme", "collect": [{"folder": {"path": "src", "license": "internal"}}],
+        "split": {"together": [], "train": 0.6, "valid": 0.2, "test": 0.2}, "tokenizer": {"train": "bpe", "vocab": 512},
+        "train": {"base": "scratch", "method": "full", "depth": 2, "max_length": 128},
+        "deploy": {"image": IMAGE, "bundle": {"claim": "b"}, "train": {}},
+    }  # fmt: skip
+    (tmp_path / "buril.yaml").write_text(yaml.safe_dump(chain))
+    assert call("run", "--until", "pack", "--small").code == 0
+    assert call("run", "--until", "base", "--small").code == 0
+    steps = {step["stage"]: step for step in call("plan", "--json").json["stages"]}
+    expected = max(step["estimate"]["ram_mb"] for step in steps.values() if step["estimate"])
+    assert steps["train"]["estimate"]
+    assert call("deploy", "kubernetes", "--bundle", "bundle", "--out", "out").code == 0
+    assert 1.5 * expected <= float(memory_of_training(tmp_path / "out").rstrip("M")) < 1.5 * expected + 100
+
+
+def test_the_template_for_a_team_is_rendered_and_its_plan_sizes_the_training(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "mod.py").write_text("x = 1\n")
+    text = (ROOT / "examples/own-repositories.yaml").read_text(encoding="utf-8")
+    (tmp_path / "examples/team.yaml").write_text(text)
+    write_bundle(tmp_path / "bundle")
+    answer = call("deploy", "kubernetes", "--bundle", "bundle", "-c", "examples/team.yaml", "--out", "out", "--json")
+    assert answer.code == 0, answer.err
+    assert "train/job.yaml" in answer.json["files"] and "plan" not in answer.err  # it could be made

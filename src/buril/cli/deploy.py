@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from buril.deploy.settings import Variant
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+TRAINING = {"train", "align"}
 SHOWN = 20
 """Problems that are told one by one."""
 
@@ -112,7 +113,10 @@ def _site(chain: Chain, bundle: Path, variant: Variant, store: Path) -> Site:
 
 
 def _expected_mb(chain: Chain, folder: Path) -> float:
-    """The most memory that a stage is expected to take; 0 where the plan does not know: the data may be elsewhere."""
+    """The most memory that a stage is expected to take; 0 where the plan does not know it of training.
+
+    That is so before the first stages have run here, and where the data are elsewhere.
+    """
     from buril.core.store import Store
 
     try:
@@ -120,7 +124,8 @@ def _expected_mb(chain: Chain, folder: Path) -> float:
     except BurilError as problem:
         say(_("the plan can't be made here ({cause}), so training is given a common size").format(cause=problem.cause))
         return 0.0
-    return max((step.estimate.ram_mb for step in steps if step.estimate), default=0.0)
+    known = {step.stage.name: step.estimate.ram_mb for step in steps if step.estimate}
+    return max(known.values()) if known.keys() & TRAINING else 0.0
 
 
 # --- Compose

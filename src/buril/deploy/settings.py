@@ -5,7 +5,7 @@ It is no stage: nothing is made of it that a model depends on, so all of it is r
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,8 +20,6 @@ S3 = r"^s3://[a-z0-9.-]+(/[^\s/]+)*/?$"
 
 class BundlePlace(Settings):
     """Where pods find the bundle: one of `claim`, `image` and `s3`."""
-
-    shorthand: ClassVar[str | None] = "claim"
 
     claim: str | None = Field(None, pattern=NAME)
     """A PersistentVolumeClaim that holds it; it is mounted read-only. The server's own claim is another one."""
@@ -46,8 +44,6 @@ class BundlePlace(Settings):
 class Gpu(Settings):
     """The engine on GPUs that the server asks by URL: vLLM, by itself or under Ray Serve."""
 
-    shorthand: ClassVar[str | None] = "image"
-
     image: str | None = Field(None, pattern=IMAGE)
     """The engine's image, by digest: one of vLLM's OpenAI server, or of Ray with vLLM for the variant `ray`."""
     gpus: int = Field(1, ge=1)
@@ -70,8 +66,6 @@ class Gpu(Settings):
 
 class Job(Settings):
     """The Job that trains, and the pods it takes."""
-
-    shorthand: ClassVar[str | None] = "nodes"
 
     nodes: int = Field(1, ge=1)
     """Pods that train together, a machine each; `torchrun` starts them."""
