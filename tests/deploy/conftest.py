@@ -32,12 +32,17 @@ VALUES: dict[str, Any] = {
 
 def write_bundle(folder: Path, name: str = "acme-coder", content: bytes = b"weights") -> Path:
     """A bundle: weights in two formats and `bundle.json` with the digest and size of each."""
-    files = {"safetensors/model.safetensors": content * 1000, "gguf/model.gguf": content * 300, "fim.json": b"{}"}
-    told = {}
+    files = {
+        "safetensors/model.safetensors": content * 1000,
+        "safetensors/adapter/adapter_model.safetensors": content,
+        "gguf/model.gguf": content * 300,
+        "fim.json": b"{}",
+    }
+    told = []
     for path, data in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-        told[path] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        told.append({"path": path, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
     (folder / "bundle.json").write_text(json.dumps({"name": name, "files": told}, indent=1))
     return folder
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_the_server_starts_only_after_the_bundle_was_seen(project: dict[str, Any
     assert mounts["/bundle"] == {"type": "bind", "source": "../bundle", "target": "/bundle", "read_only": True}
     assert server["image"] == IMAGE and server["stop_grace_period"] == "40s"
     assert server["secrets"][0]["target"] == "/run/secrets/buril/keys" and project["secrets"] == {
-        "keys": {"file": "./keys"}
+        "keys": {"file": "./keys.json"}
     }
 
 
@@ -83,13 +84,26 @@ def test_panels_ask_for_metrics_that_the_server_has() -> None:
     found = json.loads(dashboard.dashboard())
     queries = [target["expr"] for panel in found["panels"] for target in panel["targets"]]
     assert len(queries) >= len(found["panels"]) >= 5
-    known = {contract.QUEUE, "up", *(f"{contract.DURATION}_{end}" for end in ("bucket", "sum", "count"))}
-    words = {"sum", "rate", "histogram_quantile", "by", "le", "instance", "job", "buril", "__rate_interval"}
+    ends = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
+    known = {"up", *(f"{name}{end}" for name, kind in contract.COUNTED.items() for end in ends[kind])}
+    words = {"sum", "rate", "histogram_quantile", "by", "le", "instance", "job", "buril", "__rate_interval", "status",
+             "reason", "action", "gen_ai_token_type"}  # fmt: skip
     for query in queries:
         named = set(re.findall(r"[a-z_]{2,}", query)) - words
         assert named and named <= known, query
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in found["panels"]]
     assert len(set(places)) == len(places) == len({panel["id"] for panel in found["panels"]})
+
+
+def test_what_is_counted_on_is_what_the_server_counts() -> None:
+    """The server's own registry, where this version has a server."""
+    if find_spec("buril.serve.metrics") is None:
+        pytest.skip("this version has no server")
+    from buril.serve import metrics as served
+
+    kinds = {item.name: item.type for item in served.Metrics("m", "d").registry.collect()}
+    for name, kind in contract.COUNTED.items():
+        assert kinds[name.removesuffix("_total")] == kind
 
 
 def test_the_dashboard_finds_its_source_and_prometheus_the_server(site: Make) -> None:
@@ -164,7 +178,7 @@ def test_a_build_is_no_part_of_a_version() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [(None, "bundle.json"), ("{", "form"), ("[]", "form"), ('{"name": "a"}', "form"), ('{"name": "a", "files": {"x": {}}}', "form"),
-     ('{"name": "a", "files": {"README.md": {"bytes": 3}}}', "no weights")],
+     ('{"name": "a", "files": [{"path": "README.md", "bytes": 3}]}', "no weights")],
 )  # fmt: skip
 def test_what_is_no_bundle_is_refused(tmp_path: Path, text: str | None, told: str) -> None:
     if text is not None:
@@ -176,7 +190,7 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, text: str | None, told: st
 
 def test_formats_are_told_apart_and_the_largest_counts(bundle: Path) -> None:
     model = read(bundle)
-    assert model.weights == {"gguf:gguf": 2100, "safetensors:safetensors": 7000}
+    assert model.weights == {"gguf:gguf": 2100, "safetensors:safetensors": 7000, "safetensors:safetensors/adapter": 7}
     assert (model.largest, model.folder("safetensors"), model.folder("onnx")) == (7000, "safetensors", None)
 
 

@@ -88,10 +88,11 @@ def test_every_selector_finds_the_pods_that_it_is_meant_for(rendered: Rendered, 
     assert {"Service", "NetworkPolicy"} <= {item["kind"] for item in manifests(files)}
 
 
+@pytest.mark.parametrize("egress", [["10.0.0.0/8"], []])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_nothing_is_open_that_is_not_named(rendered: Rendered, variant: str) -> None:
+def test_nothing_is_open_that_is_not_named(rendered: Rendered, variant: str, egress: list[str]) -> None:
     """An empty `from` or `to`, or none, would mean everybody."""
-    policies = [m for m in manifests(rendered(variant)) if m["kind"] == "NetworkPolicy"]
+    policies = [m for m in manifests(rendered(variant, egress=egress)) if m["kind"] == "NetworkPolicy"]
     closed = [p for p in policies if "ingress" not in p["spec"] and "egress" not in p["spec"]]
     assert len(closed) == 1 and closed[0]["spec"]["policyTypes"] == ["Ingress", "Egress"]
     for policy in policies:

@@ -95,7 +95,7 @@ def kubernetes(
     if not as_json:
         told = site.settings
         for line in (
-            f"kubectl -n {told.namespace} create secret generic {told.keys} --from-file=keys=KEYS_FILE",
+            f"kubectl -n {told.namespace} create secret generic {told.keys} --from-file=keys=keys.json",
             f"kubectl apply -f {out}/server" + (f" -f {out}/engine" if variant in ("vllm", "ray") else ""),
         ):
             following(line)

@@ -32,7 +32,7 @@ def render(site: Site, bundle: str) -> dict[str, str]:
 
 
 ABOUT = """\
-The server on one machine. Write hashed API keys into the file `keys` beside this one, then: docker compose up --wait
+The server on one machine. Put the file of API keys beside this one as `keys.json`, then: docker compose up --wait
 Passwords: GRAFANA_PASSWORD from the environment or a file `.env`. MLflow too: the option --profile mlflow."""
 
 
@@ -47,7 +47,7 @@ def project(site: Site, bundle: str) -> Tree:
             "grafana": _grafana(), "mlflow": _mlflow(),
         },
         "networks": {"default": {}, "inside": {"internal": True}},
-        "secrets": {"keys": {"file": "./keys"}},
+        "secrets": {"keys": {"file": "./keys.json"}},
         "volumes": {name: {} for name in volumes},
     }  # fmt: skip
 

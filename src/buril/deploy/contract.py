@@ -15,7 +15,19 @@ METRICS = "/metrics"
 QUEUE = "buril_queue_depth"
 """Gauge: requests that wait in this process."""
 DURATION = "gen_ai_server_request_duration_seconds"
-"""Histogram: seconds of a request, of OpenTelemetry's conventions for generative models."""
+"""Histogram: seconds of a request, of OpenTelemetry's conventions for generative models, as the next three."""
+FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105  the name of a metric
+NEXT_TOKEN = "gen_ai_server_time_per_output_token_seconds"  # noqa: S105  the name of a metric
+TOKENS = "gen_ai_client_token_usage"
+"""Histogram: tokens of a request, by `gen_ai_token_type`."""
+REQUESTS, REFUSED, GUARDS = "buril_requests_total", "buril_refused_total", "buril_guards_total"
+"""Counters: by `status`, by `reason`, by `action`."""
+RUNNING, IS_READY = "buril_running", "buril_ready"
+"""Gauges: requests that are being answered; whether the model is loaded."""
+COUNTED = {DURATION: "histogram", FIRST_TOKEN: "histogram", NEXT_TOKEN: "histogram", TOKENS: "histogram",
+           REQUESTS: "counter", REFUSED: "counter", GUARDS: "counter", QUEUE: "gauge", RUNNING: "gauge",
+           IS_READY: "gauge"}  # fmt: skip
+"""Every metric that is counted on, with its kind."""
 
 BUNDLE, CONFIG, KEYS, STATE, TEMPORARY = "/bundle", "/etc/buril", "/run/secrets/buril", "/state", "/tmp"  # noqa: S108  a folder of the container, which has one of its own
 CONFIG_FILE, KEYS_FILE, DIGEST_FILE, MANIFEST = "buril.yaml", "keys", "bundle.sha256", "bundle.json"

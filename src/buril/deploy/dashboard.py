@@ -8,18 +8,30 @@ from typing import Any
 from buril.deploy import contract
 
 _RATE = "[$__rate_interval]"
-PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    ("Requests", "reqps", ((f"sum(rate({contract.DURATION}_count{_RATE}))", "all"),)),
-    ("Time of a request", "s", tuple(
-        (f"histogram_quantile({part}, sum by (le) (rate({contract.DURATION}_bucket{_RATE})))", f"{part:.0%}")
-        for part in (0.5, 0.95, 0.99)
-    )),
+Panel = tuple[str, str, tuple[tuple[str, str], ...]]
+
+
+def _quantiles(metric: str) -> tuple[tuple[str, str], ...]:
+    query = f"sum by (le) (rate({metric}_bucket{_RATE}))"
+    return tuple((f"histogram_quantile({part}, {query})", f"{part:.0%}") for part in (0.5, 0.95, 0.99))
+
+
+def _rates(metric: str, label: str) -> tuple[tuple[str, str], ...]:
+    return ((f"sum by ({label}) (rate({metric}{_RATE}))", f"{{{{{label}}}}}"),)
+
+
+PANELS: tuple[Panel, ...] = (
+    ("Requests", "reqps", _rates(contract.REQUESTS, "status")),
+    ("Time of a request", "s", _quantiles(contract.DURATION)),
+    ("Time to the first token", "s", _quantiles(contract.FIRST_TOKEN)),
+    ("Time of a further token", "s", _quantiles(contract.NEXT_TOKEN)),
     ("Waiting", "short", ((f"sum by (instance) ({contract.QUEUE})", "{{instance}}"),)),
-    ("Mean time of a request", "s", (
-        (f"sum(rate({contract.DURATION}_sum{_RATE})) / sum(rate({contract.DURATION}_count{_RATE}))", "mean"),
-    )),
-    ("Servers that answer", "short", (('sum(up{job="buril"})', "up"),)),
-)  # fmt: skip
+    ("Being written", "short", ((f"sum by (instance) ({contract.RUNNING})", "{{instance}}"),)),
+    ("Tokens a second", "short", _rates(f"{contract.TOKENS}_sum", "gen_ai_token_type")),
+    ("Refused", "reqps", _rates(contract.REFUSED, "reason")),
+    ("What guards did", "reqps", _rates(contract.GUARDS, "action")),
+    ("Servers that are ready", "short", ((f"sum({contract.IS_READY})", "ready"), ('sum(up{job="buril"})', "up"))),
+)
 """Title, unit, and queries with their legend."""
 WIDTH, HEIGHT = 12, 8
 

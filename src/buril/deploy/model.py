@@ -33,9 +33,9 @@ class Model:
         return max(self.weights.values(), default=0)
 
     def folder(self, wanted: str) -> str | None:
-        """The folder of a format, inside the bundle; None where the bundle does not have it."""
-        found = (name.partition(":") for name in sorted(self.weights))
-        return next((folder for kind, _colon, folder in found if kind == wanted), None)
+        """The folder of a format inside the bundle, the one with most bytes: an adapter may stand beside the whole."""
+        found = {name.partition(":")[2]: size for name, size in self.weights.items() if name.startswith(f"{wanted}:")}
+        return max(found, key=lambda name: found[name], default=None)
 
 
 def read(folder: Path) -> Model:
@@ -63,9 +63,8 @@ def read(folder: Path) -> Model:
 
 def _files(found: Any) -> Iterator[tuple[str, int]]:
     """Path and bytes of every file."""
-    items = found.items() if isinstance(found, dict) else ((item["path"], item) for item in found)
-    for path, told in items:
-        yield str(path), int(told["bytes"])
+    for item in found:
+        yield str(item["path"]), int(item["bytes"])
 
 
 def _weights(files: Mapping[str, int]) -> dict[str, int]:
