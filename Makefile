@@ -14,7 +14,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 FLOWER := build/tools/flower/bin/python
 FEDERATED := tests/train/federated
 
-.PHONY: help demo test check docs bench install install-dev system runtimes semgrep flower messages clean
+.PHONY: help demo test check docs bench install install-dev system runtimes semgrep checkov flower messages clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -59,11 +59,15 @@ runtimes: $(VENV)/.dev  ## install the compilers and interpreters that programs 
 semgrep:
 	@PYTHON=$(PYTHON) scripts/semgrep-venv >/dev/null
 
+# an environment of its own: checkov pins a hundred packages, some older than ours
+checkov:
+	@PYTHON=$(PYTHON) scripts/checkov-venv >/dev/null
+
 # an environment of its own, on top of .venv: Flower's pins are older than the tools'
 flower: $(VENV)/.dev
 	@scripts/flower-venv >/dev/null
 
-test: $(VENV)/.dev system runtimes semgrep flower  ## install and run the tests (fast ones first)
+test: $(VENV)/.dev system runtimes semgrep checkov flower  ## install and run the tests (fast ones first)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $$(test -x $(FLOWER) && echo --ignore=$(FEDERATED))
 	! test -x $(FLOWER) || $(FLOWER) -m pytest $(PYTEST_ARGS) $(FEDERATED)
 

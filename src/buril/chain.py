@@ -19,6 +19,7 @@ from buril.core.settings import Settings, runtime
 from buril.core.stage import Stage
 from buril.core.store import Store
 from buril.core.text import N_, _
+from buril.deploy.settings import Deploy
 
 STAGES: dict[str, tuple[str, str]] = {
     "collect": ("buril.data.collect:Collect", N_("find the source files, with commit and licence")),
@@ -65,6 +66,8 @@ class Top(Settings):
     engine: Annotated[Ref, PluginKind("engine")] = runtime("processes")
     """Where the work on shards is done: `processes` of this machine, tasks on a `ray` cluster, or one part of an index
     `array`. What comes out has the same bytes with each of them."""
+    deploy: Deploy | None = runtime(None)
+    """How the model is served on a cluster or in containers: what `buril deploy` renders. No stage reads it."""
 
 
 def stage_class(name: str) -> type[Stage]:

@@ -40,6 +40,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "keys": N_("make, list and remove the API keys of a server"),
     "score": N_("score completions of a file or a server by suites, and compare two of them"),
     "scan": N_("look for weaknesses and secrets in files or in a change, and stop what must not pass"),
+    "deploy": N_("render what a cluster or a container needs to serve a bundle"),
     "config": N_("check, explain or describe the configuration"),
     "plugins": N_("the plugins there are"),
     "gc": N_("remove what nothing refers to"),
@@ -48,7 +49,7 @@ GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
-    (N_("Use"), ("complete", "serve", "keys", "score", "lm-eval", "scan", "config", "plugins", "gc")),
+    (N_("Use"), ("complete", "serve", "keys", "score", "lm-eval", "scan", "deploy", "config", "plugins", "gc")),
 )
 
 

@@ -7,7 +7,7 @@ The tree of exceptions:
         └── GateFailed        a gate of the evaluation did not hold (exit code 3)
 
 Codes: C configuration · P plugins · S store and runs · D data · T tokens, models and training · E evaluation and
-sandbox · W command line and pages. `docs/reference/errors.md` explains each; a test triggers each.
+sandbox · W command line and pages · V serving. `docs/reference/errors.md` explains each; a test triggers each.
 """
 
 from __future__ import annotations
@@ -985,6 +985,7 @@ MESSAGES: dict[str, Message] = {
         N_("give it other settings, or name other guards with `--guards`"),
         EXIT_PREREQUISITE,
     ),
+    # --- serving
     "V001": Message(
         N_("at {host} others than this machine could ask, and there are no API keys"),
         N_("make a key with `buril keys add NAME` and serve with `--keys keys.json`, or listen at 127.0.0.1"),
@@ -1016,6 +1017,42 @@ MESSAGES: dict[str, Message] = {
         N_("no engine can serve this model: {problem}"),
         N_('install one: `pip install "buril[openvino]"`, or name another with `--engine`'),
         EXIT_PREREQUISITE,
+    ),
+    "V500": Message(
+        N_("`{path}` is no bundle: {problem}"), N_("name the folder of an export, the one with `bundle.json`")
+    ),
+    "V501": Message(
+        N_("`{name}` is not set, and this can't be rendered without it"),
+        N_("say it in the YAML or with `--set {name}=…`; `buril config explain {name}` describes it"),
+    ),
+    "V502": Message(
+        N_("`{name}` names an image by a tag (`{image}`), which may be another one tomorrow"),
+        N_("name it by its digest, `name@sha256:…`; `docker buildx imagetools inspect {image}` tells it"),
+    ),
+    "V503": Message(
+        N_("`deploy.bundle` must say one place where pods find the bundle; it says: {given}"),
+        N_("one of `claim: NAME`, `image: NAME@sha256:…` and `s3: s3://BUCKET/FOLDER`"),
+    ),
+    "V504": Message(
+        N_("`{name}` looks like a secret ({rule}); it would be readable by all who read the manifests"),
+        N_("put it into the environment and name it: `env:NAME`; pods then have it from a Secret"),
+    ),
+    "V505": Message(
+        N_("`{name}` refers to the file `{file}`, which pods do not have"),
+        N_("put it into the environment and name it: `env:NAME`"),
+    ),
+    "V506": Message(
+        N_("the bundle holds no weights as {format}, which this variant loads"), N_("export it with that format too")
+    ),
+    "V507": Message(
+        N_("`{path}` is not as it was rendered: someone changed it"),
+        N_("move the change into the YAML and delete the file, or write over it with `--force`"),
+    ),
+    "V508": Message(
+        N_("what was rendered has {number} problems"), N_("each is told above, with who found it"), EXIT_GATE
+    ),
+    "V509": Message(
+        N_("`{path}` is not the wheel of this version, `{wanted}`"), N_("build it: `pip wheel --no-deps -w dist .`")
     ),
 }
 
