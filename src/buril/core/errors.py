@@ -7,7 +7,7 @@ The tree of exceptions:
         └── GateFailed        a gate of the evaluation did not hold (exit code 3)
 
 Codes: C configuration · P plugins · S store and runs · D data · T tokens, models and training · E evaluation and
-sandbox · W command line and pages. `docs/reference/errors.md` explains each; a test triggers each.
+sandbox · W command line and pages · V serving. `docs/reference/errors.md` explains each; a test triggers each.
 """
 
 from __future__ import annotations
@@ -984,6 +984,37 @@ MESSAGES: dict[str, Message] = {
         N_("the guard `{guard}` does not see what is planted for it ({missed}), so nothing may pass"),
         N_("give it other settings, or name other guards with `--guards`"),
         EXIT_PREREQUISITE,
+    ),
+    # --- serving: provenance
+    "V200": Message(
+        N_("there is no provenance index of this model in the store"),
+        N_("add `index:` to the YAML and `buril run`, or name an index with `--index`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V201": Message(
+        N_("the provenance index `{path}` can't be read: {problem}"),
+        N_("name the folder of an artifact of the stage `index`; `buril run` makes it anew"),
+        EXIT_PREREQUISITE,
+    ),
+    "V202": Message(
+        N_("the provenance index `{path}` is of another version ({problem})"),
+        N_("make it anew with `buril run`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V203": Message(
+        N_("the guard `license` has no index to look texts up in, so nothing may pass"),
+        N_("give it one: `{{license: {{index: .buril/index/KEY, licenses: [mit]}}}}`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V204": Message(
+        N_("{tokens} tokens are those of {source}, more than the policy allows"),
+        N_("write it otherwise, keep to that licence, or allow it with `--licenses`"),
+        EXIT_GATE,
+    ),
+    "V205": Message(N_("`{path}` can't be read: {problem}"), N_("give a text file, or `-` for the standard input")),
+    "V206": Message(
+        N_("the policy can't be read: {problem}"),
+        N_("licences by their SPDX names with commas between them: `--licenses mit,apache-2.0`"),
     ),
 }
 
