@@ -206,10 +206,13 @@ class Chain:
                 told["structure"] = True
             return {**told, **(given or {})}, (name,)
         if name == "index":
-            found = {"also": LEARNT, "models": SEEN_BY}
-            told = {key: [stage for stage in stages if stage in values] for key, stages in found.items()}
-            return {**told, **expand(stage_class(name).Settings, given)}, (name,)
+            given = {**self._learnt(), **expand(stage_class(name).Settings, given)}
         return given, (name,)
+
+    def _learnt(self) -> dict[str, Any]:
+        """What `index` is told: the stages that made texts, and those that say which rows were read."""
+        found = {"also": LEARNT, "models": SEEN_BY}
+        return {key: [stage for stage in stages if stage in self.document.values] for key, stages in found.items()}
 
     def _aligned(self, given: Any) -> dict[str, Any]:
         """What `align` is told: it goes on from `train` where there is one, else from the base it may name itself."""

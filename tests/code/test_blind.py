@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from buril.code.minhash import EMPTY, Texts
 from buril.code import blind
 from buril.code._keywords import FAMILIES
+from buril.code.minhash import EMPTY, Texts
 from tests.data import plain
 
 CODE = """

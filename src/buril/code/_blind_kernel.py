@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from buril.code._kernel import BLACK, DIGIT, FACTOR, MIX, NAME, SALT, WORD, compiled, densify, drop, mixed, word
-from buril.code.minhash import I64, U8, U32, U64
 from buril.code._keywords import BACKTICK, DASHES, HASH, PARENS, PERCENT, SINGLE, SLASHES, STARS
+from buril.code.minhash import I64, U8, U32, U64
 
 SLOTS = 1 << 15
 """Places for the names of a text; two names that share one are taken for new each time they take turns."""
@@ -35,8 +35,7 @@ class Block(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Working memory: the tokens of a text, how far back each name was last seen, where each begins and ends in bytes,
-    and where names were."""
+    """Working memory: tokens of a text, how far back each name was last seen, their bytes, and where names were."""
 
     code: U64
     back: I64

@@ -29,8 +29,9 @@ class Streams(NamedTuple):
 
 
 @compiled
-def winnow(hashes: U64, count: int, step: int, base: int, prints: U32, places: U32, filled: int) -> int:
+def winnow(hashes: U64, step: int, base: int, streams: Streams, filled: int) -> int:
     """Keep the least hash of every `step` in a row, the last one of equals, once; all of fewer give one."""
+    count = len(hashes)
     kept = -1
     for last in range(min(step, count) - 1, count):
         first = max(0, last - step + 1)
@@ -43,15 +44,13 @@ def winnow(hashes: U64, count: int, step: int, base: int, prints: U32, places: U
             kept = last
         else:
             continue
-        prints[filled], places[filled] = np.uint32(hashes[kept] & _LOW), base + kept
+        streams.prints[filled], streams.places[filled] = np.uint32(hashes[kept] & _LOW), base + kept
         filled += 1
     return filled
 
 
 @compiled
-def lex(
-    block: Block, sizes: tuple[int, int], room: Room, streams: Streams, ends_N: I64
-) -> tuple[int, int, int]:
+def lex(block: Block, sizes: tuple[int, int], room: Room, streams: Streams, ends_N: I64) -> tuple[int, int, int]:
     """Cut all texts; gives the numbers of tokens, lines and fingerprints. `room` keeps where the last one's stand."""
     size, step = sizes
     filled, num_lines, num_prints = 0, 0, 0
@@ -74,7 +73,7 @@ def lex(
         for place in range(num_windows):
             hashes[place] = window(room.code, room.back, place, size) ^ salt
         if num_windows > 0:
-            num_prints = winnow(hashes, num_windows, step, filled, streams.prints, streams.places, num_prints)
+            num_prints = winnow(hashes[:num_windows], step, filled, streams, num_prints)
         streams.tokens[filled + count] = END
         filled += count + 1
         ends_N[text] = filled

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from buril.code.minhash import EMPTY, I64, U32, U64, Shingles, Texts, order
 from buril.code._keywords import FAMILIES, HASH, SLASHES, STARS
+from buril.code.minhash import EMPTY, I64, U32, U64, Shingles, Texts, order
 
 VERSION = 1
 """Goes up when the same text gives other shingles or another signature."""
@@ -84,7 +84,9 @@ def room_of(texts: Texts) -> Any:
     longest = int(np.diff(texts.offsets).max(initial=0))
     return _blind_kernel.Room(
         np.empty(longest, dtype=np.uint64),
-        *(np.empty(longest, dtype=np.int64) for _ in range(3)),
+        np.empty(longest, dtype=np.int64),
+        np.empty(longest, dtype=np.int64),
+        np.empty(longest, dtype=np.int64),
         np.zeros(_blind_kernel.SLOTS, dtype=np.uint64),
         np.zeros(_blind_kernel.SLOTS, dtype=np.int64),
     )

@@ -17,7 +17,7 @@ Legend: N texts, T tokens, L lines that hold tokens, F fingerprints.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -84,7 +84,7 @@ def family(language: str) -> int:
     return int(blind.families(pa.array([language], pa.string()))[0])
 
 
-def _lexed(laid: Texts, family_N: I64, room: object, sizes: tuple[int, int]) -> Lexemes:
+def _lexed(laid: Texts, family_N: I64, room: Any, sizes: tuple[int, int]) -> Lexemes:
     from buril.code import _lexical_kernel as kernel
 
     most = len(laid.data) + len(laid.offsets)

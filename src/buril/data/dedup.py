@@ -21,13 +21,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from buril.code import minhash
+from buril.code import blind, minhash
 from buril.core.errors import BurilError
 from buril.core.estimate import Estimate
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
-from buril.code import blind
 from buril.data._clusters import KINDS, Facts, Verdicts, facts, verdicts, write_clusters, write_duplicates
 from buril.data._near import Choice, Plan, find_copies
 from buril.data._rows import name_ranks, num_rows

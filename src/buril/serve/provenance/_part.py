@@ -14,7 +14,7 @@ from buril.code.minhash import I64, U32
 from buril.serve.provenance.segments import ARRAYS, ROWS
 
 DEEP = 512
-"""Tokens up to which a run is looked for at every place of a text: a longer one is followed, or it would cost the square."""
+"""Tokens up to which a run is looked for at every place of a text; a longer one is followed, or it costs the square."""
 MOST_PLACES = 1 << 16
 """Places of one run that are looked at; of more, the first in the order of the suffix array."""
 

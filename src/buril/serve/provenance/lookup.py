@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from pydantic import Field
 
 from buril.code import lexical
 from buril.code.lexical import Spelt
 from buril.code.minhash import U32
 from buril.core.errors import BurilError
-from buril.core.settings import Settings as BaseSettings
 from buril.serve.provenance._boilerplate import Boilerplate, kind_of
 from buril.serve.provenance._near import nearest_rows
 from buril.serve.provenance._part import DEEP, Part, Run
 from buril.serve.provenance.segments import FORMAT, INDEX, segment_name
 
+MIN_TOKENS = 20
+"""Tokens of the shortest verbatim span that is told where nothing else is said."""
 MOST_SPANS = 50
 """Spans of one text that are told, the longest first."""
 LANGUAGES_TRIED = ("python", "javascript", "c", "java", "")
@@ -36,17 +36,20 @@ Held: TypeAlias = tuple[Part, int]
 """A row: the segment that it is in, and its number there."""
 
 
-class Query(BaseSettings):
-    """What a look-up tells."""
+class Query(NamedTuple):
+    """What a look-up tells.
 
-    min_tokens: int = Field(20, ge=4)
-    """Tokens of the shortest verbatim span: words and single signs, so 20 are about two lines."""
-    max_files: int = Field(3, ge=1)
-    """Files that are told of each span, besides one of every further licence; of near matches altogether."""
-    near_score: float = Field(0.5, ge=0, le=1)
-    """Share of a text's fingerprints from which a row is a near match; 1 tells the wholly renamed only."""
-    repositories: int = Field(3, ge=1)
-    """A short span in more repositories than this is common: told, but after the others and never held against one."""
+    Attributes:
+        min_tokens: tokens of the shortest verbatim span: words and single signs, so 20 are about two lines.
+        max_files: files that are told of each span, besides one of every further licence; of near matches altogether.
+        near_score: share of a text's fingerprints from which a row is near it; 1 tells the wholly renamed only.
+        repositories: a short span in more repositories than this is common: told last, and held against nobody.
+    """
+
+    min_tokens: int = MIN_TOKENS
+    max_files: int = 3
+    near_score: float = 0.5
+    repositories: int = 3
 
 
 class Match(NamedTuple):
@@ -182,7 +185,9 @@ class ProvenanceIndex:
         starts = starts[(starts == 0) | (longest_Q[starts - 1] <= longest_Q[starts])]  # not the rest of a longer one
         runs = {Run(int(start), int(longest_Q[start])) for start in starts}
         runs.update(self._deep(said.tokens, np.flatnonzero(longest_Q == DEEP).tolist()))
-        return sorted((run for run in runs if run.length >= least), key=lambda run: (-run.length, run.start))[:MOST_SPANS]
+        return sorted((run for run in runs if run.length >= least), key=lambda run: (-run.length, run.start))[
+            :MOST_SPANS
+        ]
 
     def _deep(self, query_Q: U32, starts: list[int]) -> Iterator[Run]:
         """The runs longer than is looked for at every place: one is followed to its end, then the next one begins."""
@@ -234,9 +239,9 @@ class ProvenanceIndex:
     def self_test(self) -> list[str]:
         """What is missed of the index itself: the beginning of its first long row must be found in it."""
         for part in self.parts:
-            row = part.long_row(Query().min_tokens)
+            row = part.long_row(MIN_TOKENS)
             if row is not None:
-                tokens_R = part.tokens_of(row)[: Query().min_tokens]
+                tokens_R = part.tokens_of(row)[:MIN_TOKENS]
                 return [] if any(part.row_at(place) == row for place in part.holders(tokens_R)) else [part.path(row)]
         return []
 

@@ -25,7 +25,7 @@ class Policy(BaseSettings):
     """Tokens that may be the same as in code of another licence: longer spans count. Words and single signs are tokens,
     so 60 are some six to eight lines."""
     action: Action = "cite"
-    """What becomes of such a text: it is not shown (`block`), shown with its sources (`cite`), or only noted (`log`)."""
+    """What becomes of such a text: not shown (`block`), shown with its sources (`cite`), or only noted (`log`)."""
 
     @field_validator("licenses")
     @classmethod

@@ -39,7 +39,7 @@ ARRAYS = ("tokens", "suffixes", "line_tokens", "lines", "prints", "places")
 BLOCK_BYTES = 1 << 20
 """Texts are cut in blocks of about this size."""
 MOST_HELD = 64
-"""Of a fingerprint that stands at more places than this, the rest is left out: it says nothing of where text is from."""
+"""Of a fingerprint that stands at more places than this the rest is left out: it does not tell where text is from."""
 ROW_SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("row_id", "repo", "commit", "path", "language", "license")),
