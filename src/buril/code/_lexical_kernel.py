@@ -10,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from buril.code._blind_kernel import Block, Room, tokens, window
-from buril.code._kernel import compiled, mixed
+from buril.code._kernel import SALT, compiled, mixed
 from buril.code._keywords import STARS
 from buril.code.minhash import I64, U32, U64
 
 END = np.uint32(0xFFFFFFFF)
 _LOW = np.uint64(0xFFFFFFFF)
+_QUOTE = np.uint64(mixed(np.uint64(34) + SALT))
+"""A quote is a quote: tools that lay code out anew change one kind into the other."""
 
 
 class Streams(NamedTuple):
@@ -67,6 +69,8 @@ def lex(block: Block, sizes: tuple[int, int], room: Room, streams: Streams, ends
             if line != before:
                 streams.line_tokens[num_lines], streams.lines[num_lines] = filled + place, line
                 num_lines, before = num_lines + 1, line
+            if block.data[at] == 39:
+                room.code[place] = _QUOTE
             low = np.uint32(room.code[place] & _LOW)
             streams.tokens[filled + place] = low if low != END else np.uint32(0)
         num_windows, salt = count - size + 1 if family >= 0 else 0, mixed(np.uint64(max(family, 0)))

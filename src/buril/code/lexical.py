@@ -1,8 +1,8 @@
 """Lexical tokens of source code: what is left of a text when its layout and its comments are taken away.
 
 A token is a word (letters, digits, `_`, whatever is not ASCII) or a single sign; words within strings are tokens as
-well. White space is nothing, and so are comments where the language says what begins one. So code that was indented
-otherwise, broken into other lines or commented anew gives the same tokens. Of a language that is not known `#`, `//`
+well. White space is nothing, and so are comments where the language says what begins one; a single quote counts as a
+double one. So code that was laid out or commented anew gives the same tokens. Of a language that is not known `#`, `//`
 and `/* */` begin comments.
 
 A fingerprint is the hash of a window of tokens in which names count only by where they last stood (`blind`), so it

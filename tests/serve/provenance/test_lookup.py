@@ -110,7 +110,7 @@ def test_layout_and_comments_do_not_hide_a_copy(index: ProvenanceIndex) -> None:
     lines = FILES[3].content.splitlines()
     commented = "\n".join(f"{line}  # note {number}" for number, line in enumerate(lines))
     spread = re.sub(r"([(,=+])", r" \1 ", FILES[3].content.replace("    ", "\t\t"))
-    for text in (commented, spread):
+    for text in (commented, spread, FILES[3].content.replace("'", '"')):
         (match, *_others) = verbatim(index, text)
         assert match.path == FILES[3].path and match.share == 1.0
         assert (match.line, match.end_line) == (1, len(lines))

@@ -75,17 +75,20 @@ class Index(Stage):
         num_tokens = sum(sum(table["num_tokens"].to_pylist()) for table in tables)
         for number, table in enumerate(tables):
             out.rows[f"{segment_name(number)}/{ROWS}"] = len(table)
-        summary = {
-            "format": FORMAT, "lexical": lexical.VERSION, "window": lexical.WINDOW, "step": lexical.STEP,
-            "segments": num_segments, "rows": num_read, "tokens": num_tokens, "bytes": num_bytes,
-            "of": {stage: inputs[stage].digest for stage in self.needs()},
-        }  # fmt: skip
-        out.text(INDEX, json.dumps(summary, indent=1, sort_keys=True) + "\n")
+        of = {stage: inputs[stage].digest for stage in self.needs()}
+        out.text(INDEX, summary_of(num_segments, num_read, num_bytes, num_tokens, of))
         size = sum(path.stat().st_size for path in out.folder.glob("segments/*/*"))
         return {
             "rows": num_read, "tokens": num_tokens, "segments": num_segments, "mb": round(size / 1e6, 3),
             "bytes_per_token": round(size / num_tokens, 2) if num_tokens else 0.0,
         }  # fmt: skip
+
+
+def summary_of(segments: int, rows: int, num_bytes: int, tokens: int, of: dict[str, str] | None = None) -> str:
+    """The text of `index.json`: how text was cut, how much there is, and the digests of what it was made of."""
+    cut = {"format": FORMAT, "lexical": lexical.VERSION, "window": lexical.WINDOW, "step": lexical.STEP}
+    counted = {"segments": segments, "rows": rows, "bytes": num_bytes, "tokens": tokens}
+    return json.dumps({**cut, **counted, "of": of or {}}, indent=1, sort_keys=True) + "\n"
 
 
 def _finished(out: Output) -> tuple[int, int]:
