@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.test_complete import TEXT, made, records, stages, store
+from tests.cli.test_complete import made, records, stages, store
 from tests.serve.provenance.small import build, file, function, split_of
 
 from buril.cli import tracing
@@ -86,37 +85,6 @@ def test_a_store_without_an_index_says_so(call: Callable[..., Any], store: Store
 
 def with_index(store: Store, **told: Any) -> None:
     plan.run([*stages(fim_rate=0.5), Index(Index.Settings(**told))], store, name="acme")
-
-
-@pytest.fixture
-def memorised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model writes what it has learnt by heart; a tiny one can't, so its answer is replaced by a training row."""
-    from dataclasses import replace
-
-    from buril.cli import complete
-
-    plain = complete.complete
-    monkeypatch.setattr(
-        complete, "complete", lambda *words: [replace(item, text=TEXT * 3 + "x = 2\n") for item in plain(*words)]
-    )
-
-
-def test_a_completion_keeps_its_matches_and_trace_shows_them(
-    call: Callable[..., Any], store: Store, memorised: None
-) -> None:
-    with_index(store)
-    answer = call("complete", "--prompt", "y = 1\n", *SHORT)
-    assert answer.code == 0, answer.err
-    (record,) = records(store)
-    kept = record["provenance"]
-    assert kept["index"]["stage"] == "index" and kept["covered"] == 1.0
-    assert {match["path"] for match in kept["matches"] if match["share"] == 1.0} == {"train2.py"}
-    assert "def add" not in json.dumps(record) and "return" not in json.dumps(record)
-    assert [line for line in answer.err.splitlines() if line.startswith("provenance: ")]
-    assert "in acme/train2.py:1–19" in answer.err
-    shown = call("trace", record["id"])
-    assert "  ->  " in shown.out and "acme/train2.py:1–19" in shown.out and "split@" in shown.out
-    assert call("trace", record["id"], "--json").json["completion"]["provenance"] == kept
 
 
 def test_what_is_from_nowhere_is_told_as_well(call: Callable[..., Any], store: Store) -> None:
