@@ -23,6 +23,7 @@ KINDS = {"verbatim": N_("verbatim"), "near": N_("near")}
 COMMON = {
     "repositories": N_("common: in many repositories"),
     "imports": N_("common: imports"),
+    "notice": N_("common: a notice of rights"),
     "repetitive": N_("common: repeats itself"),
 }
 

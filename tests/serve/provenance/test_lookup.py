@@ -200,6 +200,8 @@ def test_what_many_repositories_hold_is_told_apart(tmp_path: Path) -> None:
         ("0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0,\n", "repetitive"),
         ("}\n  }\n}\n", "repetitive"),
         ("def first(a, b):\n    return a + b\n", ""),
+        ('by the authors, see AUTHORS.\n    :license: BSD, see LICENSE for details.\n"""', "notice"),
+        ("license = self.license\ncopyright = read(license, author)\n", ""),
     ],
 )
 def test_kinds_of_boilerplate(text: str, kind: str) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-Boilerplate = Literal["", "repositories", "imports", "repetitive"]
+Boilerplate = Literal["", "repositories", "imports", "notice", "repetitive"]
 LONG = 100
 """Tokens from which a span is nobody's idiom: about a dozen lines."""
 FEW_WORDS = 4
@@ -20,6 +20,11 @@ _IMPORT = re.compile(
     rb"|(?:const|let|var)\s+.{1,80}=\s*require\(|export\s+\*\s+from\b|if\s+__name__\s*==)"
 )
 _LIST = re.compile(rb"^[\s\w.,(){}*\"'/@;:-]*$")
+_NOTICE = re.compile(
+    rb"licen[sc]|copyright|\(c\)|warrant|\bas is\b|all rights reserved|redistribut|permission|\bauthors?\b|codeauthor",
+    re.IGNORECASE,
+)
+_CODE = re.compile(rb"[=;{}\[\]]|\bdef\b|\breturn\b")
 _WORD = re.compile(rb"[\w\x80-\xff]+")
 
 
@@ -34,9 +39,18 @@ def kind_of(lines: Sequence[bytes], repositories: int, most: int, *, length: int
     """
     if _imports(lines):
         return "imports"
+    if _notice(lines):
+        return "notice"
     if len({word for line in lines for word in _WORD.findall(line)}) <= FEW_WORDS:
         return "repetitive"
     return "repositories" if repositories > most and length < LONG else ""
+
+
+def _notice(lines: Sequence[bytes]) -> bool:
+    """Whether the lines are words about rights and authors, as stand at the head of files."""
+    said = [line for line in lines if _WORD.search(line)]
+    about = sum(_NOTICE.search(line) is not None for line in said)
+    return 0 < len(said) <= 2 * about and not any(_CODE.search(line) for line in said)
 
 
 def _imports(lines: Sequence[bytes]) -> bool:

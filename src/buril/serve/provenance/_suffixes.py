@@ -6,7 +6,7 @@ one interval. The order is by the tokens' 32-bit hashes, which is as good as any
 
 Building doubles the depth to which the order is known (Manber and Myers 1993), and only for the places that still
 equal another one (Larsson and Sadakane 2007), so it costs n log n for text as it is written and n log² n for any.
-It takes some 45 bytes of memory a token.
+It takes some 45 bytes of memory a token beside the tokens themselves.
 
 Legend: T tokens of a segment, Q tokens of a query.
 """

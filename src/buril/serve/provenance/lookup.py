@@ -62,7 +62,7 @@ class Match(NamedTuple):
         tokens: how many tokens it has.
         share: of the tokens of the text.
         score: 1.0 for a verbatim span; of a near match the share of fingerprints that the row has in one place.
-        common: why it says little of where the text is from (`repositories`, `imports`, `repetitive`), or "".
+        common: why it says little of where the text is from (`repositories`, `imports`, `notice`, `repetitive`), or "".
         files: training rows that hold the span, with this one.
         repositories: repositories that these are of.
         row_id: the training row.

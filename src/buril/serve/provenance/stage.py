@@ -15,7 +15,7 @@ from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.serve.provenance.rows import count_rows, training_rows
 from buril.serve.provenance.segments import FORMAT, INDEX, ROWS, segment_name, write_segments
 
-_BYTES_A_TOKEN = 45
+_BYTES_A_TOKEN = 75
 """Memory that building takes at its peak."""
 
 
@@ -34,7 +34,7 @@ class Index(Stage):
         """Stages whose weights must have read a row for it to be indexed; the chain names those that the YAML has.
         Without one the whole training part is indexed."""
         segment_tokens: int = Field(1 << 24, ge=1024, le=1 << 31)
-        """Tokens of a segment. Building takes some 45 bytes of memory for each; every look-up asks all segments."""
+        """Tokens of a segment. Building takes some 75 bytes of memory for each; every look-up asks all segments."""
 
     settings: Settings
     small: ClassVar[dict[str, Any]] = {}
