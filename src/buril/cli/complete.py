@@ -134,22 +134,28 @@ def command(  # one parameter an option: click calls it by name
     told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim)
     language = language_of(hole, file)
     found, fired = let_out(complete(model, hole, told), hole.prefix, language, guards)
-    records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
-    records = [record | logged([*seen, *more]) for record, more in zip(records, fired, strict=True)]
-    texts = [item.text for item in found]
     records = [
-        record | tracing.record_of(looked, text, language, hole.prefix)
-        for record, text in zip(records, texts, strict=True)
+        record_of(model, hole, told=told, sample=number, found=item)
+        | logged([*seen, *more])
+        | tracing.record_of(looked, item.text, language, hole.prefix)
+        for number, (item, more) in enumerate(zip(found, fired, strict=True))
     ]
-    kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
+    _keep(store, records, hole if keep_prompt else None)
+    _show(records, [item.text for item in found], as_json=as_json)
+
+
+def _keep(store: Store, records: Sequence[dict[str, Any]], hole: Hole | None) -> None:
+    kept = {"prompt": hole.prefix, "suffix": hole.suffix} if hole else {}
     for record in records:
         write_record(store, {**record, **kept})
+
+
+def _show(records: Sequence[dict[str, Any]], texts: list[str], *, as_json: bool) -> None:
     if as_json:
         put([{**record, "text": text} for record, text in zip(records, texts, strict=True)])
     else:
         _print(texts)
-        for record in records:
-            tracing.tell_record(record)
+        tracing.tell_records(records)
         say(_("completion {ids}").format(ids=", ".join(record["id"] for record in records)))
     following(f"buril trace {records[0]['id']}")
 

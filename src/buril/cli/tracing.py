@@ -109,19 +109,21 @@ def plain(found: Provenance) -> dict[str, Any]:
     return {**found._asdict(), "matches": [match._asdict() for match in found.matches]}
 
 
-def tell_record(record: Mapping[str, Any]) -> None:
-    """One line on stderr for where a completion is from."""
-    if "provenance" not in record:
-        return
-    matches = matches_of(record)
-    telling = [match for match in matches if not match.common]
+def tell_records(records: Sequence[Mapping[str, Any]]) -> None:
+    """A line on stderr for each completion whose record says where it is from."""
+    for record in records:
+        if "provenance" in record:
+            _tell_record(record)
+
+
+def _tell_record(record: Mapping[str, Any]) -> None:
+    telling = [match for match in matches_of(record) if not match.common]
     if not telling:
         say(_("provenance: no part of it is told from what the model has learnt"))
         return
-    first = one_line(telling[0])
+    told = _("provenance: {first}").format(first=one_line(telling[0]))
     rest = len({match.row_id for match in telling}) - 1
-    say(_("provenance: {first}; {number} further files").format(first=first, number=rest) if rest
-        else _("provenance: {first}").format(first=first))  # fmt: skip
+    say(told + (f" ({_('and {number} more').format(number=rest)})" if rest else ""))
 
 
 def matches_of(record: Mapping[str, Any]) -> list[Match]:
