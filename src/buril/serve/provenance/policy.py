@@ -32,7 +32,7 @@ class Policy(BaseSettings):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name.lower() not in ("internal", "unknown") and not normalise(name):
-                raise ValueError(f"`{name}` is no licence of SPDX")
+                raise ValueError(_("`{name}` is no licence of SPDX").format(name=name))
         return names
 
 
