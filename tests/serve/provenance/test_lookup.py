@@ -305,3 +305,11 @@ def test_runs_longer_than_is_looked_at_everywhere_are_followed_to_their_ends(tmp
     pieces = f"new()\n{rows[1].content}new()\n{rows[2].content}"
     best = {match.row_id: match.tokens for match in reversed(verbatim(index, pieces)) if match.files == 1}
     assert all(best[row.row_id] == len(words(row.content)) for row in rows[1:3])
+
+
+def test_spans_that_overlap_are_told_both(tmp_path: Path) -> None:
+    tokens = [f"t{number}" for number in range(31)]
+    index = index_of(tmp_path, [file(0, " ".join(tokens[:-1])), file(1, " ".join(tokens[1:]))])
+    text = " ".join(tokens)
+    found = {(match.path, text[match.start : match.end]) for match in verbatim(index, text, 30)}
+    assert found == {("src/m0.py", " ".join(tokens[:-1])), ("src/m1.py", " ".join(tokens[1:]))}
