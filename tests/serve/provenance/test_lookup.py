@@ -147,16 +147,16 @@ def test_an_unknown_language_is_read_in_the_way_that_finds_most(index: Provenanc
 
 
 def renamed(text: str) -> str:
-    return re.sub(
-        "|".join(("total", "value", "items", "left", "right", "count")), lambda word: f"other_{word[0]}", text
-    )
+    """Other names everywhere but in strings."""
+    names = r"'[^']*'|total|value|items|left|right|count"
+    return re.sub(names, lambda word: word[0] if word[0].startswith("'") else f"other_{word[0]}", text)
 
 
 def test_renamed_copies_are_near_their_file(index: ProvenanceIndex) -> None:
     for row in FILES[:10]:
         found = index.look_up(renamed(row.content), "python")
         best = next(match for match in found.matches if match.row_id == row.row_id and match.kind == "near")
-        assert best.score > 0.85  # words in strings were changed as well, and those count
+        assert best.score > 0.99
         assert best.line <= 3 and best.end_line >= row.content.count("\n") - 3
 
 
