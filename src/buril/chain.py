@@ -37,6 +37,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "train": ("buril.train.stage:Train", N_("train the model or an adapter")),
     "align": ("buril.train.align:Align", N_("teach the model to prefer the secure text of each pair")),
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
+    "index": ("buril.serve.provenance.stage:Index", N_("what was learnt, so that any text can be traced to its files")),
 }
 SECTIONS: dict[str, tuple[str, str]] = {
     "serve": ("buril.serve.settings:Serve", N_("how a model is served to editors and programs")),
@@ -45,6 +46,8 @@ SECTIONS: dict[str, tuple[str, str]] = {
 KEYS = {**STAGES, **SECTIONS}
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
 ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
+LEARNT = (*ALSO, "pairs")  # stages whose texts `index` reads beside the training part
+SEEN_BY = ("train", "align")  # stages that write which rows their weights have read
 MARKED = "syntax"  # the objective for which `pack` marks the structure of the text
 SHARED = ("seed", "watts", "price_per_kwh", "price_per_hour")  # keys of the YAML that are defaults of a stage's own
 LENGTH = "max_length"  # the key of `train:` that `pack` follows, and the context of a model from scratch
@@ -210,7 +213,14 @@ class Chain:
             if _named(train.get("objective")) == MARKED:
                 told["structure"] = True
             return {**told, **(given or {})}, (name,)
+        if name == "index":
+            given = {**self._learnt(), **expand(stage_class(name).Settings, given)}
         return given, (name,)
+
+    def _learnt(self) -> dict[str, Any]:
+        """What `index` is told: the stages that made texts, and those that say which rows were read."""
+        found = {"also": LEARNT, "models": SEEN_BY}
+        return {key: [stage for stage in stages if stage in self.document.values] for key, stages in found.items()}
 
     def _aligned(self, given: Any) -> dict[str, Any]:
         """What `align` is told: it goes on from `train` where there is one, else from the base it may name itself."""

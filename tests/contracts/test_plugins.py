@@ -136,10 +136,15 @@ def test_scanner(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", own("guard"))
-def test_guard(name: str) -> None:
+def test_guard(name: str, tmp_path: Path) -> None:
     found = plugin("guard", name)
     if name == "packages":  # it refuses to work without a list
         found = found(found.Settings(modules=("acme",)))
+    if name == "license":  # and it without an index
+        from tests.serve.provenance.small import build, file, function, split_of
+
+        split = split_of(tmp_path / "split", [file(1, function(1))])
+        found = found(found.Settings(index=build(tmp_path / "index", {"split": split})))
     testing.check_guard(found)
 
 

@@ -1,4 +1,4 @@
-"""The kernels of `buril.code.minhash` and `buril.data.blind` once more, in slow and plain Python: the oracle of tests."""
+"""The kernels of `buril.code.minhash` and `buril.code.blind` once more, in slow and plain Python: the oracle of tests."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ def python(code: str) -> str:
 
 
 def test_numba_is_loaded_by_the_first_use_and_not_before() -> None:
-    code = "import sys, buril.cli.main, buril.data.dedup, buril.data.blind; print('numba' in sys.modules)"
+    code = "import sys, buril.cli.main, buril.data.dedup, buril.code.blind; print('numba' in sys.modules)"
     assert python(code) == "False"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -246,6 +247,19 @@ def test_guards_are_shown_only_their_origins() -> None:
     seen = guarded([Piece(SENDS, origin) for origin in ORIGINS], [made("exfiltration", high="warn")])
     assert [item.where for item in seen.fired] == ["answer"]
     assert made("exfiltration").origins == ANSWER
+
+
+def test_copies_of_training_code_are_told_by_licence(tmp_path: Path) -> None:
+    """More of it in `provenance/test_policy.py`."""
+    from tests.serve.provenance.small import build, file, function, split_of
+
+    body = function(1, statements=20)
+    split = split_of(tmp_path / "split", [file(1, body, license="GPL-3.0-only")])
+    told = {"index": build(tmp_path / "index", {"split": split}), "licenses": ("mit",), "action": "block"}
+    assert judged("license", body, "answer", language="python", **told).action == "refuse"
+    assert judged("license", RUNS, "answer", language="python", **told).action == "allow"
+    with pytest.raises(BurilError, match="V203"):
+        judged("license", body, "answer")
 
 
 def test_every_guard_has_a_test_here() -> None:

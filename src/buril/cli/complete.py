@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from buril.cli import tracing
 from buril.cli.common import config_option, following, json_option, open_store, put, say, store_option
 from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out
 from buril.core.artifact import Artifact, Link, atomic, canonical
@@ -92,6 +93,10 @@ class Parameters:
     "--guards", "guards_text", metavar="NAMES", default=DEFAULT, show_default=True,
     help=N_("Guards that look at the prompt and at what is written, in this order; `none` for none."),
 )  # fmt: skip
+@click.option(
+    "--provenance/--no-provenance", "wants_provenance", default=None,
+    help=N_("Record which training files a completion is from (default: where there is an index of the model)."),
+)  # fmt: skip
 @click.option("--keep-prompt", is_flag=True, help=N_("Keep the prompt itself in the record, not only its SHA-256."))
 @config_option
 @store_option
@@ -109,6 +114,7 @@ def command(  # one parameter an option: click calls it by name
     seed: int,
     ref: str | None,
     guards_text: str,
+    wants_provenance: bool | None,
     keep_prompt: bool,
     config_path: Path,
     store_path: Path | None,
@@ -120,21 +126,36 @@ def command(  # one parameter an option: click calls it by name
     hole, seen = guarded_hole(hole, file, guards)
     store = open_store(config_path, store_path)
     model = model_in_use(store, ref)
+    looked = tracing.index_of_model(store, model.tuned, wanted=wants_provenance)
     fim = bool(hole.suffix) and knows_fim(model, store)
     if hole.suffix and not fim:
         say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
         hole = Hole(hole.prefix)
     told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim)
-    found, fired = let_out(complete(model, hole, told), hole.prefix, language_of(hole, file), guards)
-    records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
-    records = [record | logged([*seen, *more]) for record, more in zip(records, fired, strict=True)]
-    kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
+    language = language_of(hole, file)
+    found, fired = let_out(complete(model, hole, told), hole.prefix, language, guards)
+    records = [
+        record_of(model, hole, told=told, sample=number, found=item)
+        | logged([*seen, *more])
+        | tracing.record_of(looked, item.text, language, hole.prefix)
+        for number, (item, more) in enumerate(zip(found, fired, strict=True))
+    ]
+    _keep(store, records, hole if keep_prompt else None)
+    _show(records, [item.text for item in found], as_json=as_json)
+
+
+def _keep(store: Store, records: Sequence[dict[str, Any]], hole: Hole | None) -> None:
+    kept = {"prompt": hole.prefix, "suffix": hole.suffix} if hole else {}
     for record in records:
         write_record(store, {**record, **kept})
+
+
+def _show(records: Sequence[dict[str, Any]], texts: list[str], *, as_json: bool) -> None:
     if as_json:
-        put([{**record, "text": item.text} for record, item in zip(records, found, strict=True)])
+        put([{**record, "text": text} for record, text in zip(records, texts, strict=True)])
     else:
-        _print([item.text for item in found])
+        _print(texts)
+        tracing.tell_records(records)
         say(_("completion {ids}").format(ids=", ".join(record["id"] for record in records)))
     following(f"buril trace {records[0]['id']}")
 

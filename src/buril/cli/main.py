@@ -32,6 +32,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "diff": N_("what differs between two artifacts or two runs"),
     "why": N_("why a file was kept or dropped, step by step"),
     "trace": N_("what a file went into, or what a model or completion was made from"),
+    "provenance": N_("which training files a text is from, and under which licence"),
     "data": N_("look at the data by language, licence and reason, or export it"),
     "report": N_("write the report of the latest run"),
     "lm-eval": N_("exchange tasks and results with lm-evaluation-harness"),
@@ -48,7 +49,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
 GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
-    (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
+    (N_("Look"), ("show", "diff", "why", "trace", "provenance", "data", "report")),
     (N_("Use"), ("complete", "serve", "keys", "score", "lm-eval", "scan", "deploy", "config", "plugins", "gc")),
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from buril.cli import common
+from buril.cli import common, tracing
 from buril.core.errors import BurilError
 from buril.core.text import _
 
@@ -124,6 +124,7 @@ def _tell_files(found: dict[str, Any]) -> None:
 def _tell_model(found: dict[str, Any]) -> None:
     if record := found.get("completion"):
         click.echo(_("completion {id} of {when}").format(id=record["id"], when=record.get("created", "")))
+        _tell_matches(record)
     _tell_node(found["graph"], 0, set())
     if base := found["base"]:
         click.echo(
@@ -151,6 +152,17 @@ def _tell_model(found: dict[str, Any]) -> None:
             click.echo("         " + _("and {count} more (`--json` lists all)").format(count=rest))
     _tell_clients(found["learnt_with"])
     common.following("buril report")
+
+
+def _tell_matches(record: dict[str, Any]) -> None:
+    """The training files that a completion was found to be from when it was written."""
+    if "provenance" not in record:
+        click.echo("  ->  " + _("its record holds no matches: there was no index of the model, or none was wanted"))
+        return
+    matches = tracing.matches_of(record)
+    if not matches:
+        click.echo("  ->  " + _("no training file was found for it"))
+    tracing.tell_matches(matches[:SHOWN], indent="  ->  ")
 
 
 def _tell_clients(clients: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ proposes pairs, signatures verify them, and where a signature can't decide the s
 Everything is a function of the texts alone: no seed, no order, no number of workers. The first use in a process loads
 the compiled kernel (0.2 s), the first use on a machine compiles it (some 10 s, kept on disk).
 
-What it does not do: see through renamed identifiers (`buril.data.blind` does), or compare single functions.
+What it does not do: see through renamed identifiers (`buril.code.blind` does), or compare single functions.
 
 Legend: N texts, S shingles, P bins of a signature, B bands, M pairs.
 """

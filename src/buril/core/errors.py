@@ -1054,6 +1054,37 @@ MESSAGES: dict[str, Message] = {
     "V509": Message(
         N_("`{path}` is not the wheel of this version, `{wanted}`"), N_("build it: `pip wheel --no-deps -w dist .`")
     ),
+    # --- serving: provenance
+    "V200": Message(
+        N_("there is no provenance index of this model in the store"),
+        N_("add `index:` to the YAML and `buril run`, or name an index with `--index`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V201": Message(
+        N_("the provenance index `{path}` can't be read: {problem}"),
+        N_("name the folder of an artifact of the stage `index`; `buril run` makes it anew"),
+        EXIT_PREREQUISITE,
+    ),
+    "V202": Message(
+        N_("the provenance index `{path}` is of another version ({problem})"),
+        N_("make it anew with `buril run`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V203": Message(
+        N_("the guard `license` has no index to look texts up in, so nothing may pass"),
+        N_("give it one: `{{license: {{index: .buril/index/KEY, licenses: [mit]}}}}`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V204": Message(
+        N_("{tokens} tokens are those of {source}, more than the policy allows"),
+        N_("write it otherwise, keep to that licence, or allow it with `--licenses`"),
+        EXIT_GATE,
+    ),
+    "V205": Message(N_("`{path}` can't be read: {problem}"), N_("give a text file, or `-` for the standard input")),
+    "V206": Message(
+        N_("the policy can't be read: {problem}"),
+        N_("licences by their SPDX names with commas between them: `--licenses mit,apache-2.0`"),
+    ),
 }
 
 

@@ -14,12 +14,11 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from buril.code import minhash
+from buril.code import blind, minhash
 from buril.code.minhash import I64, U32, U64, Flags
 from buril.core.artifact import atomic
 from buril.core.stage import Output
 from buril.core.workers import each
-from buril.data import blind
 from buril.data._rows import batches, preference
 from buril.data._sorted import mapped, save, sort_once
 

@@ -1,7 +1,7 @@
 """Dedup: which files are copies of which, exact, near and (asked for) renamed, and which copy is kept.
 
 Passes, cheap before dear: equal once all white space is removed, MinHash over what is left (`buril.code.minhash`), and
-with `renamed` MinHash over the structure of what is then left (`buril.data.blind`). A file is left out only when it is
+with `renamed` MinHash over the structure of what is then left (`buril.code.blind`). A file is left out only when it is
 a copy of one that is kept: clusters are joined by verified pairs alone, and within a cluster, in order of preference,
 a file whose exact similarity to every kept one is below the threshold is kept as well. So a chain of small changes does
 not swallow its two ends, and `cluster` still tells `split` that they belong together.
@@ -21,13 +21,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from buril.code import minhash
+from buril.code import blind, minhash
 from buril.core.errors import BurilError
 from buril.core.estimate import Estimate
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.stage import Inputs, Metrics, Output, Stage
-from buril.data import blind
 from buril.data._clusters import KINDS, Facts, Verdicts, facts, verdicts, write_clusters, write_duplicates
 from buril.data._near import Choice, Plan, find_copies
 from buril.data._rows import name_ranks, num_rows

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from buril.code._keywords import FAMILIES, HASH, SLASHES, STARS
 from buril.code.minhash import EMPTY, I64, U32, U64, Shingles, Texts, order
-from buril.data._keywords import FAMILIES, HASH, SLASHES, STARS
 
 VERSION = 1
 """Goes up when the same text gives other shingles or another signature."""
@@ -53,31 +53,39 @@ def _family_of() -> dict[str, int]:
 
 def sketch(texts: Texts, family_N: I64, *, num_perm: int = 128, size: int = WINDOW) -> U32:
     """Signatures (N, P) of texts."""
-    from buril.data import _blind_kernel
+    from buril.code import _blind_kernel
 
     signatures_NP = np.full((len(family_N), num_perm), EMPTY, dtype=np.uint32)
-    block = _blind_kernel.Block(texts.data, texts.offsets, family_N, _tables(), _styles())
-    _blind_kernel.sketch(block, size, _room(texts), order(num_perm), signatures_NP)
+    _blind_kernel.sketch(block_of(texts, family_N), size, room_of(texts), order(num_perm), signatures_NP)
     return signatures_NP
 
 
 def shingles(texts: Texts, family_N: I64, size: int = WINDOW) -> Shingles:
     """Hashes of all windows."""
-    from buril.data import _blind_kernel
+    from buril.code import _blind_kernel
 
     hashes = np.empty(len(texts.data), dtype=np.uint64)
     offsets_N1 = np.zeros(len(texts.offsets), dtype=np.int64)
-    block = _blind_kernel.Block(texts.data, texts.offsets, family_N, _tables(), _styles())
-    _blind_kernel.shingles(block, size, _room(texts), hashes, offsets_N1[1:])
+    _blind_kernel.shingles(block_of(texts, family_N), size, room_of(texts), hashes, offsets_N1[1:])
     return Shingles(hashes[: offsets_N1[-1]], offsets_N1)
 
 
-def _room(texts: Texts) -> Any:
-    from buril.data import _blind_kernel
+def block_of(texts: Texts, family_N: I64) -> Any:
+    """Texts and their families as the kernels take them."""
+    from buril.code import _blind_kernel
+
+    return _blind_kernel.Block(texts.data, texts.offsets, family_N, _tables(), _styles())
+
+
+def room_of(texts: Texts) -> Any:
+    """Working memory for the longest of some texts."""
+    from buril.code import _blind_kernel
 
     longest = int(np.diff(texts.offsets).max(initial=0))
     return _blind_kernel.Room(
         np.empty(longest, dtype=np.uint64),
+        np.empty(longest, dtype=np.int64),
+        np.empty(longest, dtype=np.int64),
         np.empty(longest, dtype=np.int64),
         np.zeros(_blind_kernel.SLOTS, dtype=np.uint64),
         np.zeros(_blind_kernel.SLOTS, dtype=np.int64),

@@ -1,4 +1,4 @@
-"""Words that are part of a language, by family: the only words that the blind shingles of `buril.data.blind` keep.
+"""Words that are part of a language, by family: the only words that the blind shingles of `buril.code.blind` keep.
 
 A family is a group of languages that share most of them; texts of different families never meet. A list may hold words
 that only one of its languages reserves: an identifier that happens to be one of them is then not seen as renamed.

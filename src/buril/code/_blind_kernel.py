@@ -1,4 +1,4 @@
-"""The compiled loops of `buril.data.blind`: bytes to tokens without names, and those to shingles and signatures.
+"""The compiled loops of `buril.code.blind`: bytes to tokens without names, and those to shingles and signatures.
 
 Legend: N texts, F families of languages, K slots of a table of keywords, P bins of a signature.
 """
@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from buril.code._kernel import BLACK, DIGIT, FACTOR, MIX, NAME, SALT, WORD, compiled, densify, drop, mixed, word
+from buril.code._keywords import BACKTICK, DASHES, HASH, PARENS, PERCENT, SINGLE, SLASHES, STARS
 from buril.code.minhash import I64, U8, U32, U64
-from buril.data._keywords import BACKTICK, DASHES, HASH, PARENS, PERCENT, SINGLE, SLASHES, STARS
 
 SLOTS = 1 << 15
 """Places for the names of a text; two names that share one are taken for new each time they take turns."""
@@ -35,10 +35,12 @@ class Block(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Working memory: the tokens of a text, how far back each name was last seen, and where names were."""
+    """Working memory: tokens of a text, how far back each name was last seen, their bytes, and where names were."""
 
     code: U64
     back: I64
+    start: I64
+    stop: I64
     slot_name: U64
     slot_place: I64
 
@@ -113,7 +115,7 @@ def tokens(data: U8, span: tuple[int, int], keywords_K: U64, style: int, room: R
     all consistent renamings.
     """
     (at, end), count, string_end = span, 0, span[0]
-    code, back, slot_name, slot_place = room
+    code, back, start, stop, slot_name, slot_place = room
     slot_name[:] = _0
     while at < end:
         byte = data[at]
@@ -128,10 +130,12 @@ def tokens(data: U8, span: tuple[int, int], keywords_K: U64, style: int, room: R
                     continue
                 string_end = max(after, after_string(data, at, end, style))
             code[count], back[count] = mixed(np.uint64(byte) + SALT), -1
+            start[count], stop[count] = at, at + 1
             at += 1
         else:
             is_number = DIGIT[byte]
             after_word, hashed = word(data, np.uint64(at), np.uint64(end))
+            start[count], stop[count] = at, np.int64(after_word)
             at = np.int64(after_word)
             code[count], back[count] = mixed(hashed), -1
             if not (is_number or at <= string_end or is_keyword(keywords_K, hashed)):

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from buril.code import blind
+from buril.code._keywords import FAMILIES
 from buril.code.minhash import EMPTY, Texts
-from buril.data import blind
-from buril.data._keywords import FAMILIES
 from tests.data import plain
 
 CODE = """
