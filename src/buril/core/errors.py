@@ -985,6 +985,14 @@ MESSAGES: dict[str, Message] = {
         N_("give it other settings, or name other guards with `--guards`"),
         EXIT_PREREQUISITE,
     ),
+    "V600": Message(
+        N_("`{path}` is no folder, so no context can be taken from it"),
+        N_("name the folder of the repository that the file belongs to"),
+    ),
+    "V601": Message(
+        N_("the model's window of {window} tokens leaves no room for a prompt beside {max_tokens} tokens of answer"),
+        N_("ask for fewer with `--max-tokens`"),
+    ),
 }
 
 
