@@ -298,14 +298,18 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES, max_size=14).map("".join)
 
 
-@given(prefix=TEXTS, text=TEXTS, suffix=TEXTS, language=st.sampled_from(["python", "javascript", "go", "ruby", "c", ""]))
+@given(
+    prefix=TEXTS, text=TEXTS, suffix=TEXTS, language=st.sampled_from(["python", "javascript", "go", "ruby", "c", ""])
+)
 @settings(max_examples=400, deadline=None)
 def test_to_finish_twice_is_to_finish_once(prefix: str, text: str, suffix: str, language: str) -> None:
     once = finish(prefix, text, suffix, language).text
     assert finish(prefix, once, suffix, language).text == once
 
 
-@given(prefix=TEXTS, text=TEXTS, suffix=TEXTS, language=st.sampled_from(["python", "javascript", "go", "ruby", "c", ""]))
+@given(
+    prefix=TEXTS, text=TEXTS, suffix=TEXTS, language=st.sampled_from(["python", "javascript", "go", "ruby", "c", ""])
+)
 @settings(max_examples=300, deadline=None)
 def test_what_is_shown_never_goes_again_whatever_is_written(prefix: str, text: str, suffix: str, language: str) -> None:
     cursor = Cursor(prefix, suffix, language)

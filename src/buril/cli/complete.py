@@ -8,14 +8,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from buril.cli.common import config_option, following, json_option, open_store, put, say, store_option
-from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out
+from buril.cli.completing import Context, Shown, finished, request_with, shown_with
+from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out, logged
 from buril.core.artifact import Artifact, Link, atomic, canonical
 from buril.core.errors import BurilError
 from buril.core.text import N_, _
@@ -40,6 +41,11 @@ class Hole:
     prefix: str
     suffix: str | None = None
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """What stands before and after."""
+        return self.prefix, self.suffix or ""
+
 
 @dataclass(frozen=True)
 class InUse:
@@ -57,13 +63,15 @@ class InUse:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the model was asked for."""
+    """What the model was asked for; `finish`: whether its text was finished, `context`: places of what else it saw."""
 
     max_tokens: int
     temperature: float
     samples: int
     seed: int
     fim: bool
+    finish: bool = False
+    context: tuple[str, ...] = ()
 
 
 @click.command()
@@ -92,6 +100,11 @@ class Parameters:
     "--guards", "guards_text", metavar="NAMES", default=DEFAULT, show_default=True,
     help=N_("Guards that look at the prompt and at what is written, in this order; `none` for none."),
 )  # fmt: skip
+@click.option("--raw", is_flag=True, help=N_("Show the model's own text: neither cut where it is complete nor mended."))
+@click.option(
+    "--context", "folder", type=click.Path(path_type=Path), metavar="FOLDER",
+    help=N_("Show the model what FILE uses of the repository in FOLDER."),
+)  # fmt: skip
 @click.option("--keep-prompt", is_flag=True, help=N_("Keep the prompt itself in the record, not only its SHA-256."))
 @config_option
 @store_option
@@ -109,6 +122,8 @@ def command(  # one parameter an option: click calls it by name
     seed: int,
     ref: str | None,
     guards_text: str,
+    raw: bool,
+    folder: Path | None,
     keep_prompt: bool,
     config_path: Path,
     store_path: Path | None,
@@ -118,16 +133,23 @@ def command(  # one parameter an option: click calls it by name
     hole = read_hole(file, prompt, suffix=suffix, line=line, column=column)
     guards = guards_of(guards_text)
     hole, seen = guarded_hole(hole, file, guards)
+    language = language_of(hole, file)
+    texts = hole.texts
+    given, more_seen = shown_with(file, texts, language, folder=folder, guards=guards)
     store = open_store(config_path, store_path)
     model = model_in_use(store, ref)
     fim = bool(hole.suffix) and knows_fim(model, store)
     if hole.suffix and not fim:
         say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
         hole = Hole(hole.prefix)
-    told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim)
-    found, fired = let_out(complete(model, hole, told), hole.prefix, language_of(hole, file), guards)
+    finish, places = file is not None and not raw, given.places if given else ()
+    told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim, finish, places)
+    written = complete(model, hole, told, given)
+    if finish:
+        written = finished(written, texts, language)
+    found, fired = let_out(written, hole.prefix, language, guards)
     records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
-    records = [record | logged([*seen, *more]) for record, more in zip(records, fired, strict=True)]
+    records = [record | logged([*seen, *more_seen, *more]) for record, more in zip(records, fired, strict=True)]
     kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
     for record in records:
         write_record(store, {**record, **kept})
@@ -238,11 +260,6 @@ def language_of(hole: Hole, file: str | None) -> str:
     return detect(Path(file).name, hole.prefix) if file and file != "-" else ""
 
 
-def logged(fired: Sequence[Fired]) -> dict[str, Any]:
-    """What a record keeps of the guards that fired: nothing where none did."""
-    return {"guards": [item.record() for item in fired]} if fired else {}
-
-
 # --- the model
 
 
@@ -317,13 +334,14 @@ def open_model(model: InUse) -> Generator:
     return generator
 
 
-def complete(model: InUse, hole: Hole, told: Parameters) -> list[Completion]:
-    """Load the model and write.
+def complete(model: InUse, hole: Hole, told: Parameters, given: Context | None = None) -> list[Completion]:
+    """Load the model and write, with the context where there is one.
 
     Raises:
         BurilError: P002 when the packages for it are missing, T0xx when it can't be loaded.
     """
     from buril.generators._generator import Request
+    from buril.generators._local import Local
 
     generator = open_model(model)
     request = Request(
@@ -334,6 +352,10 @@ def complete(model: InUse, hole: Hole, told: Parameters) -> list[Completion]:
         seed=told.seed,
         num_samples=told.samples,
     )
+    if given is not None:
+        assert isinstance(generator, Local)
+        asked = request_with(generator, hole.texts, given, fim=told.fim, max_tokens=told.max_tokens)
+        request = replace(request, prompt=asked.prompt, suffix=None, prefill=asked.prefill)
     completions: list[Completion] = next(generator.complete([request]))
     return completions
 
@@ -354,6 +376,7 @@ def record_of(model: InUse, hole: Hole, *, told: Parameters, sample: int, found:
         "text_sha256": _sha256(found.text),
         "num_tokens": len(found.tokens),
         "finish_reason": found.finish_reason,
+        **(found.record() if isinstance(found, Shown) else {}),
     }
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     return {"id": hashlib.sha256(canonical(content)).hexdigest()[:ID_CHARS], "created": now, **content}

@@ -95,6 +95,11 @@ def let_out(
     return passed, noted
 
 
+def logged(fired: Sequence[Fired]) -> dict[str, Any]:
+    """What a record keeps of the guards that fired: nothing where none did."""
+    return {"guards": [item.record() for item in fired]} if fired else {}
+
+
 def _tell(fired: Sequence[Fired]) -> None:
     """One line on stderr for each rule of each guard that fired."""
     verbs = {
