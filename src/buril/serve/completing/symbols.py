@@ -57,7 +57,7 @@ def _types(root: Node, raw: bytes) -> list[Symbol]:
             if name is not None and name.text:
                 head = raw[node.start_byte : node.end_byte].decode("utf-8", "replace").split("\n")[:_TYPE_LINES]
                 found.append(Symbol(name.text.decode("utf-8", "replace"), node.start_point.row, _head(head)))
-        elif node.parent is root and node.named_child_count < 4:  # an export, a decorated class
+        elif node.parent == root and node.named_child_count < 4:  # an export, a decorated class
             pending += node.named_children
     return found
 
