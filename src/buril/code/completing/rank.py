@@ -20,15 +20,16 @@ class Candidate(NamedTuple):
 def rank(cursor: Cursor, candidates: Sequence[Candidate]) -> list[int]:
     """The indices of the candidates, the best first.
 
-    Texts that parse in cursor come first, then those of the higher mean log-probability a token, then the longer ones;
+    Texts that parse in place come first (in a file with errors of its own: those that add none), then those of the higher mean log-probability a token, then the longer ones;
     what is empty comes last, and what says the same as a better one is left out.
     """
+    least = min((cursor.errors(one.text) for one in candidates if one.text.strip()), default=0)
 
     def key(index: int) -> tuple[bool, bool, float, int, int]:
         one = candidates[index]
         mean = one.logprob / max(1, one.num_tokens)
         unlikely = -mean if math.isfinite(mean) else math.inf
-        worse = cursor.errors(one.text) > cursor.errors("")
+        worse = cursor.errors(one.text) > least
         return not one.text.strip(), worse, unlikely, -len(one.text), index
 
     seen: dict[str, None] = {}
