@@ -208,7 +208,7 @@ def test_what_others_wrote_is_marked(tmp_path: Path) -> None:
     index = Index(tmp_path)
     assert index.update("vendor/lib/a.js", "function convertPrice(amount, currency, table) {\n  return amount;\n}\n")
     found = context(index, Around("b.js", "javascript", "convertPrice(amount, currency, table", ""))
-    assert {item.origin for item in found} == {"third_party"}
+    assert [(item.kind, item.origin) for item in found] == [("definitions", "third_party")]
 
 
 def test_words_are_found_by_their_parts(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _APOSTROPHES = frozenset(("html", "ocaml_interface"))
 
 
 class Bracket(NamedTuple):
-    """A bracket and its cursor, in characters."""
+    """A bracket and its place, in characters."""
 
     sign: str
     at: int

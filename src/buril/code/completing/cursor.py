@@ -15,7 +15,7 @@ from buril.code.parse import HardParse, error_bytes, parse, reparse
 MOST_CHARS = 128_000
 """Characters of the file that are looked at on each side of a cursor. A parse takes 0.2 µs a character."""
 _KEPT = 64
-"""Texts of one cursor whose parses are remembered."""
+"""Texts of one place whose parses are remembered."""
 
 
 class Line(NamedTuple):

@@ -1,4 +1,4 @@
-"""Mode: whether a cursor asks for the rest of a line or for a whole block."""
+"""Mode: whether a place asks for the rest of a line or for a whole block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rank: which of several completions of one cursor comes first."""
+"""Rank: which of several completions of one place comes first."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class Candidate(NamedTuple):
 def rank(cursor: Cursor, candidates: Sequence[Candidate]) -> list[int]:
     """The indices of the candidates, the best first.
 
-    Texts that parse in place come first (in a file with errors of its own: those that add none), then those of the higher mean log-probability a token, then the longer ones;
-    what is empty comes last, and what says the same as a better one is left out.
+    Texts that parse in place come first (in a file with errors of its own: those that leave the fewest), then those of
+    the higher mean log-probability a token, then the longer ones; what is empty comes last, and what says the same as a
+    better one is left out.
     """
     least = min((cursor.errors(one.text) for one in candidates if one.text.strip()), default=0)
 

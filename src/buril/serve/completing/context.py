@@ -49,7 +49,7 @@ class Around:
 def context(index: Index, around: Around, *, most: int = 6) -> list[Snippet]:
     """At most `most` snippets for a cursor, in the order in which a prompt should show them.
 
-    The edited file itself gives none, and nothing is shown twice.
+    The edited file itself gives none, and nothing is shown twice: lines around a definition that is shown are left out.
     """
     found = _definitions(index, around)[: max(1, most // 2)]
     known = _lines(around.prefix) | _lines(around.suffix)
@@ -60,7 +60,8 @@ def context(index: Index, around: Around, *, most: int = 6) -> list[Snippet]:
         lines = _lines(text)
         if len(found) + len(similar) >= most or hit.matched < LEAST_MATCHED:
             break
-        if not lines or len(lines & known) > _SAME_SHARE * len(lines):
+        told = any(item.path == hit.window.path and _lines(item.text) <= lines for item in found)
+        if told or not lines or len(lines & known) > _SAME_SHARE * len(lines):
             continue
         known |= lines
         language = index.files[hit.window.path].language
