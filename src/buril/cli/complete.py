@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from buril.cli.common import config_option, following, json_option, open_store, put, say, store_option
-from buril.cli.completing import Context, Shown, finished, request_with, shown_with
+from buril.cli.common import config_option, following, json_option, open_store, say, store_option
+from buril.cli.completing import Context, Shown, finished, request_with, shown_with, tell
 from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out, logged
 from buril.core.artifact import Artifact, Link, atomic, canonical
 from buril.core.errors import BurilError
@@ -133,45 +133,28 @@ def command(  # one parameter an option: click calls it by name
     hole = read_hole(file, prompt, suffix=suffix, line=line, column=column)
     guards = guards_of(guards_text)
     hole, seen = guarded_hole(hole, file, guards)
-    language = language_of(hole, file)
-    texts = hole.texts
+    language, texts = language_of(hole, file), hole.texts
     given, more_seen = shown_with(file, texts, language, folder=folder, guards=guards)
     store = open_store(config_path, store_path)
     model = model_in_use(store, ref)
-    fim = bool(hole.suffix) and knows_fim(model, store)
-    if hole.suffix and not fim:
-        say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
-        hole = Hole(hole.prefix)
+    hole, fim = fillable(hole, model, store)
     finish, places = file is not None and not raw, given.places if given else ()
     told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim, finish, places)
     written = complete(model, hole, told, given)
-    if finish:
-        written = finished(written, texts, language)
+    written = finished(written, texts, language) if finish else written
     found, fired = let_out(written, hole.prefix, language, guards)
     records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
     records = [record | logged([*seen, *more_seen, *more]) for record, more in zip(records, fired, strict=True)]
     kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
     for record in records:
         write_record(store, {**record, **kept})
-    if as_json:
-        put([{**record, "text": item.text} for record, item in zip(records, found, strict=True)])
-    else:
-        _print([item.text for item in found])
-        say(_("completion {ids}").format(ids=", ".join(record["id"] for record in records)))
+    tell(records, [item.text for item in found], as_json=as_json)
     following(f"buril trace {records[0]['id']}")
 
 
 def warmth(temperature: float | None, samples: int) -> float:
     """The temperature that is used: the one given, else 0, or one at which several samples differ."""
     return temperature if temperature is not None else 0.0 if samples == 1 else SAMPLING_TEMPERATURE
-
-
-def _print(texts: list[str]) -> None:
-    for number, text in enumerate(texts):
-        if number:
-            click.echo("-" * 8)
-        click.echo(text, nl=not text.endswith("\n"))
-    sys.stdout.flush()
 
 
 # --- what to complete
@@ -315,6 +298,15 @@ def knows_fim(model: InUse, store: Store) -> bool:
     link = model.tuned.manifest.inputs.get("pack") if model.tuned else None
     pack = store.linked(link) if link else None
     return bool(pack and pack.manifest.settings.get("fim_rate"))
+
+
+def fillable(hole: Hole, model: InUse, store: Store) -> tuple[Hole, bool]:
+    """The hole as the model can be asked to fill it, and whether it is told what follows."""
+    fim = bool(hole.suffix) and knows_fim(model, store)
+    if hole.suffix and not fim:
+        say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
+        return Hole(hole.prefix), False
+    return hole, fim
 
 
 def open_model(model: InUse) -> Generator:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from buril.cli.common import say
+import click
+
+from buril.cli.common import put, say
 from buril.cli.guarding import let_in
 from buril.core.errors import BurilError
 from buril.core.text import _
@@ -133,3 +136,16 @@ def finished(found: Sequence[Completion], texts: tuple[str, str], language: str)
 
 def _held(item: Completion) -> dict[str, Any]:
     return {entry.name: getattr(item, entry.name) for entry in fields(item)}
+
+
+def tell(records: Sequence[Mapping[str, Any]], texts: Sequence[str], *, as_json: bool) -> None:
+    """Print completions: as JSON with their records, else the texts with a line between them, and ids on stderr."""
+    if as_json:
+        put([{**record, "text": text} for record, text in zip(records, texts, strict=True)])
+        return
+    for number, text in enumerate(texts):
+        if number:
+            click.echo("-" * 8)
+        click.echo(text, nl=not text.endswith("\n"))
+    sys.stdout.flush()
+    say(_("completion {ids}").format(ids=", ".join(record["id"] for record in records)))
