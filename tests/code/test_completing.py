@@ -223,6 +223,14 @@ def test_what_is_shown_of_real_code_is_a_beginning_of_what_is_shown_in_the_end(
         assert final.startswith(told.text)
 
 
+def test_what_the_file_may_bring_waits_until_another_line_comes() -> None:
+    stopper = Stopper("def f():\n    ", "\n", "python")
+    assert stopper.feed("g(a)").text == ""
+    assert stopper.feed("g(a)\n    h").text == "g(a"
+    assert stopper.feed("g(a)\n    h(b)\n\n").text == "g(a)\n    h(b"
+    assert stopper.feed("g(a)\n    h(b)\n\nx = 1\n") == ("g(a)\n    h(b)", True, "block")
+
+
 def test_a_token_costs_less_than_a_millisecond() -> None:
     stopper = Stopper(source(3) + "\n\ndef compute_all():\n", "\n", "python")
     written = "\n".join(f"    value_{number} = compute(value_{number - 1}, [1, 2], key='x')" for number in range(40))
