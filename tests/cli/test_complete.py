@@ -143,11 +143,13 @@ def test_samples_differ_and_each_has_its_record(call: Callable[..., Any], store:
 
 def test_fills_in_the_middle_at_a_cursor(call: Callable[..., Any], store: Store, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(TEXT)
-    found = call("complete", "a.py", "--line", "2", "--column", "12", "--max-tokens", "3", "--json").json[0]
+    found = call("complete", "a.py", "--line", "2", "--column", "12", "--max-tokens", "3", "--json", "--raw").json[0]
     assert found["parameters"]["fim"] is True
     assert found["prompt_sha256"] == hashlib.sha256(TEXT[:26].encode()).hexdigest()
     assert found["suffix_sha256"] == hashlib.sha256(TEXT[26:].encode()).hexdigest()
-    piped = call("complete", "-", "--line", "2", "--column", "12", "--max-tokens", "3", "--json", stdin=TEXT).json[0]
+    piped = call(
+        "complete", "-", "--line", "2", "--column", "12", "--max-tokens", "3", "--json", "--raw", stdin=TEXT
+    ).json[0]
     assert piped["id"] == found["id"]
     atend = call("complete", "a.py", "--max-tokens", "3", "--json").json[0]
     assert atend["parameters"]["fim"] is False and atend["suffix_sha256"] is None

@@ -2,69 +2,35 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
-import json
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from buril.cli import tracing
-from buril.cli.common import config_option, following, json_option, open_store, put, say, store_option
-from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out
-from buril.core.artifact import Artifact, Link, atomic, canonical
+from buril.cli.bundle import opened
+from buril.cli.common import config_option, following, json_option, say, store_option
+from buril.cli.completing import Context, finished, request_with, shown_with, tell
+from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out, logged
+from buril.cli.in_use import knows_fim, open_model
+from buril.cli.marking import keep, mark_of
+from buril.cli.records import Hole, Parameters, record_of, write_records
 from buril.core.errors import BurilError
 from buril.core.text import N_, _
 
 if TYPE_CHECKING:
+    from buril.cli.bundle import Bundled
+    from buril.cli.in_use import InUse
     from buril.core.store import Store
-    from buril.generators._generator import Completion, Generator
+    from buril.generators._generator import Completion
     from buril.serve.guards import Fired, Guard
+    from buril.serve.watermark import Watermark
 
-ID_CHARS = 12
 SAMPLING_TEMPERATURE = 0.8
 """The temperature of several samples where none is given: at 0 they would all be the same."""
-STORED = ("base", "tokenizer", "train", "align")
-TUNED = ("align", "train")
-"""Stages that make a tuned model, the one that goes on from the other first."""
-
-
-@dataclass(frozen=True)
-class Hole:
-    """Where code is wanted: after `prefix` and, where there is one, before `suffix`."""
-
-    prefix: str
-    suffix: str | None = None
-
-
-@dataclass(frozen=True)
-class InUse:
-    """The artifacts of the model that completes; `train` is None for the base as it came."""
-
-    base: Artifact
-    tokenizer: Artifact
-    tuned: Artifact | None
-
-    def links(self) -> dict[str, Link]:
-        """How a record names them."""
-        found = {"base": self.base.link, "tokenizer": self.tokenizer.link}
-        return {**found, self.tuned.manifest.stage: self.tuned.link} if self.tuned else found
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """What the model was asked for."""
-
-    max_tokens: int
-    temperature: float
-    samples: int
-    seed: int
-    fim: bool
 
 
 @click.command()
@@ -87,8 +53,9 @@ class Parameters:
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help=N_("How many completions."))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help=N_("Seed of the samples."))
 @click.option(
-    "--model", "ref", metavar="REF", help=N_("`base`, a name or run, or a `train` artifact (default: the latest).")
-)
+    "--model", "ref", metavar="REF",
+    help=N_("`base`, a name or run, a `train` artifact, or a bundle (default: the latest)."),
+)  # fmt: skip
 @click.option(
     "--guards", "guards_text", metavar="NAMES", default=DEFAULT, show_default=True,
     help=N_("Guards that look at the prompt and at what is written, in this order; `none` for none."),
@@ -96,6 +63,15 @@ class Parameters:
 @click.option(
     "--provenance/--no-provenance", "wants_provenance", default=None,
     help=N_("Record which training files a completion is from (default: where there is an index of the model)."),
+)  # fmt: skip
+@click.option(
+    "--watermark", "watermark_text", metavar="YAML", default="off", show_default=True,
+    help=N_("Mark the text so that it can be found again: `on`, or settings such as `{delta: 2}`."),
+)  # fmt: skip
+@click.option("--raw", is_flag=True, help=N_("Show the model's own text: neither cut where it is complete nor mended."))
+@click.option(
+    "--context", "folder", type=click.Path(path_type=Path), metavar="FOLDER",
+    help=N_("Show the model what FILE uses of the repository in FOLDER."),
 )  # fmt: skip
 @click.option("--keep-prompt", is_flag=True, help=N_("Keep the prompt itself in the record, not only its SHA-256."))
 @config_option
@@ -115,6 +91,9 @@ def command(  # one parameter an option: click calls it by name
     ref: str | None,
     guards_text: str,
     wants_provenance: bool | None,
+    watermark_text: str,
+    raw: bool,
+    folder: Path | None,
     keep_prompt: bool,
     config_path: Path,
     store_path: Path | None,
@@ -122,55 +101,44 @@ def command(  # one parameter an option: click calls it by name
 ) -> None:
     """Complete FILE (`-`: the standard input) at its end or at a cursor, or the text of --prompt."""
     hole = read_hole(file, prompt, suffix=suffix, line=line, column=column)
-    guards = guards_of(guards_text)
+    guards, mark = guards_of(guards_text), mark_of(watermark_text)
     hole, seen = guarded_hole(hole, file, guards)
-    store = open_store(config_path, store_path)
-    model = model_in_use(store, ref)
-    looked = tracing.index_of_model(store, model.tuned, wanted=wants_provenance)
-    fim = bool(hole.suffix) and knows_fim(model, store)
-    if hole.suffix and not fim:
-        say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
-        hole = Hole(hole.prefix)
-    told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim)
-    language = language_of(hole, file)
-    found, fired = let_out(complete(model, hole, told), hole.prefix, language, guards)
+    language, texts = language_of(hole, file), hole.texts
+    given, more_seen = shown_with(file, texts, language, folder=folder, guards=guards)
+    store, model = opened(config_path, store_path, ref)
+    looked = tracing.index_of_model(store, model.tuned, wanted=wants_provenance) if store else None
+    hole, fim = fillable(hole, model, store)
+    finish, places = file is not None and not raw, given.places if given else ()
+    told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim, finish, places)
+    written = complete(model, hole, told, Beside(given, mark))
+    written = finished(written, texts, language) if finish else written
+    found, fired = let_out(written, hole.prefix, language, guards)
     records = [
         record_of(model, hole, told=told, sample=number, found=item)
-        | logged([*seen, *more])
+        | logged([*seen, *more_seen, *more], mark)
         | tracing.record_of(looked, item.text, language, hole.prefix)
         for number, (item, more) in enumerate(zip(found, fired, strict=True))
     ]
-    _keep(store, records, hole if keep_prompt else None)
-    _show(records, [item.text for item in found], as_json=as_json)
-
-
-def _keep(store: Store, records: Sequence[dict[str, Any]], hole: Hole | None) -> None:
-    kept = {"prompt": hole.prefix, "suffix": hole.suffix} if hole else {}
-    for record in records:
-        write_record(store, {**record, **kept})
-
-
-def _show(records: Sequence[dict[str, Any]], texts: list[str], *, as_json: bool) -> None:
-    if as_json:
-        put([{**record, "text": text} for record, text in zip(records, texts, strict=True)])
-    else:
-        _print(texts)
+    shown = [item.text for item in found]
+    if store:
+        write_records(store, records, hole if keep_prompt else None)
+        keep(store, records, shown, model.tuned)
+    tell(records, shown, as_json=as_json)
+    if not as_json:
         tracing.tell_records(records)
-        say(_("completion {ids}").format(ids=", ".join(record["id"] for record in records)))
-    following(f"buril trace {records[0]['id']}")
+    following(f"buril trace {records[0]['id'] if store else ref}")
+
+
+class Beside(NamedTuple):
+    """What a model is given beside the hole: pieces of other files, and what marks its tokens."""
+
+    context: Context | None = None
+    mark: Watermark | None = None
 
 
 def warmth(temperature: float | None, samples: int) -> float:
     """The temperature that is used: the one given, else 0, or one at which several samples differ."""
     return temperature if temperature is not None else 0.0 if samples == 1 else SAMPLING_TEMPERATURE
-
-
-def _print(texts: list[str]) -> None:
-    for number, text in enumerate(texts):
-        if number:
-            click.echo("-" * 8)
-        click.echo(text, nl=not text.endswith("\n"))
-    sys.stdout.flush()
 
 
 # --- what to complete
@@ -259,94 +227,34 @@ def language_of(hole: Hole, file: str | None) -> str:
     return detect(Path(file).name, hole.prefix) if file and file != "-" else ""
 
 
-def logged(fired: Sequence[Fired]) -> dict[str, Any]:
-    """What a record keeps of the guards that fired: nothing where none did."""
-    return {"guards": [item.record() for item in fired]} if fired else {}
-
-
 # --- the model
 
 
-def model_in_use(store: Store, ref: str | None) -> InUse:
-    """The model of a reference: `base`, a name or run, a `train` artifact; without one the latest that was trained.
+def fillable(hole: Hole, model: InUse | Bundled, store: Store | None) -> tuple[Hole, bool]:
+    """The hole as the model can be asked to fill it, and whether it is told what follows."""
+    fim = bool(hole.suffix) and knows_fim(model, store)
+    if hole.suffix and not fim:
+        say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
+        return Hole(hole.prefix), False
+    return hole, fim
+
+
+def complete(
+    model: InUse | Bundled, hole: Hole, told: Parameters, beside: Beside | None = None
+) -> list[Completion]:
+    """Load the model and write, with the context and the mark where there are any.
 
     Raises:
-        BurilError: S007 when nothing was trained yet, S001 when the store does not hold what the reference needs.
-    """
-    if ref == "base":
-        base, tokenizer = (latest(store, stage) for stage in ("base", "tokenizer"))
-        return InUse(base, tokenizer, None)
-    tuned = latest(store, *TUNED) if ref is None else _trained(store, ref)
-    found = {name: store.linked(link) for name, link in tuned.manifest.inputs.items() if name in STORED}
-    base_or_none, tokenizer_or_none = found.get("base"), found.get("tokenizer")
-    if base_or_none is None or tokenizer_or_none is None:  # removed from the store since
-        raise BurilError("S007", stage="tokenizer" if base_or_none else "base")
-    return InUse(base_or_none, tokenizer_or_none, tuned)
-
-
-def latest(store: Store, *stages: str) -> Artifact:
-    """The artifact of a stage, or of the first of several, in the latest run that has one."""
-    for links in store.refs().values():
-        found = (store.linked(links[stage]) for stage in stages if stage in links)
-        artifact = next((item for item in found if item), None)
-        if artifact:
-            return artifact
-    raise BurilError("S007", stage=stages[-1])
-
-
-def _trained(store: Store, ref: str) -> Artifact:
-    try:
-        chain = store.chain(ref)
-    except BurilError as problem:
-        if problem.code != "S001":
-            raise
-        artifact = store.resolve(ref)
-        if artifact.manifest.stage not in TUNED:
-            raise BurilError("S001", ref=ref) from problem
-        return artifact
-    found = next((chain[stage] for stage in TUNED if stage in chain), None)
-    if found is None:
-        raise BurilError("S007", stage="train")
-    return found
-
-
-def knows_fim(model: InUse, store: Store) -> bool:
-    """Whether the model was taught to fill in the middle: it has the sentinels, and has seen them used."""
-    if model.tokenizer.json("fim.json").get("prefix") is None:
-        return False
-    if model.base.json("base.json").get("fim") and model.base.json("base.json").get("kind") != "scratch":
-        return True
-    link = model.tuned.manifest.inputs.get("pack") if model.tuned else None
-    pack = store.linked(link) if link else None
-    return bool(pack and pack.manifest.settings.get("fim_rate"))
-
-
-def open_model(model: InUse) -> Generator:
-    """Load a model.
-
-    Raises:
-        BurilError: P002 when the packages for it are missing, T0xx when it can't be loaded.
-    """
-    from buril.core.plugins import plugin
-
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stderr is for what concerns the user
-    found = plugin("generator", "transformers")
-    generator: Generator = found(found.Settings())
-    folders = {name: model.tuned.path(name) for name in ("adapter", "model")} if model.tuned else {}
-    there = {f"{name}_dir": path for name, path in folders.items() if path.is_dir()}
-    generator.open(model.base.folder, model.tokenizer.folder, **there)
-    return generator
-
-
-def complete(model: InUse, hole: Hole, told: Parameters) -> list[Completion]:
-    """Load the model and write.
-
-    Raises:
-        BurilError: P002 when the packages for it are missing, T0xx when it can't be loaded.
+        BurilError: P002 when the packages for it are missing, T0xx when it can't be loaded, V311.
     """
     from buril.generators._generator import Request
+    from buril.generators._local import Local
 
-    generator = open_model(model)
+    generator, (given, mark) = open_model(model), beside or Beside()
+    if mark:
+        from buril.serve.watermark import marked
+
+        marked(generator, mark)
     request = Request(
         hole.prefix,
         hole.suffix if told.fim else None,
@@ -355,44 +263,9 @@ def complete(model: InUse, hole: Hole, told: Parameters) -> list[Completion]:
         seed=told.seed,
         num_samples=told.samples,
     )
+    if given is not None:
+        assert isinstance(generator, Local)
+        asked = request_with(generator, hole.texts, given, fim=told.fim, max_tokens=told.max_tokens)
+        request = replace(request, prompt=asked.prompt, suffix=None, prefill=asked.prefill)
     completions: list[Completion] = next(generator.complete([request]))
     return completions
-
-
-# --- the record
-
-
-def record_of(model: InUse, hole: Hole, *, told: Parameters, sample: int, found: Completion) -> dict[str, Any]:
-    """What is kept of a completion: which model wrote it and how, and of the texts their SHA-256s alone.
-
-    The id is a hash of all that but the time, so the same completion has the same id.
-    """
-    content: dict[str, Any] = {
-        "model": {name: asdict(link) for name, link in model.links().items()},
-        "parameters": {**asdict(told), "sample": sample},
-        "prompt_sha256": _sha256(hole.prefix),
-        "suffix_sha256": _sha256(hole.suffix) if hole.suffix else None,
-        "text_sha256": _sha256(found.text),
-        "num_tokens": len(found.tokens),
-        "finish_reason": found.finish_reason,
-    }
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return {"id": hashlib.sha256(canonical(content)).hexdigest()[:ID_CHARS], "created": now, **content}
-
-
-def write_record(store: Store, record: dict[str, Any]) -> None:
-    """Write `completions/<id>.json`.
-
-    Raises:
-        BurilError: S003 when the store can't be written.
-    """
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    try:
-        with atomic(store.root / "completions" / f"{record['id']}.json") as path:
-            path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    except OSError as problem:
-        raise BurilError("S003", path=store.root, problem=problem.strerror or str(problem)) from problem
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -13,6 +13,7 @@ from buril.core.text import _
 if TYPE_CHECKING:
     from buril.generators._generator import Completion
     from buril.serve.guards import Fired, Guard, Piece
+    from buril.serve.watermark import Watermark
 
 DEFAULT = "sentinels,unicode,injection,secrets,exfiltration"
 """What stops nothing of everyday: each fires on far less than one real file in a hundred."""
@@ -101,6 +102,12 @@ def let_out(
     if not passed:
         outcomes[0].check()
     return passed, noted
+
+
+def logged(fired: Sequence[Fired], mark: Watermark | None = None) -> dict[str, Any]:
+    """What a record keeps of the guards that fired and of the watermark: nothing where there are none."""
+    guards = {"guards": [item.record() for item in fired]} if fired else {}
+    return {**guards, **({"watermark": mark.record()} if mark else {})}
 
 
 def _tell(fired: Sequence[Fired]) -> None:

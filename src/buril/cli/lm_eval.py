@@ -94,7 +94,7 @@ def _ref(name: str) -> Ref:
 
 def _context(ref: Ref, told: Evaluate.Settings, sandbox: Any, store: Any) -> tuple[SuiteContext, Sentinels | None]:
     """What a suite needs to say its tasks; the store is opened for those that ask for its tokenizer alone."""
-    from buril.cli.complete import latest
+    from buril.cli.in_use import latest
     from buril.evaluate.suite import SuiteContext
 
     generator: Any = None
@@ -113,7 +113,7 @@ def _context(ref: Ref, told: Evaluate.Settings, sandbox: Any, store: Any) -> tup
 
 def _tokenizer(store: Store) -> tuple[Any, Sentinels | None]:
     """What encodes text as the latest run's model does, and how that spells a hole."""
-    from buril.cli.complete import latest
+    from buril.cli.in_use import latest
     from buril.evaluate.harness._export import Sentinels
     from buril.generators._encoder import Encoder, read_fim
 
@@ -154,7 +154,7 @@ def run_command(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Run tasks of lm-evaluation-harness on the trained model; what it writes never runs in this process."""
-    from buril.cli.complete import model_in_use, open_model
+    from buril.cli.in_use import model_in_use, open_model
     from buril.core.plugins import plugin
     from buril.evaluate._table import table
     from buril.evaluate.harness._files import write

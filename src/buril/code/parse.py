@@ -120,6 +120,20 @@ def parse(language: str, source: bytes, *, bounded: bool = False) -> Tree:
         raise HardParse(f"{language}: stopped after {len(source)} bytes") from stopped
 
 
+def reparse(language: str, source: bytes, old: Tree) -> Tree:
+    """The tree of `source`, given that of an earlier text with the edit already told to it (`Tree.edit`).
+
+    Only what the edit touches is parsed again, so this is for texts that grow or differ in one place.
+
+    Raises:
+        BurilError: P001 for an unknown language.
+        HardParse: when it is deeper than `MAX_DEPTH`.
+    """
+    if _is_too_deep(source):
+        raise HardParse(f"{language}: brackets more than {MAX_DEPTH} deep")
+    return _parser(language).parse(source, old)
+
+
 def _is_too_deep(source: bytes) -> bool:
     """Whether brackets stand deeper than `MAX_DEPTH`, those in strings and comments counted.
 

@@ -1084,6 +1084,13 @@ MESSAGES: dict[str, Message] = {
     "V206": Message(
         N_("the policy can't be read: {problem}"),
         N_("licences by their SPDX names with commas between them: `--licenses mit,apache-2.0`"),
+    "V600": Message(
+        N_("`{path}` is no folder, so no context can be taken from it"),
+        N_("name the folder of the repository that the file belongs to"),
+    ),
+    "V601": Message(
+        N_("the model's window of {window} tokens leaves no room for a prompt beside {max_tokens} tokens of answer"),
+        N_("ask for fewer with `--max-tokens`"),
     ),
 }
 

@@ -1,0 +1,172 @@
+"""Budget: what of context, prefix and suffix fits the model's window, and the tokens of the prompt.
+
+    [bos] <repo> name <file> path ⏎ snippet … <file> path ⏎ <pre> prefix <suf> suffix <mid>
+
+is how `pack` lays out the files of a repository with a hole in the last one, so that a model sees what it was trained
+on. What changes least stands first. A prefix that is too long loses whole lines at its head, and more of them than it
+must: so its beginning stays where it is for many keys, and what an engine has read of it stays of use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from buril.core.errors import BurilError
+from buril.generators._encoder import Encoder, Fim
+from buril.generators._generator import Request
+from buril.generators._heads import Heads, Place
+from buril.serve.completing.context import Around
+from buril.serve.completing.snippet import Snippet
+
+RESERVE = 4
+"""Positions that generators keep free beside what is asked for."""
+LEAST_ROOM = 32
+"""Tokens of a prompt below which a completion is not worth asking for."""
+PREFIX_SHARE, SUFFIX_SHARE, CONTEXT_SHARE = 1 / 2, 1 / 4, 1 / 2
+"""Of the room: what the prefix has for sure, and what suffix and context have at most while others need it."""
+STEP_TOKENS = 64
+"""How far the beginning of a cut prefix moves at a time, and what the room for context is a multiple of."""
+_KEPT_TEXTS = 4096
+_CHARS_A_TOKEN = 12
+"""No code has more characters a token for long, so what lies further away is not even encoded."""
+
+
+class Prompt(NamedTuple):
+    """The tokens of a prompt and the text that the answer begins with; what `Request` takes.
+
+    `snippets` is how many were shown, `tokens` how many tokens context, prefix and suffix have.
+    """
+
+    ids: tuple[int, ...]
+    prefill: str
+    snippets: int
+    tokens: tuple[int, int, int]
+
+    def request(self, *, max_tokens: int, temperature: float = 0.0, seed: int = 0, samples: int = 1) -> Request:
+        """What a generator is asked."""
+        return Request(
+            self.ids, prefill=self.prefill, max_tokens=max_tokens, temperature=temperature, seed=seed,
+            num_samples=samples,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a model.
+
+    Attributes:
+        encoder: its tokenizer; control tokens spelt in a text stay text.
+        fim: ids of its control tokens.
+        max_positions: tokens of its window.
+        uses_fim: whether it was taught to fill in the middle; else what follows the cursor is not shown.
+        named: whether it was trained on repositories as documents, so that even a file alone has its head.
+    """
+
+    encoder: Encoder
+    fim: Fim
+    max_positions: int
+    uses_fim: bool = True
+    named: bool = False
+
+    def count(self, line: str) -> int:
+        """The tokens of a line by itself."""
+        return _counter(self.encoder)(line)
+
+
+@lru_cache(maxsize=4)
+def _counter(encoder: Encoder) -> Callable[[str], int]:
+    return lru_cache(maxsize=_KEPT_TEXTS)(lambda line: len(encoder.encode(line)))
+
+
+def prompt(
+    tokens: Tokens, around: Around, snippets: Sequence[Snippet] = (), *, max_tokens: int, repo: str = ""
+) -> Prompt:
+    """The prompt for a cursor, as much of everything as fits beside `max_tokens`.
+
+    Args:
+        tokens: the model's.
+        around: the edited file.
+        snippets: of other files, in the order they are shown; those that no longer fit are left out, the last first.
+        max_tokens: tokens of the answer.
+        repo: name of the repository, for the head of the first file.
+
+    Raises:
+        BurilError: V601 where the model's window leaves no room beside `max_tokens`.
+    """
+    fim = tokens.fim
+    sentinels = [fim["prefix"], fim["suffix"], fim["middle"]]
+    filling = tokens.uses_fim and None not in sentinels
+    bos = [] if fim["bos"] is None else [fim["bos"]]
+    room = tokens.max_positions - max_tokens - RESERVE - len(bos) - (3 if filling else 0)
+    if room < LEAST_ROOM:
+        raise BurilError("V601", window=tokens.max_positions, max_tokens=max_tokens)
+    before, after, left = _halves(tokens, around, room, filling=filling)
+    head, number = _context(tokens, around, snippets, room=left, repo=repo)
+    suffix = tokens.encoder.encode(after) if filling else []
+    prefill = "" if filling else before[before.rfind("\n") + 1 :]
+    prefix = tokens.encoder.encode(before.removesuffix(prefill) if prefill else before)
+    spare = room - len(head) - len(suffix)
+    prefix = prefix[-spare:]  # a single line that is longer than all
+    count = (len(head), len(prefix), len(suffix))
+    if not filling:
+        ids = (*bos, *head, *prefix)
+        return Prompt(ids or (() if prefill else (fim["eos"],)), prefill, number, count)
+    opening, closing, middle = (int(token) for token in sentinels if token is not None)
+    return Prompt((*bos, *head, opening, *prefix, closing, *suffix, middle), "", number, count)
+
+
+def _halves(tokens: Tokens, around: Around, room: int, *, filling: bool) -> tuple[str, str, int]:
+    """What is kept of prefix and suffix, and the room that they leave to context."""
+    reach = room * _CHARS_A_TOKEN
+    lines_before = around.prefix[-reach:].splitlines(keepends=True)
+    lines_after = around.suffix[:reach].splitlines(keepends=True) if filling else []
+    sure = int(room * PREFIX_SHARE)
+    wants_before = sum(map(tokens.count, lines_before))
+    wants_after = sum(map(tokens.count, lines_after))
+    for_suffix = min(wants_after, max(int(room * SUFFIX_SHARE), room - wants_before))
+    for_prefix = min(wants_before, max(sure, room - for_suffix - _context_room(room)))
+    before = _kept(lines_before[::-1], tokens, for_prefix, step=STEP_TOKENS)[::-1]
+    after = _kept(lines_after, tokens, for_suffix)
+    left = room - for_prefix - for_suffix
+    return "".join(before), "".join(after), left - left % STEP_TOKENS
+
+
+def _context_room(room: int) -> int:
+    return int(room * CONTEXT_SHARE / 2)
+
+
+def _kept(lines: Sequence[str], tokens: Tokens, room: int, *, step: int = 1) -> list[str]:
+    """The lines that fit, the near ones first; what is left out is a multiple of `step`, so that it seldom changes."""
+    counts = [tokens.count(line) for line in lines]
+    gone = sum(counts) - room
+    if gone <= 0:
+        return list(lines)
+    gone += -gone % step
+    while counts and gone > 0 and len(counts) > 1:
+        gone -= counts.pop()
+    return list(lines[: len(counts)])
+
+
+def _context(
+    tokens: Tokens, around: Around, snippets: Sequence[Snippet], *, room: int, repo: str
+) -> tuple[list[int], int]:
+    """The tokens before the edited file's own: snippets under their heads, and its head."""
+    heads = Heads(tokens.encoder)
+    own = Place(repo, around.path, around.language, ())
+    alone = heads.of(own, first=True) if tokens.named else []
+    last = heads.of(own, first=False)
+    found: list[int] = []
+    shown = 0
+    for snippet in snippets:
+        place = Place(repo, snippet.path, snippet.language, ())
+        ids = heads.of(place, first=not found) + tokens.encoder.encode(snippet.text.rstrip("\n") + "\n")
+        if len(found) + len(ids) + len(last) > room:
+            continue
+        found += ids
+        shown += 1
+    if not shown:
+        return (alone if len(alone) <= room else []), 0
+    return found + last, shown
