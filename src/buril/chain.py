@@ -36,9 +36,11 @@ STAGES: dict[str, tuple[str, str]] = {
     "train": ("buril.train.stage:Train", N_("train the model or an adapter")),
     "align": ("buril.train.align:Align", N_("teach the model to prefer the secure text of each pair")),
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
+    "export": ("buril.export.stage:Export", N_("the model in the formats of several engines, each proved to be it")),
 }
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
 ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
+ROWS = ("split", "augment", "synthesise", "pairs")  # stages whose rows a model reads; `export` counts their licences
 MARKED = "syntax"  # the objective for which `pack` marks the structure of the text
 SHARED = ("seed", "watts", "price_per_kwh", "price_per_hour")  # keys of the YAML that are defaults of a stage's own
 LENGTH = "max_length"  # the key of `train:` that `pack` follows, and the context of a model from scratch
@@ -196,6 +198,8 @@ class Chain:
             fields = stage_class("train").Settings.model_fields
             others = (*FROM_TRAIN, LENGTH)
             return {key: value for key, value in given.items() if key not in others or key in fields}, (name,)
+        if name == "export":
+            return self._exported(given), (name,)
         if name == "pack" and (given is None or isinstance(given, dict)):
             also = [stage for stage in ALSO if stage in values]
             told = {**({LENGTH: train[LENGTH]} if LENGTH in train else {}), **({"also": also} if also else {})}
@@ -210,6 +214,20 @@ class Chain:
         if "train" in self.document.values:
             return {"start": "train", **told}
         return {key: value for key, value in told.items() if key not in FROM_TRAIN}
+
+    def _exported(self, given: Any) -> dict[str, Any]:
+        """What `export` is told: whose model it is, what that has read, and the chain's name."""
+        values = self.document.values
+        model = next((stage for stage in ("align", "train") if stage in values), "base")
+        behind = self._behind(model)
+        data = [stage for stage in (*ROWS, "train") if stage in behind and stage != model]
+        told = {"model": model, "data": data, **({"called": values["name"]} if "name" in values else {})}
+        return {**told, **expand(stage_class("export").Settings, given)}
+
+    def _behind(self, name: str) -> set[str]:
+        """The stages that one needs, and all that those need."""
+        needs = stage_class(name)(self.settings(name)).needs()
+        return set(needs).union(*(self._behind(need) for need in needs))
 
     def _base_path(self, value: Any) -> Any:
         """A base model given as a path is relative to the YAML, like every path."""

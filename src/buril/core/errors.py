@@ -7,7 +7,7 @@ The tree of exceptions:
         └── GateFailed        a gate of the evaluation did not hold (exit code 3)
 
 Codes: C configuration · P plugins · S store and runs · D data · T tokens, models and training · E evaluation and
-sandbox · W command line and pages. `docs/reference/errors.md` explains each; a test triggers each.
+sandbox · W command line and pages · V serving. `docs/reference/errors.md` explains each; a test triggers each.
 """
 
 from __future__ import annotations
@@ -984,6 +984,44 @@ MESSAGES: dict[str, Message] = {
         N_("the guard `{guard}` does not see what is planted for it ({missed}), so nothing may pass"),
         N_("give it other settings, or name other guards with `--guards`"),
         EXIT_PREREQUISITE,
+    ),
+    # --- serving: bundles
+    "V100": Message(
+        N_("`{path}` is no bundle: {problem}"),
+        N_("name the folder that `buril export` wrote, the one with `bundle.json` in it"),
+    ),
+    "V101": Message(
+        N_("the bundle `{path}` has format {format}, and this version reads {known}"),
+        N_("install the version of buril that wrote it, or export the model again"),
+    ),
+    "V102": Message(
+        N_("the bundle `{path}` is not what was exported: `{file}` {problem}"),
+        N_("copy it again from where it was exported; nothing of it was loaded"),
+    ),
+    "V103": Message(
+        N_("the bundle `{path}` names or holds `{file}`, which may lie outside of it"),
+        N_("a bundle has plain files below its own folder and no links; take it from where it was exported"),
+    ),
+    "V104": Message(
+        N_("`{engine}` can't open the bundle `{path}`: it has {formats}"),
+        N_("engines that can: {engines}; or export the model with `safetensors` or `gguf` as well"),
+    ),
+    "V105": Message(
+        N_("`{format}` is not near enough to the model: {problem}"),
+        N_("export with more bits, or raise `export.limits`; `parity: report` only tells of it"),
+        EXIT_GATE,
+    ),
+    "V106": Message(
+        N_("`{format}` can't be written: ONNX Runtime's model builder says: {problem}"),
+        N_("it may not know this kind of model; name other formats, such as `gguf`"),
+    ),
+    "V107": Message(N_("`export` names `{name}` twice"), N_("take one of the two away, or give it other weights")),
+    "V108": Message(
+        N_("the bundle can't be copied to `{path}`: {problem}"), N_("name a folder that does not exist yet: `--to FOLDER`")
+    ),
+    "V109": Message(
+        N_("nothing in this store has digest {digest}, which the bundle `{path}` was made from"),
+        N_("name the store of the chain that exported it: `--store`"),
     ),
 }
 
