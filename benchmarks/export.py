@@ -4,9 +4,10 @@
 
 Every format is written from the same merged folder and read back by its engine, as the stage `export` does; the
 reference is transformers in float32. `ours` is how much the perplexity of the fixed text changes, in percent of the
-model's own, whichever way; it is `met` within the limit that the stage has for so many bits. The peer is a GGUF file that
-somebody published of the same model (`--peer`), opened by the same llama.cpp and asked the same; without one the peer is
-the model itself. `small` takes two formats, `full` all. BASE is what `train.base` may be: `smollm2-135m`, a model folder.
+model's own, whichever way; it is `met` within the limit that the stage has for so many bits. The peer is a GGUF file
+that somebody published of the same model (`--peer`), opened by the same llama.cpp and asked the same; without one the
+peer is the model itself. `small` takes two formats, `full` all. BASE is what `train.base` may be: `smollm2-135m`, a
+model folder.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _stages import run
+from _stages import after_split
 
+from buril.code.codefile import CodeFile
 from buril.core.plugins import PluginKind
 from buril.export.exporters._exporter import Generated, Source
 from buril.export.merge import folders, write_config, write_whole
@@ -32,7 +34,8 @@ from buril.train.base import Base
 
 SIZES = {
     "small": "safetensors,gguf:q8_0",
-    "full": "safetensors,gguf:f16,gguf:q8_0,gguf:q4_1,gguf:q4_0,onnx:fp32,onnx:int8,onnx:int4,openvino:fp16,openvino:int8",
+    "full": "safetensors,gguf:f16,gguf:q8_0,gguf:q4_1,gguf:q4_0,onnx:fp32,onnx:int8,onnx:int4,openvino:fp16,"
+    "openvino:int8",
 }
 TOKENS = 32
 
@@ -71,9 +74,7 @@ def published(path: Path, source: Source, known: Known) -> dict[str, Any]:
     generator.open(source.config, source.config)
     opened = time.monotonic()
     found = compare(*known, answers(Generated(generator), known[0], TOKENS))
-    return {
-        "format": path.name, "mb": round(path.stat().st_size / 1e6, 1), "open_s": round(opened - clock, 1), **found
-    }
+    return {"format": path.name, "mb": round(path.stat().st_size / 1e6, 1), "open_s": round(opened - clock, 1), **found}
 
 
 def row(found: dict[str, Any], peer: dict[str, Any] | None) -> dict[str, Any]:
@@ -82,7 +83,11 @@ def row(found: dict[str, Any], peer: dict[str, Any] | None) -> dict[str, Any]:
 
     limit = Limits().of(found["bits"])
     ours, theirs = (100 * abs(item["perplexity_change"]) if item else 0.0 for item in (found, peer))
-    beside = {"peer_mb": peer["mb"], "peer_tokens": peer["tokens"], "peer_mean_logprob": peer["mean_logprob"]} if peer else {}
+    beside = (
+        {"peer_mb": peer["mb"], "peer_tokens": peer["tokens"], "peer_mean_logprob": peer["mean_logprob"]}
+        if peer
+        else {}
+    )
     return {
         "name": f"export: {found['format']}", "ours": ours, "peer": theirs,
         "peer_name": peer["format"] if peer else "transformers, float32", "unit": "% change of perplexity",
@@ -93,8 +98,11 @@ def row(found: dict[str, Any], peer: dict[str, Any] | None) -> dict[str, Any]:
 
 def measured(told: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """All formats, and the peer."""
-    made = {"base": run(Base(Base.Settings(base=told.model)), {}, folder)}
-    made["tokenizer"] = run(Tokenizer(Tokenizer.Settings(fim=False)), made, folder)
+    rows = [
+        CodeFile("buril", path.name, path.read_text("utf-8")) for path in sorted(Path(__file__).parent.glob("*.py"))
+    ]
+    stages = (Base(Base.Settings(base=told.model)), Tokenizer(Tokenizer.Settings(fim=False)))
+    made = after_split(folder, stages, train=rows[:2], valid=rows[2:3])
     model = folders(made["base"], made["tokenizer"], None)
     known = reference(model, folder / "reference.json", TOKENS)
     whole, config = folder / "bundle/whole", folder / "bundle/config"
@@ -104,17 +112,17 @@ def measured(told: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     shutil.copyfile(made["tokenizer"].path("fim.json"), folder / "bundle/fim.json")
     source = Source(whole, config, None, exact, told.threads)
     peer = published(told.peer, source, known) if told.peer else None
-    rows = []
+    found_rows = []
     for text in (told.formats or SIZES[told.size]).split(","):
         try:
-            found = measure(exporter(text), source, folder / "format", known)
+            found = measure(exporter(text), source, folder / "bundle/format", known)
         finally:
-            shutil.rmtree(folder / "format", ignore_errors=True)
-        rows.append(row(found, peer))
+            shutil.rmtree(folder / "bundle/format", ignore_errors=True)
+        found_rows.append(row(found, peer))
         print(json.dumps(found), file=sys.stderr, flush=True)
     if peer:
         print(json.dumps(peer), file=sys.stderr)
-    return rows
+    return found_rows
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ STAGES: dict[str, tuple[str, str]] = {
 }
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
 ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
-ROWS = ("split", "augment", "synthesise", "pairs")  # stages whose rows a model reads; `export` counts their licences
+BEHIND = ("split", "augment", "synthesise", "pairs", "pack", "train")  # what `export` reads of what a model came from
 MARKED = "syntax"  # the objective for which `pack` marks the structure of the text
 SHARED = ("seed", "watts", "price_per_kwh", "price_per_hour")  # keys of the YAML that are defaults of a stage's own
 LENGTH = "max_length"  # the key of `train:` that `pack` follows, and the context of a model from scratch
@@ -192,14 +192,12 @@ class Chain:
         given = values.get(name)
         if name == "tokenizer" and name not in values and train.get("base") == "scratch":
             return {"train": "bpe"}, (name,)
-        if name == "align" or (name == "evaluate" and "align" in values):
-            return (self._aligned(given) if name == "align" else _with_tuned(given)), (name,)
+        if name in ("align", "evaluate", "export"):
+            return self._of_model(name, given), (name,)
         if name == "train" and isinstance(given, dict):
             fields = stage_class("train").Settings.model_fields
             others = (*FROM_TRAIN, LENGTH)
             return {key: value for key, value in given.items() if key not in others or key in fields}, (name,)
-        if name == "export":
-            return self._exported(given), (name,)
         if name == "pack" and (given is None or isinstance(given, dict)):
             also = [stage for stage in ALSO if stage in values]
             told = {**({LENGTH: train[LENGTH]} if LENGTH in train else {}), **({"also": also} if also else {})}
@@ -207,6 +205,12 @@ class Chain:
                 told["structure"] = True
             return {**told, **(given or {})}, (name,)
         return given, (name,)
+
+    def _of_model(self, name: str, given: Any) -> Any:
+        """What a stage is told that goes on from a model: whose model that is."""
+        if name == "evaluate":
+            return _with_tuned(given) if "align" in self.document.values else given
+        return self._aligned(given) if name == "align" else self._exported(given)
 
     def _aligned(self, given: Any) -> dict[str, Any]:
         """What `align` is told: it goes on from `train` where there is one, else from the base it may name itself."""
@@ -220,14 +224,14 @@ class Chain:
         values = self.document.values
         model = next((stage for stage in ("align", "train") if stage in values), "base")
         behind = self._behind(model)
-        data = [stage for stage in (*ROWS, "train") if stage in behind and stage != model]
+        data = [stage for stage in BEHIND if stage in behind and stage != model]
         told = {"model": model, "data": data, **({"called": values["name"]} if "name" in values else {})}
         return {**told, **expand(stage_class("export").Settings, given)}
 
-    def _behind(self, name: str) -> set[str]:
+    def _behind(self, name: str) -> frozenset[str]:
         """The stages that one needs, and all that those need."""
         needs = stage_class(name)(self.settings(name)).needs()
-        return set(needs).union(*(self._behind(need) for need in needs))
+        return frozenset(needs).union(*(self._behind(need) for need in needs))
 
     def _base_path(self, value: Any) -> Any:
         """A base model given as a path is relative to the YAML, like every path."""

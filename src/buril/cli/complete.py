@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from buril.cli.bundle import Bundled, bundle_at
 from buril.cli.common import config_option, following, json_option, open_store, put, say, store_option
 from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out
 from buril.core.artifact import Artifact, Link, atomic, canonical
@@ -86,7 +87,10 @@ class Parameters:
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help=N_("How many completions."))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help=N_("Seed of the samples."))
 @click.option(
-    "--model", "ref", metavar="REF", help=N_("`base`, a name or run, or a `train` artifact (default: the latest).")
+    "--model",
+    "ref",
+    metavar="REF",
+    help=N_("`base`, a name or run, a `train` artifact, or a bundle (default: the latest)."),
 )
 @click.option(
     "--guards", "guards_text", metavar="NAMES", default=DEFAULT, show_default=True,
@@ -118,8 +122,7 @@ def command(  # one parameter an option: click calls it by name
     hole = read_hole(file, prompt, suffix=suffix, line=line, column=column)
     guards = guards_of(guards_text)
     hole, seen = guarded_hole(hole, file, guards)
-    store = open_store(config_path, store_path)
-    model = model_in_use(store, ref)
+    store, model = opened(config_path, store_path, ref)
     fim = bool(hole.suffix) and knows_fim(model, store)
     if hole.suffix and not fim:
         say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
@@ -129,14 +132,15 @@ def command(  # one parameter an option: click calls it by name
     records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
     records = [record | logged([*seen, *more]) for record, more in zip(records, fired, strict=True)]
     kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
-    for record in records:
-        write_record(store, {**record, **kept})
+    if store:
+        for record in records:
+            write_record(store, {**record, **kept})
     if as_json:
         put([{**record, "text": item.text} for record, item in zip(records, found, strict=True)])
     else:
         _print([item.text for item in found])
         say(_("completion {ids}").format(ids=", ".join(record["id"] for record in records)))
-    following(f"buril trace {records[0]['id']}")
+    following(f"buril trace {records[0]['id'] if store else ref}")
 
 
 def warmth(temperature: float | None, samples: int) -> float:
@@ -246,6 +250,20 @@ def logged(fired: Sequence[Fired]) -> dict[str, Any]:
 # --- the model
 
 
+def opened(config_path: Path, store_path: Path | None, ref: str | None) -> tuple[Store | None, InUse | Bundled]:
+    """The store and the model of a reference; of a bundle's folder the bundle, which needs no store.
+
+    Raises:
+        BurilError: as `model_in_use`, S010 without a store, V100 to V103 for a damaged bundle.
+    """
+    if folder := bundle_at(ref):
+        from buril.generators._bundle import read_bundle
+
+        return None, Bundled(read_bundle(folder))
+    store = open_store(config_path, store_path)
+    return store, model_in_use(store, ref)
+
+
 def model_in_use(store: Store, ref: str | None) -> InUse:
     """The model of a reference: `base`, a name or run, a `train` artifact; without one the latest that was trained.
 
@@ -289,8 +307,10 @@ def _trained(store: Store, ref: str) -> Artifact:
     return found
 
 
-def knows_fim(model: InUse, store: Store) -> bool:
+def knows_fim(model: InUse | Bundled, store: Store | None) -> bool:
     """Whether the model was taught to fill in the middle: it has the sentinels, and has seen them used."""
+    if store is None or isinstance(model, Bundled):
+        return isinstance(model, Bundled) and model.knows_fim()
     if model.tokenizer.json("fim.json").get("prefix") is None:
         return False
     if model.base.json("base.json").get("fim") and model.base.json("base.json").get("kind") != "scratch":
@@ -300,7 +320,7 @@ def knows_fim(model: InUse, store: Store) -> bool:
     return bool(pack and pack.manifest.settings.get("fim_rate"))
 
 
-def open_model(model: InUse) -> Generator:
+def open_model(model: InUse | Bundled) -> Generator:
     """Load a model.
 
     Raises:
@@ -309,6 +329,8 @@ def open_model(model: InUse) -> Generator:
     from buril.core.plugins import plugin
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # stderr is for what concerns the user
+    if isinstance(model, Bundled):
+        return model.open()
     found = plugin("generator", "transformers")
     generator: Generator = found(found.Settings())
     folders = {name: model.tuned.path(name) for name in ("adapter", "model")} if model.tuned else {}
@@ -317,7 +339,7 @@ def open_model(model: InUse) -> Generator:
     return generator
 
 
-def complete(model: InUse, hole: Hole, told: Parameters) -> list[Completion]:
+def complete(model: InUse | Bundled, hole: Hole, told: Parameters) -> list[Completion]:
     """Load the model and write.
 
     Raises:
@@ -341,7 +363,9 @@ def complete(model: InUse, hole: Hole, told: Parameters) -> list[Completion]:
 # --- the record
 
 
-def record_of(model: InUse, hole: Hole, *, told: Parameters, sample: int, found: Completion) -> dict[str, Any]:
+def record_of(
+    model: InUse | Bundled, hole: Hole, *, told: Parameters, sample: int, found: Completion
+) -> dict[str, Any]:
     """What is kept of a completion: which model wrote it and how, and of the texts their SHA-256s alone.
 
     The id is a hash of all that but the time, so the same completion has the same id.

@@ -36,6 +36,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "report": N_("write the report of the latest run"),
     "lm-eval": N_("exchange tasks and results with lm-evaluation-harness"),
     "complete": N_("complete code with the trained model"),
+    "export": N_("write the model for several engines as one bundle, each proved to be it, or check a bundle"),
     "score": N_("score completions of a file or a server by suites, and compare two of them"),
     "scan": N_("look for weaknesses and secrets in files or in a change, and stop what must not pass"),
     "config": N_("check, explain or describe the configuration"),
@@ -46,11 +47,11 @@ GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
-    (N_("Use"), ("complete", "score", "lm-eval", "scan", "config", "plugins", "gc")),
+    (N_("Use"), ("complete", "export", "score", "lm-eval", "scan", "config", "plugins", "gc")),
 )
 
 
-HEAVY = frozenset({"run", "join", "plan", "complete", "lm-eval"})
+HEAVY = frozenset({"run", "join", "plan", "complete", "export", "lm-eval"})
 """Verbs that may load a model."""
 
 

@@ -1017,7 +1017,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "V107": Message(N_("`export` names `{name}` twice"), N_("take one of the two away, or give it other weights")),
     "V108": Message(
-        N_("the bundle can't be copied to `{path}`: {problem}"), N_("name a folder that does not exist yet: `--to FOLDER`")
+        N_("the bundle can't be copied to `{path}`: {problem}"),
+        N_("name a folder that does not exist yet: `--to FOLDER`"),
     ),
     "V109": Message(
         N_("nothing in this store has digest {digest}, which the bundle `{path}` was made from"),

@@ -1,4 +1,4 @@
-"""The model as one plain folder: weights with the adapter in them, configuration, tokenizer. All formats come from it."""
+"""The model as one plain folder: weights with the adapter in them, configuration, tokenizer. All formats are of it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_config(place: Path, whole: Path, made_from: Mapping[str, Any]) -> None
     (place / MODEL_JSON).write_text(text, encoding="utf-8")
 
 
-def write_whole(place: Path, model: Mapping[str, Path]) -> bool:
+def write_whole(place: Path, model: Mapping[str, Any]) -> bool:
     """Write the model into an empty folder; gives whether nothing was rounded.
 
     Args:
@@ -131,4 +131,3 @@ def _stored(folder: Path) -> Iterator[tuple[str, int]]:
             for name in file.keys():  # noqa: SIM118  it is no mapping
                 part = file.get_slice(name)
                 yield str(part.get_dtype()), prod(part.get_shape())
-

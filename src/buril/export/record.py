@@ -1,4 +1,4 @@
-"""`bundle.json` and the short `README.md` of a bundle: what it is made from, what is in it, how each format is loaded."""
+"""`bundle.json` and the short `README.md` of a bundle: what it was made from, what is in it, how each is loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from buril.generators._bundle import BUNDLE, FORMAT, digest_of_bundle
 README = "README.md"
 
 
-def part_of(exporter: Exporter, source: Source, *, kind: str, version: int, parity: Mapping[str, Any]) -> dict[str, Any]:
+def part_of(
+    exporter: Exporter, source: Source, *, kind: str, version: int, parity: Mapping[str, Any]
+) -> dict[str, Any]:
     """What `bundle.json` says of a format."""
     return {
         "name": exporter.name(), "format": kind, "version": version, "bits": exporter.bits(source),
@@ -57,14 +59,18 @@ def card(content: Mapping[str, Any]) -> str:
         f"# {content['name']}", "",
         f"A code model, made from {base['name']} ({base['license'] or 'licence unknown'}) with buril.", "",
         f"- Made from: {_links(content['made_from'])}.",
-        f"- Learnt from {data['files']:,} files: {data['expression'] or 'no licence is known'}"
-        + (f"; {data['unknown']:,} of unknown licence." if data["unknown"] else "."),
-        "- `fim.json`: ids of the tokens for filling in the middle. `bundle.json`: SHA-256 of every file, data, parity.",
+        f"- Learnt from {data['files']:,} files: {_licenses(data)}.",
+        "- `fim.json`: ids of the tokens for filling in. `bundle.json`: SHA-256 of every file, data, parity.",
         "- `buril export check .` checks the files; `buril trace .` goes back to the data, where its store is.", "",
         "| folder | load it with | bits | perplexity, change | same tokens |", "|---|---|---|---|---|",
         *(_row(part) for part in content["formats"]), "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _licenses(data: Mapping[str, Any]) -> str:
+    known = data["expression"] or "no licence is known"
+    return f"{known}; {data['unknown']:,} of unknown licence" if data["unknown"] else str(known)
 
 
 def _links(links: Mapping[str, Mapping[str, str]]) -> str:
@@ -76,4 +82,3 @@ def _row(part: Mapping[str, Any]) -> str:
     change = f"{parity['perplexity_change']:+.3%}" if parity.get("perplexity_change") is not None else "?"
     usage = part["usage"].format(folder=part["name"])
     return f"| `{part['name']}` | `{usage}` | {part['bits']} | {change} | {parity.get('tokens', 0):.1%} |"
-

@@ -46,13 +46,12 @@ class Export(Stage):
         shorthand: ClassVar[str | None] = "formats"
 
         formats: Annotated[tuple[Ref, ...], PluginKind("exporter")] = Field(
-            ("safetensors", "gguf"),  # type: ignore[arg-type]  # read as the YAML would have it
-            min_length=1,
+            default=("safetensors", "gguf"), min_length=1
         )
-        """The formats: `safetensors`, `gguf`, `onnx`, `openvino`. One may stand there several times with other weights."""
+        """The formats: `safetensors`, `gguf`, `onnx`, `openvino`. One may stand there again with other weights."""
         parity: Literal["check", "report"] = "check"
         """Whether a format that is beyond a limit fails the stage, or is only told of."""
-        limits: Limits = Field({}, validate_default=True)  # type: ignore[arg-type]  # the defaults
+        limits: Limits = Limits()
         """How far a format may be from the model, by the bits of a weight."""
         tokens: int = Field(32, ge=1)
         """Tokens that are written after each prompt of the comparison; completions in an editor are about as long."""
@@ -60,8 +59,8 @@ class Export(Stage):
         """What the model is called; the chain says its own name."""
         model: Literal["base", "train", "align"] = "train"
         """Whose model it is; the chain says `align` where there is one, `base` where nothing is trained."""
-        data: tuple[str, ...] = ("split",)
-        """Stages whose rows the model has read, for the summary of licences; the chain names them."""
+        data: tuple[str, ...] = ("split", "pack")
+        """Stages that the model came from, for the summary of licences and what it was taught; the chain names them."""
         threads: int = runtime(2, ge=1)
         """Threads that the engines compare with."""
 
@@ -76,10 +75,8 @@ class Export(Stage):
     def needs(self) -> tuple[str, ...]:
         """The model's parts, and the data whose licences are counted."""
         told: Export.Settings = self.settings
-        before = ("train",) if told.model == "align" and "train" in told.data else ()
         tuned = () if told.model == "base" else (told.model,)
-        data = tuple(name for name in told.data if name != "train")
-        return ("base", "tokenizer", *before, *tuned, *data)
+        return tuple(dict.fromkeys(("base", "tokenizer", *told.data, *tuned)))
 
     def parts(self) -> dict[str, int]:
         """The versions of the exporters."""
@@ -183,6 +180,7 @@ class Export(Stage):
         content = {
             "name": self.settings.called, **told, "data": learnt_from(inputs),
             "base": {key: base.get(key) for key in ("name", "kind", "license", "parameters")},
+            "fills_in": fills_in(inputs),
         }  # fmt: skip
         folder = out.path(FOLDER)
         out.text(f"{FOLDER}/{README}", card(content))
@@ -196,6 +194,15 @@ class Export(Stage):
             "parity": f"{sum(item['held'] for item in parity)}/{len(parity)}", "worst_perplexity_change": worst,
             "bundle": digest[:12],
         }  # fmt: skip
+
+
+def fills_in(inputs: Inputs) -> bool:
+    """Whether the model was taught to fill in the middle: it has the sentinels, and has seen them used."""
+    base = inputs["base"].json("base.json")
+    if inputs["tokenizer"].json("fim.json").get("prefix") is None:
+        return False
+    known = bool(base.get("fim")) and base.get("kind") != "scratch"
+    return known or ("pack" in inputs and bool(inputs["pack"].manifest.settings.get("fim_rate")))
 
 
 def _fim(tokenizer: Path) -> Path:

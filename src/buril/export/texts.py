@@ -14,7 +14,7 @@ PROMPTS = (
     "func reverse(words []string) []string {\n\tfor left, right := 0, len(words)-1;",
     "public static int countLines(Path file) throws IOException {\n    try (",
     "SELECT customer_id, SUM(amount) AS total\nFROM payments\nWHERE",
-    "contract Savings {\n    mapping(address => uint256) public balance;\n\n    function deposit() external payable {\n",
+    "contract Savings {\n    mapping(address => uint256) public balance;\n\n    function put() external payable {\n",
     '#!/usr/bin/env bash\nset -euo pipefail\n\nfor file in "$@"; do\n',
     "class Node:\n    def __init__(self, value, left=None, right=None):\n        self.value = value\n",
 )
@@ -28,7 +28,9 @@ class Hole(NamedTuple):
     suffix: str
 
 
-HOLE = Hole("def area(width, height):\n    if width < 0 or height < 0:\n        raise ", "\n    return width * height\n")
+HOLE = Hole(
+    "def area(width, height):\n    if width < 0 or height < 0:\n        raise ", "\n    return width * height\n"
+)
 CHAT = ({"role": "user", "content": "Write a Python function that tells whether a word is a palindrome."},)
 
 TEXT = '''"""Stock of a small warehouse."""

@@ -193,9 +193,7 @@ def _refuse(folder: Path) -> dict[str, Any]:
 
 
 def _bundle(folder: Path, content: dict[str, Any]) -> Bundle:
-    made_from = {
-        name: Link(item["stage"], item["key"], item["digest"]) for name, item in content["made_from"].items()
-    }
+    made_from = {name: Link(item["stage"], item["key"], item["digest"]) for name, item in content["made_from"].items()}
     parts = []
     for item in content["formats"]:
         for name in (item["name"], *([item["main"]] if item["main"] != "." else [])):

@@ -113,7 +113,7 @@ def outline(folder: Path, tokenizer_dir: Path) -> Loaded:
         tokenizer_dir: the tokenizer artifact, or its `tokenizer/`.
 
     Raises:
-        BurilError: P002 without torch or transformers, T012 without a tokenizer, T016 when the folder tells of no model.
+        BurilError: P002 without torch or transformers, T012 without a tokenizer, T016 without a model's configuration.
     """
     for package in ("torch", "transformers"):
         require(package, kind="generator", name="transformers")

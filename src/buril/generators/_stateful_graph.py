@@ -44,7 +44,8 @@ class _Stateful(Graph):
         inputs = [
             self._input(name, rank, kind)
             for name, rank, kind in (
-                ("input_ids", 2, "i64"), ("attention_mask", 2, "i64"), ("position_ids", 2, "i64"), ("beam_idx", 1, "i32"),
+                ("input_ids", 2, "i64"), ("attention_mask", 2, "i64"), ("position_ids", 2, "i64"),
+                ("beam_idx", 1, "i32"),
             )
         ]  # fmt: skip
         ids, self.seen, self.positions, self.beam = inputs

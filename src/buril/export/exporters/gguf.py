@@ -27,8 +27,8 @@ class Gguf:
         shorthand: ClassVar[str | None] = "weights"
 
         weights: Literal["f16", "bf16", "q8_0", "q4_1", "q4_0"] = "q8_0"
-        """Format of the matrices. `q8_0` halves the size of 16 bits and is the smallest that answers nearly as the model
-        does; `q4_0` and `q4_1` are a little over half of that and cost quality; `f16` is for quantising it yourself."""
+        """Format of the matrices. `q8_0` halves the size of 16 bits and answers nearly as the model does; `q4_0` and
+        `q4_1` are a little over half of that and cost quality; `f16` is for who quantises it further."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -28,9 +28,9 @@ ROOM = 2048
 """Tokens that a session has room for: the engine takes the memory of all of them at once."""
 BITS: dict[str, Bits] = {"fp32": 32, "int8": 8, "int4": 4}
 OPTIONS = {
-    "fp32": ("shared_embeddings=true",),
+    "fp32": (),
     "int8": ("shared_embeddings=true", "algo_config=rtn"),
-    "int4": ("shared_embeddings=true", "algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8"),
+    "int4": ("shared_embeddings=true", "algo_config=rtn", "matmul_mixed_precision=last_matmul:int8"),
 }
 """What the builder is told for each precision."""
 
@@ -127,4 +127,3 @@ class _Onnx(Stepped):
         self._session.append_tokens(np.array([list(ids)], dtype=np.int32))
         found: NDArray[np.float32] = np.array(self._session.get_output("logits"))[0].astype(np.float32)
         return found
-
