@@ -133,6 +133,7 @@ GROUPS_OF_ERRORS = {
         "Code that a model wrote never runs unprotected: without isolation these errors stop the suite.",
     ),
     "W": ("Command line and pages", "What was typed, and where pages are written."),
+    "V": ("Serving", "Bundles, and what serves them."),
 }
 
 
