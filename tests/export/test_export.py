@@ -208,7 +208,9 @@ def test_links_are_refused(copy: Path, tmp_path: Path) -> None:
     assert code_of(lambda: read_bundle(copy, check="sizes"))[0] == "V103"
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "a\\b", "", "C:x", "./fim.json", "bundle.json"])
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "a/../../b", "a\\b", "", "C:x", "./fim.json", "bundle.json"]
+)
 def test_paths_that_lead_out_are_refused(copy: Path, name: str) -> None:
     rewrite(copy, files=[*content(copy)["files"], {"path": name, "bytes": 0, "sha256": "0" * 64}])
     assert code_of(lambda: read_bundle(copy))[0] == "V103"

@@ -58,9 +58,9 @@ def write_whole(place: Path, model: Mapping[str, Any]) -> bool:
     bare = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
     if "lm_head.weight" in weights and bare.config.tie_word_embeddings:
         bare.config.tie_word_embeddings = _same(weights, "lm_head.weight", "model.embed_tokens.weight")
-    bare.config.dtype = wanted
     with _quietly():
         bare.save_pretrained(place, state_dict=weights, max_shard_size=SHARD)
+    _say_type(place / "config.json", wanted)
     for path in sorted(loaded.tokenizer_dir.iterdir()):
         if path.is_file():
             shutil.copyfile(path, place / path.name)
@@ -68,6 +68,13 @@ def write_whole(place: Path, model: Mapping[str, Any]) -> bool:
     if given.is_file():
         shutil.copyfile(given, place / GENERATION)
     return exact
+
+
+def _say_type(path: Path, wanted: torch.dtype) -> None:
+    """The configuration tells the type that was stored; transformers writes that of the model in memory."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["dtype"] = str(wanted).removeprefix("torch.")
+    path.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Contract check of exporters: what one writes is opened by its engine and is the model. Torch is loaded when called."""
+"""Contract check of exporters: what one writes is opened by its engine and is the model. Torch is loaded at a call."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from buril.testing._common import check_plugin, expect, make, same
 
 BITS = (4, 8, 16, 32)
 _TOKENS = 8
+_END = "<|endoftext|>"
 
 
 def check_exporter(exporter: Any, folder: Path, model: Mapping[str, Path] | None = None) -> None:
-    """An exporter writes files into its folder alone, changes nothing of the model, and its engine gives the model back.
+    """An exporter writes into its folder alone, changes nothing of the model, and its engine gives the model back.
 
     Args:
         exporter: the plugin with settings, or its class.
@@ -64,8 +65,8 @@ def _tiny(root: Path) -> dict[str, Path]:
     ]  # fmt: skip
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cut)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(root / "tokenizer")
+    tokenizer.add_special_tokens([AddedToken(_END, special=True)])
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=_END).save_pretrained(root / "tokenizer")
     fim = {"prefix": None, "suffix": None, "middle": None, "eos": 257, "pad": None, "bos": None, "added": []}
     (root / "fim.json").write_text(json.dumps({**fim, "vocab_size": 258}), encoding="utf-8")
     torch.manual_seed(0)
