@@ -276,6 +276,9 @@ def test_an_interrupted_stage_goes_on(
     place = tmp_path / "export"
     first = (place / "bundle/safetensors/model.safetensors").stat().st_ino
     assert not list(place.rglob("*.gguf")), "a half-written format stayed"
+    for left in (place / ".scratch/gguf-q8_0", place / "bundle/gguf-q8_0"):  # as a process that is killed leaves it
+        left.mkdir()
+        (left / "half.gguf").write_bytes(b"GGUF")
     made = export(model, place)
     assert (made / "safetensors/model.safetensors").stat().st_ino == first
     assert content(made)["digest"] == content(bundle)["digest"] and not (place / ".scratch").exists()

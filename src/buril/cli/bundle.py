@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from buril.core.errors import BurilError
 
 if TYPE_CHECKING:
+    from buril.cli.complete import InUse
     from buril.core.artifact import Artifact, Link
     from buril.core.store import Store
     from buril.generators._bundle import Bundle
@@ -81,3 +82,20 @@ class Bundled:
                 if problem.code != "P002":
                     raise
         return self.bundle.open(engines[-1] if engines else "auto")
+
+
+def opened(config_path: Path, store_path: Path | None, ref: str | None) -> tuple[Store | None, InUse | Bundled]:
+    """The store and the model of a reference; of a bundle's folder the bundle, which needs no store.
+
+    Raises:
+        BurilError: as `model_in_use`, S010 without a store, V100 to V103 for a damaged bundle.
+    """
+    if folder := bundle_at(ref):
+        from buril.generators._bundle import read_bundle
+
+        return None, Bundled(read_bundle(folder))
+    from buril.cli.common import open_store
+    from buril.cli.complete import model_in_use
+
+    store = open_store(config_path, store_path)
+    return store, model_in_use(store, ref)

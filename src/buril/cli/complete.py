@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from buril.cli.bundle import Bundled, bundle_at
-from buril.cli.common import config_option, following, json_option, open_store, put, say, store_option
+from buril.cli.bundle import Bundled, opened
+from buril.cli.common import config_option, following, json_option, put, say, store_option
 from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out
 from buril.core.artifact import Artifact, Link, atomic, canonical
 from buril.core.errors import BurilError
@@ -248,20 +248,6 @@ def logged(fired: Sequence[Fired]) -> dict[str, Any]:
 
 
 # --- the model
-
-
-def opened(config_path: Path, store_path: Path | None, ref: str | None) -> tuple[Store | None, InUse | Bundled]:
-    """The store and the model of a reference; of a bundle's folder the bundle, which needs no store.
-
-    Raises:
-        BurilError: as `model_in_use`, S010 without a store, V100 to V103 for a damaged bundle.
-    """
-    if folder := bundle_at(ref):
-        from buril.generators._bundle import read_bundle
-
-        return None, Bundled(read_bundle(folder))
-    store = open_store(config_path, store_path)
-    return store, model_in_use(store, ref)
 
 
 def model_in_use(store: Store, ref: str | None) -> InUse:

@@ -30,6 +30,11 @@ MODEL = ("base", "tokenizer", "train", "align")
 FOLDER = "bundle"
 
 
+def _named(names: tuple[str, ...]) -> Any:
+    """A default that names plugins as the YAML would; it is read like one."""
+    return Field(default=names, min_length=1)
+
+
 class Export(Stage):
     """Writes `bundle/`: a folder for each format, `config/`, `fim.json`, `README.md` and, last, `bundle.json`.
 
@@ -45,9 +50,7 @@ class Export(Stage):
 
         shorthand: ClassVar[str | None] = "formats"
 
-        formats: Annotated[tuple[Ref, ...], PluginKind("exporter")] = Field(
-            default=("safetensors", "gguf"), min_length=1
-        )
+        formats: Annotated[tuple[Ref, ...], PluginKind("exporter")] = _named(("safetensors",))
         """The formats: `safetensors`, `gguf`, `onnx`, `openvino`. One may stand there again with other weights."""
         parity: Literal["check", "report"] = "check"
         """Whether a format that is beyond a limit fails the stage, or is only told of."""

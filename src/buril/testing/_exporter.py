@@ -67,7 +67,15 @@ def _tiny(root: Path) -> dict[str, Path]:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(_END, special=True)])
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=_END).save_pretrained(root / "tokenizer")
-    fim = {"prefix": None, "suffix": None, "middle": None, "eos": 257, "pad": None, "bos": None, "added": []}
+    fim: dict[str, Any] = {
+        "prefix": None,
+        "suffix": None,
+        "middle": None,
+        "eos": 257,
+        "pad": None,
+        "bos": None,
+        "added": [],
+    }
     (root / "fim.json").write_text(json.dumps({**fim, "vocab_size": 258}), encoding="utf-8")
     torch.manual_seed(0)
     config = LlamaConfig(
