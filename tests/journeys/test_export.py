@@ -18,7 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = project(tmp_path_factory.mktemp("exported"), repos=3, modules=4)
     told = YAML.replace("evaluate:\n  suites: [perplexity]\n", "export: [safetensors]\n")
     (place / "buril.yaml").write_text(told)
-    done = buril("run", "--json", "--no-report", cwd=place)
+    done = buril("run", "--json", "--no-report", cwd=place, timeout_s=1500)
     assert done.code == 0, done.err
     assert json.loads(done.out)["stages"]["export"]["metrics"]["parity"] == "1/1"
     return place

@@ -18,22 +18,8 @@ if TYPE_CHECKING:
     from buril.core.store import Store
 
 
-class _Verb(click.Group):
-    """`check` is a verb of its own; anything else are the formats."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the name of the verb that is meant before its arguments."""
-        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if named else ["formats", *args])
-
-
-@click.group(cls=_Verb, no_args_is_help=False)
-def command() -> None:
-    """Export a model."""
-
-
-@command.command("formats")
-@click.argument("formats", nargs=-1, metavar="[FORMAT]...")
+@click.command()
+@click.argument("words", nargs=-1, metavar="[FORMAT]... | check FOLDER")
 @click.option(
     "--model", "ref", metavar="REF", help=N_("`base`, a name or run, or a `train` artifact (default: the latest).")
 )
@@ -44,24 +30,31 @@ def command() -> None:
     help=N_("Also copy the bundle to this folder, which must be new."),
 )
 @click.option("--report", is_flag=True, help=N_("Tell of a format beyond its limit, and keep it."))
+@click.option("--quick", is_flag=True, help=N_("With `check`: look at names and sizes only, not at every byte."))
 @common.config_option
 @common.store_option
 @common.json_option
-def formats_command(
-    formats: tuple[str, ...],
+def command(
+    words: tuple[str, ...],
     *,
     ref: str | None,
     target: Path | None,
     report: bool,
+    quick: bool,
     config_path: Path,
     store_path: Path | None,
     as_json: bool,
 ) -> None:
     """Write the latest model of the store as a bundle: each FORMAT, `gguf:q4_0` for one with other weights."""
+    if words[:1] == ("check",):
+        if len(words) != 2:
+            raise click.UsageError(_("`check` takes one FOLDER"), click.get_current_context())
+        check(Path(words[1]), quick=quick, as_json=as_json)
+        return
     if target and target.exists():
         raise BurilError("V108", path=target, problem=_("it exists already"))
     store = common.open_store(config_path, store_path)
-    artifact = exported(store, ref, told_formats(formats), config_path, report=report)
+    artifact = exported(store, ref, told_formats(words), config_path, report=report)
     bundle = artifact.path("bundle")
     if target:
         bundle = copied(bundle, target)
@@ -70,12 +63,12 @@ def formats_command(
         common.following(f"buril export check {bundle}")
 
 
-@command.command("check")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--quick", is_flag=True, help=N_("Look at names and sizes only, not at every byte."))
-@common.json_option
-def check_command(folder: Path, *, quick: bool, as_json: bool) -> None:
-    """Check every file of the bundle FOLDER, and say what it is."""
+def check(folder: Path, *, quick: bool, as_json: bool) -> None:
+    """Check every file of a bundle, and say what it is.
+
+    Raises:
+        BurilError: V100 to V103.
+    """
     from buril.cli.bundle import bundle_at
     from buril.generators._bundle import read_bundle
 
