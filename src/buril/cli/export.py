@@ -99,7 +99,7 @@ def exported(store: Store, ref: str | None, formats: list[Any], config_path: Pat
 
     model = model_in_use(store, ref)
     name, links = _reference(store, model)
-    stage, inputs = _stage(store, model, formats, name, config_path=config_path, report=report)
+    stage, inputs = _stage(store, model, _given(name, formats, config_path, report=report))
     identifier = time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() % 10**6:06d}"
     events = EventLog(store.root / "runs" / identifier / "events.jsonl")
     events.emit("run_start", name=name, run=identifier, command="buril export", stages=["export"])
@@ -131,10 +131,21 @@ def _reference(store: Store, model: InUse) -> tuple[str, dict[str, Any]]:
     return "model", {}
 
 
-def _stage(
-    store: Store, model: InUse, formats: list[Any], name: str, *, config_path: Path, report: bool
-) -> tuple[Any, dict[str, Artifact]]:
-    """The stage as the YAML has it, where there is one, with what was asked for here, and its inputs."""
+def _given(name: str, formats: list[Any], config_path: Path, *, report: bool) -> dict[str, Any]:
+    """The settings of the YAML, where there is one, with what was asked for here."""
+    given: dict[str, Any] = {"called": name}
+    if config_path.is_file():
+        settings = common.load_chain(config_path).settings("export")
+        given = {field: getattr(settings, field) for field in settings.model_fields_set}
+    if formats:
+        given["formats"] = formats
+    if report:
+        given["parity"] = "report"
+    return given
+
+
+def _stage(store: Store, model: InUse, given: dict[str, Any]) -> tuple[Any, dict[str, Artifact]]:
+    """The stage for a model, and its inputs."""
     from buril.chain import BEHIND, stage_class
 
     kind = stage_class("export")
@@ -142,16 +153,7 @@ def _stage(
     found = _ancestors(store, model.tuned) if model.tuned else {}
     found |= {"base": model.base, "tokenizer": model.tokenizer, **({whose: model.tuned} if model.tuned else {})}
     data = [stage for stage in BEHIND if stage in found and stage != whose]
-    given: dict[str, Any] = {"called": name}
-    if config_path.is_file():
-        settings = common.load_chain(config_path).settings("export")
-        given = {field: getattr(settings, field) for field in settings.model_fields_set}
-    told = {**given, "model": whose, "data": data}
-    if formats:
-        told["formats"] = formats
-    if report:
-        told["parity"] = "report"
-    stage = kind(kind.Settings.model_validate(told))
+    stage = kind(kind.Settings.model_validate({**given, "model": whose, "data": data}))
     return stage, {need: found[need] for need in stage.needs()}
 
 
