@@ -148,12 +148,11 @@ class Export(Stage):
             writing.mkdir()
             try:
                 parity = self._compared(exporter, source, writing, known)
-            except BaseException:
-                shutil.rmtree(writing, ignore_errors=True)
-                raise
-            with atomic(kept) as path:
-                path.write_text(json.dumps(parity), encoding="utf-8")
-            writing.rename(final)
+                with atomic(kept) as path:
+                    path.write_text(json.dumps(parity), encoding="utf-8")
+                writing.rename(final)
+            finally:
+                shutil.rmtree(writing, ignore_errors=True)  # half-written, or not the model
         parity = dict(json.loads(kept.read_text(encoding="utf-8")))
         if not parity["held"]:
             out.warn(_("{format} is beyond its limit: {problem}").format(format=name, problem=parity["problem"]))
