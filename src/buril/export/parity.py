@@ -44,7 +44,7 @@ class Limit(BaseSettings):
 
 
 class Limits(BaseSettings):
-    """How far an export may be from the model, by the bits of a weight. Measured on two models, with room."""
+    """How far an export may be from the model, by the bits of a weight. With room over what was measured (ADR 30)."""
 
     exact: Limit = Limit(perplexity=0.0005, logprob=0.0005, tokens=1.0)
     """Where nothing is rounded: every token is the same."""
