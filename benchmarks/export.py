@@ -7,7 +7,7 @@ reference is transformers in float32. `ours` is how much the perplexity of the f
 model's own, whichever way; it is `met` within the limit that the stage has for so many bits. The peer is a GGUF file
 that somebody published of the same model (`--peer`), opened by the same llama.cpp and asked the same; without one the
 peer is the model itself. `small` takes two formats, `full` all. BASE is what `train.base` may be: `smollm2-135m`, a
-model folder. A peer that the model was itself read from says nothing of weights: its change is the engine's rounding alone.
+model folder. A peer that the model was itself read from says nothing of weights: its change is the engine's rounding.
 """
 
 from __future__ import annotations
