@@ -78,4 +78,4 @@ def test_the_builder_says_what_it_does_not_know(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(BurilError) as caught:
         Onnx(Onnx.Settings()).write(Source(tmp_path / "model", tmp_path / "model"), tmp_path / "out")
-    assert caught.value.code == "V106" and "onnx-int4" in str(caught.value)
+    assert caught.value.code == "V106" and "onnx-int8" in str(caught.value)
