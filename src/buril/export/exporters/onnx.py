@@ -49,8 +49,8 @@ class Onnx:
         shorthand: ClassVar[str | None] = "weights"
 
         weights: Literal["fp32", "int8", "int4"] = "int8"
-        """Format of the matrices. `int4` (with the output matrix in 8 bits) is what this engine is fastest with, and more
-        than a small model bears; `fp32` rounds nothing and is twice the size of the published model."""
+        """Format of the matrices. `int4` (with the output matrix in 8 bits) is what this engine is fastest with, and
+        more than a small model bears; `fp32` rounds nothing and is twice the size of the published model."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
