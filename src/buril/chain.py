@@ -38,6 +38,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "align": ("buril.train.align:Align", N_("teach the model to prefer the secure text of each pair")),
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
     "index": ("buril.serve.provenance.stage:Index", N_("what was learnt, so that any text can be traced to its files")),
+    "export": ("buril.export.stage:Export", N_("the model in the formats of several engines, each proved to be it")),
 }
 SECTIONS: dict[str, tuple[str, str]] = {
     "serve": ("buril.serve.settings:Serve", N_("how a model is served to editors and programs")),
@@ -48,6 +49,7 @@ FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the
 ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
 LEARNT = (*ALSO, "pairs")  # stages whose texts `index` reads beside the training part
 SEEN_BY = ("train", "align")  # stages that write which rows their weights have read
+BEHIND = ("split", "augment", "synthesise", "pairs", "pack", "train")  # what `export` reads of what a model came from
 MARKED = "syntax"  # the objective for which `pack` marks the structure of the text
 SHARED = ("seed", "watts", "price_per_kwh", "price_per_hour")  # keys of the YAML that are defaults of a stage's own
 LENGTH = "max_length"  # the key of `train:` that `pack` follows, and the context of a model from scratch
@@ -201,8 +203,8 @@ class Chain:
         given = values.get(name)
         if name == "tokenizer" and name not in values and train.get("base") == "scratch":
             return {"train": "bpe"}, (name,)
-        if name == "align" or (name == "evaluate" and "align" in values):
-            return (self._aligned(given) if name == "align" else _with_tuned(given)), (name,)
+        if name in ("align", "evaluate", "export"):
+            return self._of_model(name, given), (name,)
         if name == "train" and isinstance(given, dict):
             fields = stage_class("train").Settings.model_fields
             others = (*FROM_TRAIN, LENGTH)
@@ -222,12 +224,32 @@ class Chain:
         found = {"also": LEARNT, "models": SEEN_BY}
         return {key: [stage for stage in stages if stage in self.document.values] for key, stages in found.items()}
 
+    def _of_model(self, name: str, given: Any) -> Any:
+        """What a stage is told that goes on from a model: whose model that is."""
+        if name == "evaluate":
+            return _with_tuned(given) if "align" in self.document.values else given
+        return self._aligned(given) if name == "align" else self._exported(given)
+
     def _aligned(self, given: Any) -> dict[str, Any]:
         """What `align` is told: it goes on from `train` where there is one, else from the base it may name itself."""
         told = expand(stage_class("align").Settings, given)
         if "train" in self.document.values:
             return {"start": "train", **told}
         return {key: value for key, value in told.items() if key not in FROM_TRAIN}
+
+    def _exported(self, given: Any) -> dict[str, Any]:
+        """What `export` is told: whose model it is, what that has read, and the chain's name."""
+        values = self.document.values
+        model = next((stage for stage in ("align", "train") if stage in values), "base")
+        behind = self._behind(model)
+        data = [stage for stage in BEHIND if stage in behind and stage != model]
+        told = {"model": model, "data": data, **({"called": values["name"]} if "name" in values else {})}
+        return {**told, **expand(stage_class("export").Settings, given)}
+
+    def _behind(self, name: str) -> frozenset[str]:
+        """The stages that one needs, and all that those need."""
+        needs = stage_class(name)(self.settings(name)).needs()
+        return frozenset(needs).union(*(self._behind(need) for need in needs))
 
     def _base_path(self, value: Any) -> Any:
         """A base model given as a path is relative to the YAML, like every path."""

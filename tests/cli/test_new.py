@@ -15,7 +15,7 @@ import pytest
 from buril.core.plugins import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("method", "objective")
+HEAVY = ("method", "objective", "exporter")
 """Kinds whose tests load torch."""
 LIGHT = tuple(kind for kind in KINDS if kind not in HEAVY)
 

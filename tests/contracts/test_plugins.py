@@ -148,6 +148,16 @@ def test_guard(name: str, tmp_path: Path) -> None:
     testing.check_guard(found)
 
 
+@pytest.mark.parametrize("name", own("exporter"))
+def test_exporter(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    try:
+        found = plugin("exporter", name)
+    except BurilError as problem:  # an engine that is not installed
+        pytest.skip(str(problem))
+    testing.check_exporter(found(found.Settings(weights="int4")) if name == "onnx" else found, tmp_path)
+
+
 @pytest.mark.parametrize("name", own("metric"))
 def test_metric(name: str) -> None:
     testing.check_metric(plugin("metric", name))

@@ -239,9 +239,7 @@ def fillable(hole: Hole, model: InUse | Bundled, store: Store | None) -> tuple[H
     return hole, fim
 
 
-def complete(
-    model: InUse | Bundled, hole: Hole, told: Parameters, beside: Beside | None = None
-) -> list[Completion]:
+def complete(model: InUse | Bundled, hole: Hole, told: Parameters, beside: Beside | None = None) -> list[Completion]:
     """Load the model and write, with the context and the mark where there are any.
 
     Raises:

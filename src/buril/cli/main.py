@@ -39,6 +39,7 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "complete": N_("complete code with the trained model"),
     "serve": N_("serve a model to editors and programs, as OpenAI's API has it"),
     "keys": N_("make, list and remove the API keys of a server"),
+    "export": N_("write the model for several engines as one bundle, each proved to be it, or check a bundle"),
     "score": N_("score completions of a file or a server by suites, and compare two of them"),
     "scan": N_("look for weaknesses and secrets in files or in a change, and stop what must not pass"),
     "deploy": N_("render what a cluster or a container needs to serve a bundle"),
@@ -50,11 +51,14 @@ GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "provenance", "data", "report")),
-    (N_("Use"), ("complete", "serve", "keys", "score", "lm-eval", "scan", "deploy", "config", "plugins", "gc")),
+    (
+        N_("Use"),
+        ("complete", "export", "serve", "keys", "score", "lm-eval", "scan", "deploy", "config", "plugins", "gc"),
+    ),
 )
 
 
-HEAVY = frozenset({"run", "join", "plan", "complete", "serve", "lm-eval"})
+HEAVY = frozenset({"run", "join", "plan", "complete", "export", "serve", "lm-eval"})
 """Verbs that may load a model."""
 
 

@@ -26,7 +26,7 @@ SHOWN = 12
 @common.store_option
 @common.json_option
 def command(what: str, config_path: Path, store_path: Path | None, as_json: bool) -> None:
-    """Trace WHAT: `model`, any artifact, the id of a completion, or a file."""
+    """Trace WHAT: `model`, any artifact, a bundle, the id of a completion, or a file."""
     from buril.audit import lineage
 
     store = common.open_store(config_path, store_path)
@@ -46,6 +46,10 @@ def command(what: str, config_path: Path, store_path: Path | None, as_json: bool
 
 
 def _artifact(store: Store, what: str) -> Artifact | None:
+    from buril.cli.bundle import bundle_at, model_behind
+
+    if folder := bundle_at(what):
+        return model_behind(store, folder)
     try:
         return common.resolve(store, what)
     except BurilError as problem:

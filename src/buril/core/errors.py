@@ -1018,6 +1018,74 @@ MESSAGES: dict[str, Message] = {
         N_('install one: `pip install "buril[openvino]"`, or name another with `--engine`'),
         EXIT_PREREQUISITE,
     ),
+    "V100": Message(
+        N_("`{path}` is no bundle: {problem}"),
+        N_("name the folder that `buril export` wrote, the one with `bundle.json` in it"),
+    ),
+    "V101": Message(
+        N_("the bundle `{path}` has format {format}, and this version reads {known}"),
+        N_("install the version of buril that wrote it, or export the model again"),
+    ),
+    "V102": Message(
+        N_("the bundle `{path}` is not what was exported: `{file}` {problem}"),
+        N_("copy it again from where it was exported; nothing of it was loaded"),
+    ),
+    "V103": Message(
+        N_("the bundle `{path}` names or holds `{file}`, which may lie outside of it"),
+        N_("a bundle has plain files below its own folder and no links; take it from where it was exported"),
+    ),
+    "V104": Message(
+        N_("`{engine}` can't open the bundle `{path}`: it has {formats}"),
+        N_("engines that can: {engines}; or export the model with `safetensors` or `gguf` as well"),
+    ),
+    "V105": Message(
+        N_("`{format}` is not near enough to the model: {problem}"),
+        N_("export with more bits, or raise `export.limits`; `parity: report` only tells of it"),
+        EXIT_GATE,
+    ),
+    "V106": Message(
+        N_("`{format}` can't be written: ONNX Runtime's model builder says: {problem}"),
+        N_("it may not know this kind of model; name other formats, such as `gguf`"),
+    ),
+    "V107": Message(N_("`export` names `{name}` twice"), N_("take one of the two away, or give it other weights")),
+    "V108": Message(
+        N_("the bundle can't be copied to `{path}`: {problem}"),
+        N_("name a folder that does not exist yet: `--to FOLDER`"),
+    ),
+    "V109": Message(
+        N_("nothing in this store has digest {digest}, which the bundle `{path}` was made from"),
+        N_("name the store of the chain that exported it: `--store`"),
+    ),
+    "V200": Message(
+        N_("there is no provenance index of this model in the store"),
+        N_("add `index:` to the YAML and `buril run`, or name an index with `--index`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V201": Message(
+        N_("the provenance index `{path}` can't be read: {problem}"),
+        N_("name the folder of an artifact of the stage `index`; `buril run` makes it anew"),
+        EXIT_PREREQUISITE,
+    ),
+    "V202": Message(
+        N_("the provenance index `{path}` is of another version ({problem})"),
+        N_("make it anew with `buril run`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V203": Message(
+        N_("the guard `license` has no index to look texts up in, so nothing may pass"),
+        N_("give it one: `{{license: {{index: .buril/index/KEY, licenses: [mit]}}}}`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V204": Message(
+        N_("{tokens} tokens are those of {source}, more than the policy allows"),
+        N_("write it otherwise, keep to that licence, or allow it with `--licenses`"),
+        EXIT_GATE,
+    ),
+    "V205": Message(N_("`{path}` can't be read: {problem}"), N_("give a text file, or `-` for the standard input")),
+    "V206": Message(
+        N_("the policy can't be read: {problem}"),
+        N_("licences by their SPDX names with commas between them: `--licenses mit,apache-2.0`"),
+    ),
     "V500": Message(
         N_("`{path}` is no bundle: {problem}"), N_("name the folder of an export, the one with `bundle.json`")
     ),
@@ -1054,36 +1122,6 @@ MESSAGES: dict[str, Message] = {
     "V509": Message(
         N_("`{path}` is not the wheel of this version, `{wanted}`"), N_("build it: `pip wheel --no-deps -w dist .`")
     ),
-    # --- serving: provenance
-    "V200": Message(
-        N_("there is no provenance index of this model in the store"),
-        N_("add `index:` to the YAML and `buril run`, or name an index with `--index`"),
-        EXIT_PREREQUISITE,
-    ),
-    "V201": Message(
-        N_("the provenance index `{path}` can't be read: {problem}"),
-        N_("name the folder of an artifact of the stage `index`; `buril run` makes it anew"),
-        EXIT_PREREQUISITE,
-    ),
-    "V202": Message(
-        N_("the provenance index `{path}` is of another version ({problem})"),
-        N_("make it anew with `buril run`"),
-        EXIT_PREREQUISITE,
-    ),
-    "V203": Message(
-        N_("the guard `license` has no index to look texts up in, so nothing may pass"),
-        N_("give it one: `{{license: {{index: .buril/index/KEY, licenses: [mit]}}}}`"),
-        EXIT_PREREQUISITE,
-    ),
-    "V204": Message(
-        N_("{tokens} tokens are those of {source}, more than the policy allows"),
-        N_("write it otherwise, keep to that licence, or allow it with `--licenses`"),
-        EXIT_GATE,
-    ),
-    "V205": Message(N_("`{path}` can't be read: {problem}"), N_("give a text file, or `-` for the standard input")),
-    "V206": Message(
-        N_("the policy can't be read: {problem}"),
-        N_("licences by their SPDX names with commas between them: `--licenses mit,apache-2.0`"),
     "V600": Message(
         N_("`{path}` is no folder, so no context can be taken from it"),
         N_("name the folder of the repository that the file belongs to"),

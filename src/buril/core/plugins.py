@@ -40,6 +40,7 @@ KINDS: dict[str, str] = {
     "runtime": "buril.evaluate.runtimes",
     "metric": "buril.evaluate.metrics",
     "guard": "buril.serve.guards",
+    "exporter": "buril.export.exporters",
 }
 
 

@@ -36,7 +36,11 @@ ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2"}
 """Hugging Face's name, and that of the format."""
 FACTORS = ("linear", "llama3")
 """Scaled rotary embeddings that are factors on the frequencies, whatever the text's length, and nothing else."""
-FILE_TYPES = {"f16": 1, "q8_0": 7, "bf16": 32}
+FILE_TYPES = {"f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "bf16": 32}
+FINER = {"q4_0": "q8_0", "q4_1": "q8_0"}
+"""What the embedding and the output matrix have in a file of four bits: each of their rows is a whole token."""
+TABLES = ("token_embd.weight", "output.weight")
+"""Matrices with a row for each token."""
 CHUNK = 1 << 22
 """Numbers in memory at one time, as float32: 16 MB."""
 MOST_FP16 = 65504.0
@@ -44,7 +48,7 @@ ALIGNMENT = 32
 VERSION = 1
 """Of the bytes that are written: a file of another version is another file."""
 
-Weights = Literal["bf16", "f16", "q8_0"]
+Weights = Literal["bf16", "f16", "q8_0", "q4_1", "q4_0"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ def write(loaded: Loaded, path: Path, *, weights: Weights, source: str, bare: bo
     Args:
         loaded: the model. Without an adapter it is read and not changed.
         path: the file; it is there whole or not at all.
-        weights: format of the matrices. A matrix whose rows are no multiple of 32 has f16 where q8_0 is asked for.
+        weights: format of the matrices. A matrix whose rows are no multiple of 32 has f16 where blocks of 32 are asked
+            for; the embedding and the output matrix have q8_0 where four bits are.
         source: digest of what the model was made from; `buril.source.sha256` in the file.
         bare: whether a file without a tokenizer will do where the format can't say this one; only ids can be fed to it.
 
@@ -193,7 +198,8 @@ def _tensors(model: Any, weights: Weights) -> dict[str, Tensor]:
         name = name_of(place)
         if name is None or (kind != "qwen2" and name.endswith(".bias")):
             raise _no_place(kind, _("it has weights of another kind of model (`{name}`)").format(name=place))
-        found[name] = Tensor(part.shape, _kind(part.shape, weights), _ordered(name, part.make, inner.config))
+        kind_of = _kind(part.shape, FINER.get(weights, weights) if name in TABLES else weights)
+        found[name] = Tensor(part.shape, kind_of, _ordered(name, part.make, inner.config))
     if inner.get_decoder().rotary_emb.rope_type != "default":
         factors = _factors(inner)
         found["rope_freqs.weight"] = Tensor(tuple(factors.shape), _kind(tuple(factors.shape), weights), lambda: factors)
@@ -225,12 +231,12 @@ def _factors(model: PreTrainedModel) -> torch.Tensor:
     return found
 
 
-def _kind(shape: tuple[int, ...], weights: Weights) -> GGMLQuantizationType:
+def _kind(shape: tuple[int, ...], weights: str) -> GGMLQuantizationType:
     from gguf import GGMLQuantizationType
 
     if len(shape) == 1:
         return GGMLQuantizationType.F32
-    if weights == "q8_0" and shape[-1] % 32:
+    if weights.startswith("q") and shape[-1] % 32:
         return GGMLQuantizationType.F16
     return GGMLQuantizationType[weights.upper()]
 

@@ -105,6 +105,40 @@ def load(
     return Loaded(model.to(place).eval(), tokenizer_dir, fim)
 
 
+def outline(folder: Path, tokenizer_dir: Path) -> Loaded:
+    """A model without its weights, for what runs them from a file of its own: what it says of itself, its tokenizer.
+
+    Args:
+        folder: where its `config.json` is, and `generation_config.json` where there is one.
+        tokenizer_dir: the tokenizer artifact, or its `tokenizer/`.
+
+    Raises:
+        BurilError: P002 without torch or transformers, T012 without a tokenizer, T016 without a model's configuration.
+    """
+    for package in ("torch", "transformers"):
+        require(package, kind="generator", name="transformers")
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    folder, tokenizer_dir = inside(folder, "model"), inside(tokenizer_dir, "tokenizer")
+    read_tokenizer(tokenizer_dir)
+    fim = read_fim(tokenizer_dir)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        if (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+        raise BurilError("T016", path=folder, problem=_first_line(problem)) from problem
+    return Loaded(model.eval(), tokenizer_dir, fim)
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a model's folder, or its `model/`, holds weights."""
+    return any(inside(folder, "model").glob("*.safetensors"))
+
+
 def inside(folder: Path, name: str) -> Path:
     """The part `name` of an artifact, or the folder itself where it is that part already."""
     return folder / name if (folder / name).is_dir() else folder

@@ -68,12 +68,14 @@ def build(model: PreTrainedModel, weights: Weights) -> Any:
     from openvino._offline_transformations import paged_attention_transformation
 
     check(model)
-    graph = _Graph(model, weights).graph()
+    graph = Graph(model, weights).graph()
     paged_attention_transformation(graph)
     return graph
 
 
-class _Graph:
+class Graph:
+    """What makes the graph of a model, part by part."""
+
     def __init__(self, model: PreTrainedModel, weights: Weights) -> None:
         self.op: Any = openvino().opset15
         self.config, self.weights = model.config, weights
@@ -136,13 +138,15 @@ class _Graph:
         )
         query, key = self._rotated(query, rotation), self._rotated(key, rotation)
         keys, values = self._remembered(key, f"{name}.key"), self._remembered(value, f"{name}.value")
-        # the pass puts the causal mask of paged attention in this one's place
-        nothing = op.constant(np.zeros((1, 1, 1, 1), np.float32))
-        told = op.scaled_dot_product_attention(query, self._shared(keys), self._shared(values), nothing)
+        told = op.scaled_dot_product_attention(query, self._shared(keys), self._shared(values), self._mask())
         flat = op.reshape(
             op.transpose(told, self._ints(0, 2, 1, 3)), self._ints(0, 0, self.heads * self.width), special_zero=True
         )
         return self._linear(flat, f"{name}.o_proj")
+
+    def _mask(self) -> Any:
+        """What is added to the scores: nothing, for the pass puts the causal mask of paged attention in its place."""
+        return self.op.constant(np.zeros((1, 1, 1, 1), np.float32))
 
     def _split(self, flat: Any, heads: int, norm: str) -> Any:
         """Heads apart, (B, heads, T, E), each normed where the model does so (qwen3)."""

@@ -17,7 +17,7 @@ from buril.core.artifact import sha256_file
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.generators._generator import Completion, Request
-from buril.generators._load import Loaded, inside, load
+from buril.generators._load import Loaded, has_weights, inside, load, outline
 from buril.generators._local import Local, in_order
 
 if TYPE_CHECKING:
@@ -83,9 +83,12 @@ class Llamacpp(Local):
         from buril.generators._gguf_given import check
 
         self._loaded = self._engine = None  # let go of the model before, so that there are never two in memory
-        loaded = load(
-            base_dir, tokenizer_dir, adapter_dir=adapter_dir, model_dir=model_dir, device="cpu", convert=_as_stored
-        )
+        if self.settings.path is not None and not adapter_dir and not has_weights(model_dir or base_dir):
+            loaded = outline(model_dir or base_dir, tokenizer_dir)  # as in a bundle that has no other format
+        else:
+            loaded = load(
+                base_dir, tokenizer_dir, adapter_dir=adapter_dir, model_dir=model_dir, device="cpu", convert=_as_stored
+            )
         folders = [inside(model_dir or base_dir, "model"), inside(tokenizer_dir, "tokenizer")]
         source = digest([*folders, *filter(None, [adapter_dir])])
         if self.settings.path is not None:

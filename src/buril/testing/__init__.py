@@ -16,6 +16,7 @@ from buril.testing._common import check_imports, check_plugin
 from buril.testing._data import check_language, check_scanner, check_source, check_step
 from buril.testing._engine import check_engine
 from buril.testing._evaluate import agreement, check_generator, check_metric, check_suite, suite_data
+from buril.testing._exporter import check_exporter
 from buril.testing._guard import check_guard
 from buril.testing._pairing import check_pairing
 from buril.testing._preference import check_preference
@@ -28,6 +29,7 @@ __all__ = [
     "check_augment",
     "check_base",
     "check_engine",
+    "check_exporter",
     "check_generator",
     "check_guard",
     "check_imports",
