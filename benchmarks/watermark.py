@@ -155,7 +155,7 @@ def tell(title: str, scored: Sequence[Scored], watermark: Watermark) -> dict[int
 
 
 def cost(vocabulary: int) -> None:
-    """Milliseconds that the mark takes at a step for 1 and 8 rows, where all of them are leaned on and where none is."""
+    """Milliseconds that the mark takes at a step for 1 and 8 rows: where all are leaned on, and where none is."""
     torch.manual_seed(0)
     for batch in (1, 8):
         flat = torch.randn(batch, vocabulary) * 2

@@ -16,6 +16,7 @@ import click
 
 from buril.cli.common import config_option, following, json_option, open_store, put, say, store_option
 from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out
+from buril.cli.marking import keep, mark_of
 from buril.core.artifact import Artifact, Link, atomic, canonical
 from buril.core.errors import BurilError
 from buril.core.text import N_, _
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from buril.core.store import Store
     from buril.generators._generator import Completion, Generator
     from buril.serve.guards import Fired, Guard
+    from buril.serve.watermark import Watermark
 
 ID_CHARS = 12
 SAMPLING_TEMPERATURE = 0.8
@@ -92,6 +94,10 @@ class Parameters:
     "--guards", "guards_text", metavar="NAMES", default=DEFAULT, show_default=True,
     help=N_("Guards that look at the prompt and at what is written, in this order; `none` for none."),
 )  # fmt: skip
+@click.option(
+    "--watermark", "watermark_text", metavar="YAML", default="off", show_default=True,
+    help=N_("Mark the text so that it can be found again: `on`, or settings such as `{delta: 2}`."),
+)  # fmt: skip
 @click.option("--keep-prompt", is_flag=True, help=N_("Keep the prompt itself in the record, not only its SHA-256."))
 @config_option
 @store_option
@@ -109,6 +115,7 @@ def command(  # one parameter an option: click calls it by name
     seed: int,
     ref: str | None,
     guards_text: str,
+    watermark_text: str,
     keep_prompt: bool,
     config_path: Path,
     store_path: Path | None,
@@ -116,7 +123,7 @@ def command(  # one parameter an option: click calls it by name
 ) -> None:
     """Complete FILE (`-`: the standard input) at its end or at a cursor, or the text of --prompt."""
     hole = read_hole(file, prompt, suffix=suffix, line=line, column=column)
-    guards = guards_of(guards_text)
+    guards, mark = guards_of(guards_text), mark_of(watermark_text)
     hole, seen = guarded_hole(hole, file, guards)
     store = open_store(config_path, store_path)
     model = model_in_use(store, ref)
@@ -125,12 +132,14 @@ def command(  # one parameter an option: click calls it by name
         say(_("this model knows no fill-in-the-middle: what follows the cursor is not used"))
         hole = Hole(hole.prefix)
     told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim)
-    found, fired = let_out(complete(model, hole, told), hole.prefix, language_of(hole, file), guards)
+    found, fired = let_out(complete(model, hole, told, mark), hole.prefix, language_of(hole, file), guards)
     records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
     records = [record | logged([*seen, *more]) for record, more in zip(records, fired, strict=True)]
+    records = [record | ({"watermark": mark.record()} if mark else {}) for record in records]
     kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
     for record in records:
         write_record(store, {**record, **kept})
+    keep(store, records, [item.text for item in found], model.tuned)
     if as_json:
         put([{**record, "text": item.text} for record, item in zip(records, found, strict=True)])
     else:
@@ -317,15 +326,19 @@ def open_model(model: InUse) -> Generator:
     return generator
 
 
-def complete(model: InUse, hole: Hole, told: Parameters) -> list[Completion]:
+def complete(model: InUse, hole: Hole, told: Parameters, mark: Watermark | None = None) -> list[Completion]:
     """Load the model and write.
 
     Raises:
-        BurilError: P002 when the packages for it are missing, T0xx when it can't be loaded.
+        BurilError: P002 when the packages for it are missing, T0xx when it can't be loaded, V311.
     """
     from buril.generators._generator import Request
 
     generator = open_model(model)
+    if mark:
+        from buril.serve.watermark import marked
+
+        marked(generator, mark)
     request = Request(
         hole.prefix,
         hole.suffix if told.fim else None,

@@ -36,6 +36,8 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "report": N_("write the report of the latest run"),
     "lm-eval": N_("exchange tasks and results with lm-evaluation-harness"),
     "complete": N_("complete code with the trained model"),
+    "ledger": N_("check, export, shorten or re-key the signed record of what was written"),
+    "watermark": N_("say whether code was written by a model of this store, in files or in a commit"),
     "score": N_("score completions of a file or a server by suites, and compare two of them"),
     "scan": N_("look for weaknesses and secrets in files or in a change, and stop what must not pass"),
     "config": N_("check, explain or describe the configuration"),
@@ -46,11 +48,11 @@ GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
-    (N_("Use"), ("complete", "score", "lm-eval", "scan", "config", "plugins", "gc")),
+    (N_("Use"), ("complete", "ledger", "watermark", "score", "lm-eval", "scan", "config", "plugins", "gc")),
 )
 
 
-HEAVY = frozenset({"run", "join", "plan", "complete", "lm-eval"})
+HEAVY = frozenset({"run", "join", "plan", "complete", "lm-eval", "watermark"})
 """Verbs that may load a model."""
 
 

@@ -3,10 +3,10 @@
 A text is cut into lexical tokens by one rule for all languages, so that a snippet without a file's name is cut as
 the file is: white space, comments, the kind of quotes, line continuations, semicolons, and commas before a closing
 bracket do not count, which is what formatters change. Of the hashes of every `k` tokens in a row the least of each
-window is kept, so two texts that share a run of `k + window - 1` tokens share a fingerprint. Two sets are made: one in
-which names stand as they are, one in which every name that is no keyword is the same, and which so survives renaming.
+window is kept, so two texts that share a run of `k + window - 1` tokens share a fingerprint. Two sets are made: one
+in which names stand as they are, one in which every name that is no keyword is the same, and which so stands renaming.
 
-`#` and `//` begin a comment in every language here: what follows a floor division of Python is not read, on either side.
+`#` and `//` begin a comment in every language here: what follows a floor division of Python is read on neither side.
 
 Source: Schleimer, Wilkerson, Aiken 2003, Winnowing: Local Algorithms for Document Fingerprinting (SIGMOD).
 """
@@ -38,13 +38,15 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_KEYWORDS = frozenset(
-    # of the common languages together; a name that is one somewhere is kept everywhere
+_WORDS = (
     "and as assert async await break case catch class const continue def default del do elif else enum except export "
     "extends false False finally fn for from func function global if impl import in interface is lambda let match mut "
     "new nil None not null or package pass private protected public pub raise return self static struct super switch "
-    "this throw trait true True try type typeof using var void while with yield contract mapping require".split()
+    "this throw trait true True try type typeof using var void while with yield contract mapping require"
 )
+_KEYWORDS = frozenset(_WORDS.split())
+"""Of the common languages together: a name that is a keyword somewhere is kept everywhere."""
+_DROPPED = frozenset(";\\")
 _BASE = 0x9E37_79B9_7F4A_7C15
 _MASK = (1 << 64) - 1
 
@@ -64,16 +66,16 @@ def lexical(text: str) -> list[str]:
     """
     found: list[str] = []
     for match in _TOKEN.finditer(text):
-        kind, token = match.lastgroup, match[0]
-        if kind == "comment" or token in {";", "\\"}:
+        kind, lexeme = match.lastgroup, match[0]
+        if kind == "comment" or lexeme in _DROPPED:
             continue
         if kind == "string":
-            token = _string(token)
+            lexeme = _string(lexeme)
         elif kind == "number":
-            token = token.lower()
-        elif token in ")]}" and found and found[-1] == ",":
+            lexeme = lexeme.lower()
+        elif lexeme in ")]}" and found and found[-1] == ",":
             found.pop()
-        found.append(token)
+        found.append(lexeme)
     return found
 
 

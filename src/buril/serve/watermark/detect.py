@@ -9,7 +9,7 @@ What it can't tell: that a text was written by a person. A text without the mark
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from buril.serve.watermark.green import Green
@@ -24,6 +24,9 @@ ALPHA = 0.01
 SHARES = {True: 0.80, False: 0.58}
 """Share of the scored tokens of marked code that are green, with a model's entropies and without: what
 `benchmarks/watermark.py` finds for a delta of 3 at a temperature of 0.8. Only the power that is told rests on them."""
+
+WINDOW, OVERLAP = 1024, 256
+"""Tokens that a model reads at one time, and those of them that were scored before and only tell what came before."""
 
 
 class Scored(NamedTuple):
@@ -79,3 +82,24 @@ def _pairs(text: Scored, threshold: float, *, context: int) -> Iterable[tuple[in
     for place in range(max(1, text.start), len(text.tokens)):
         if text.entropies is None or text.entropies[place - 1] > threshold:
             yield (text.tokens[place - 1] if context else 0, text.tokens[place])
+
+
+def encoded(
+    texts: Sequence[str],
+    encode: Callable[[str], list[int]],
+    entropies: Callable[[list[list[int]]], list[NDArray[np.float32]]] | None = None,
+) -> list[Scored]:
+    """Texts as tokens, with a model's entropies where it is there.
+
+    A text is taken in overlapping windows, so that one of any length fits a model. Its first token is not scored. What
+    stood before the text when it was written is not known: the entropies at its beginning are not those of then.
+    """
+    windows = [(piece, start) for text in texts for piece, start in _windows(encode(text))]
+    told = entropies([piece for piece, _start in windows]) if entropies else [None] * len(windows)
+    return [Scored(piece, start, known) for (piece, start), known in zip(windows, told, strict=True)]
+
+
+def _windows(tokens: list[int]) -> Iterator[tuple[list[int], int]]:
+    """Pieces of `WINDOW` tokens, each from the second on with `OVERLAP` before what is scored in it."""
+    for start in range(0, max(1, len(tokens) - OVERLAP), WINDOW - OVERLAP):
+        yield tokens[start : start + WINDOW], OVERLAP if start else 0
