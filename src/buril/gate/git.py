@@ -139,9 +139,10 @@ def committed(root: Path, revision: str) -> tuple[str, dict[str, File]]:
     """
     first, dots, last = revision.partition("..")
     end = _commit(root, last.lstrip(".") or "HEAD" if dots else revision)
-    start = _commit(root, first) if dots else _commit(root, f"{end}^") if end else None
-    start = start or (_git(root, "hash-object", "-t", "tree", os.devnull) or b"").decode().strip() or None
-    said = _git(root, *_DIFF, start, end, "--") if start and end and (first or not dots) else None
+    start = _commit(root, first if dots else f"{end}^")
+    if not start and not dots:  # the first commit of all
+        start = (_git(root, "hash-object", "-t", "tree", os.devnull) or b"").decode().strip()
+    said = _git(root, *_DIFF, start, end, "--") if start and end else None
     if said is None or end is None:
         raise BurilError("W232", problem=_("there is no commit `{base}`").format(base=revision))
     return end, parsed(said)
