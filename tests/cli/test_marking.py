@@ -79,8 +79,7 @@ def test_a_record_that_was_changed_is_not_traced(call: Callable[..., Any], train
 
 
 def test_what_cant_be_kept_is_not_shown(call: Callable[..., Any], trained: Store, monkeypatch: Any) -> None:
-    shutil.rmtree(trained.root / "ledger")
-    (trained.root / "ledger").write_text("a file in its place")
+    (trained.root / "ledger" / "00000000.jsonl").mkdir(parents=True)
     answer = call("complete", "--prompt", "a", "--max-tokens", "2")
     assert answer.code == 4 and "error[V304]" in answer.err and answer.out == ""
 
