@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 
 from buril.core.artifact import atomic, canonical, sync_folder
 from buril.core.errors import BurilError
+from buril.core.text import _
 from buril.serve._ledger import keys
 from buril.serve._ledger.record import Record, chained, line_of, parsed
 
@@ -200,7 +201,7 @@ class Log:
                 continue
             record = parsed(last)
             if record is None:
-                raise BurilError("V300", path=path, problem="the last line is no record")
+                raise BurilError("V300", path=path, problem=_("it is no record"))
             key = keys.key_id(record["public"]) if record["kind"] == "key" else record["key"]
             return State(record["seq"], record["hash"], key, path.stat().st_size)
         return State(-1, START, "", 0) if self._signer is None else State(-1, START, self._signer.key_id, 0)
