@@ -134,11 +134,8 @@ def command(  # one parameter an option: click calls it by name
     told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim)
     found, fired = let_out(complete(model, hole, told, mark), hole.prefix, language_of(hole, file), guards)
     records = [record_of(model, hole, told=told, sample=number, found=item) for number, item in enumerate(found)]
-    records = [record | logged([*seen, *more]) for record, more in zip(records, fired, strict=True)]
-    records = [record | ({"watermark": mark.record()} if mark else {}) for record in records]
-    kept = {"prompt": hole.prefix, "suffix": hole.suffix} if keep_prompt else {}
-    for record in records:
-        write_record(store, {**record, **kept})
+    records = [record | logged([*seen, *more], mark) for record, more in zip(records, fired, strict=True)]
+    write_records(store, records, hole if keep_prompt else None)
     keep(store, records, [item.text for item in found], model.tuned)
     if as_json:
         put([{**record, "text": item.text} for record, item in zip(records, found, strict=True)])
@@ -247,9 +244,10 @@ def language_of(hole: Hole, file: str | None) -> str:
     return detect(Path(file).name, hole.prefix) if file and file != "-" else ""
 
 
-def logged(fired: Sequence[Fired]) -> dict[str, Any]:
-    """What a record keeps of the guards that fired: nothing where none did."""
-    return {"guards": [item.record() for item in fired]} if fired else {}
+def logged(fired: Sequence[Fired], mark: Watermark | None = None) -> dict[str, Any]:
+    """What a record keeps of the guards that fired and of the watermark: nothing where there are none."""
+    guards = {"guards": [item.record() for item in fired]} if fired else {}
+    return {**guards, **({"watermark": mark.record()} if mark else {})}
 
 
 # --- the model
@@ -370,6 +368,17 @@ def record_of(model: InUse, hole: Hole, *, told: Parameters, sample: int, found:
     }
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     return {"id": hashlib.sha256(canonical(content)).hexdigest()[:ID_CHARS], "created": now, **content}
+
+
+def write_records(store: Store, records: Sequence[dict[str, Any]], asked: Hole | None) -> None:
+    """Write some records, with the text around the hole where that is to be kept.
+
+    Raises:
+        BurilError: S003 when the store can't be written.
+    """
+    kept = {"prompt": asked.prefix, "suffix": asked.suffix} if asked else {}
+    for record in records:
+        write_record(store, {**record, **kept})
 
 
 def write_record(store: Store, record: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from buril.generators._mark import Mark
-    from buril.generators._writer import Row, Writer
+    from buril.generators._writer import Measure, Row, Writer
 
 
 class Local(ABC):
@@ -31,6 +31,13 @@ class Local(ABC):
 
         It is that at temperature 1, before any mark. Sequences are taken as in `score`.
         """
+
+    def _entropies(self) -> Measure:
+        """What tells the entropy over the tokens there are: embeddings are often padded beyond them."""
+        from buril.generators._writer import entropies, num_tokens
+
+        limit = num_tokens(self.loaded)
+        return lambda logits_NV, ids_N: entropies(logits_NV[:, :limit], ids_N)
 
     def use(self, loaded: Loaded) -> None:
         """Take a model that is loaded already."""

@@ -146,10 +146,7 @@ def logprobs(logits_NV: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
 
 
 def entropies(logits_NV: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
-    """Entropy (N,) in nats of each row of logits at temperature 1; which token came is not asked.
-
-    Rows of the embedding that no token stands for are so unlikely that they may be among the logits or not.
-    """
+    """Entropy (N,) in nats of each row of logits at temperature 1; which token came is not asked."""
     del ids_N
     log_NV = logits_NV.log_softmax(dim=1)
     return -(log_NV.exp() * log_NV.clamp_min(torch.finfo(log_NV.dtype).min)).sum(dim=1)

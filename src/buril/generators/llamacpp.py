@@ -167,9 +167,7 @@ class Llamacpp(Local):
         Raises:
             BurilError: T021, as `score`.
         """
-        from buril.generators._writer import entropies
-
-        return self.engine.score(sequences, entropies)
+        return self.engine.score(sequences, self._entropies())
 
 
 def _as_stored(model: Any, device: Any) -> None:

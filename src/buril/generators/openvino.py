@@ -128,9 +128,7 @@ class Openvino(Local):
         Raises:
             BurilError: T021, as `score`.
         """
-        from buril.generators._writer import entropies
-
-        return self.engine.score(sequences, entropies)
+        return self.engine.score(sequences, self._entropies())
 
 
 def _as_stored(model: Any, device: Any) -> None:

@@ -103,9 +103,7 @@ class Transformers(Local):
 
     def entropies(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Entropy in nats of what may come as each token of each sequence but its first."""
-        from buril.generators._writer import entropies
-
-        return self._measured(sequences, entropies)
+        return self._measured(sequences, self._entropies())
 
     def _measured(self, sequences: Sequence[Sequence[int]], measure: Measure) -> list[NDArray[np.float32]]:
         """What a measure says of every token of each sequence but its first."""
