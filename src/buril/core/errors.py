@@ -1022,7 +1022,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "V312": Message(
         N_("`{path}` is a hook already, and not this one"),
-        N_('add this line to it: `buril watermark trailer --message "$1" || true`'),
+        N_('add this line to it: `buril watermark trailer --message "$1"`'),
     ),
 }
 
