@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 ALPHA = 0.01
 """Chance of calling a text marked that is not."""
 SHARES = {True: 0.80, False: 0.58}
-"""Share of the scored tokens of marked code that are green, with a model's entropies and without: what
-`benchmarks/watermark.py` finds for a delta of 3 at a temperature of 0.8. Only the power that is told rests on them."""
+"""Share of the scored tokens of marked code that are taken to be green, with a model's entropies and without, at the
+default delta. An assumption, on which only the power that is told rests; `benchmarks/watermark.py` prints the share of a
+model."""
 
 WINDOW, OVERLAP = 1024, 256
 """Tokens that a model reads at one time, and those of them that were scored before and only tell what came before."""
