@@ -23,8 +23,8 @@ ALPHA = 0.01
 """Chance of calling a text marked that is not."""
 SHARES = {True: 0.80, False: 0.58}
 """Share of the scored tokens of marked code that are taken to be green, with a model's entropies and without, at the
-default delta. An assumption, on which only the power that is told rests; `benchmarks/watermark.py` prints the share of a
-model."""
+default delta. An assumption, on which only the power that is told rests; `benchmarks/watermark.py` prints the share
+that a model has."""
 
 WINDOW, OVERLAP = 1024, 256
 """Tokens that a model reads at one time, and those of them that were scored before and only tell what came before."""
