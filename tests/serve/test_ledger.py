@@ -257,12 +257,21 @@ def key_of_another(ledger: Ledger) -> None:
     put(ledger, 2, [*lines(ledger, 2), *found])
 
 
+def key_alone(ledger: Ledger) -> None:
+    """A key that introduces itself behind the head, where a crash may leave one record."""
+    last = json.loads(lines(ledger, 2)[-1])
+    signer = keys.Signer(keys.new())
+    body = {"kind": "key", "public": signer.public}
+    record = chained(body, seq=last["seq"] + 1, previous=last["hash"], signer=signer)
+    put(ledger, 2, [*lines(ledger, 2), line_of(record)])
+
+
 TAMPERING: list[Callable[[Ledger], None]] = [
     changed("engine", "other"), changed("time", "2020-01-01T00:00:00.000000+00:00"), changed("id", "ffff"),
     changed("previous", "0" * 64), changed("hash", "0" * 64), changed("signature", "AAAA"), changed("seq", 7),
     changed("key", "0" * 16), changed("kind", "event"), changed("more", 1), changed("hash", "zz"), rehashed, without,
     swapped, twice, cut, emptied, no_segment, no_last_segment, no_head, no_seal, other_seal, cut_with_head,
-    by_another_key, key_of_another,
+    by_another_key, key_of_another, key_alone,
 ]  # fmt: skip
 
 
