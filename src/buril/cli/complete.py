@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from buril.cli import tracing
-from buril.cli.bundle import opened
+from buril.cli.bundle import Bundled, opened
 from buril.cli.common import config_option, following, json_option, say, store_option
 from buril.cli.completing import Context, finished, request_with, shown_with, tell
 from buril.cli.guarding import DEFAULT, guards_of, let_in, let_out, logged
@@ -22,7 +22,6 @@ from buril.core.errors import BurilError
 from buril.core.text import N_, _
 
 if TYPE_CHECKING:
-    from buril.cli.bundle import Bundled
     from buril.cli.in_use import InUse
     from buril.core.store import Store
     from buril.generators._generator import Completion
@@ -106,7 +105,8 @@ def command(  # one parameter an option: click calls it by name
     language, texts = language_of(hole, file), hole.texts
     given, more_seen = shown_with(file, texts, language, folder=folder, guards=guards)
     store, model = opened(config_path, store_path, ref)
-    looked = tracing.index_of_model(store, model.tuned, wanted=wants_provenance) if store else None
+    tuned = None if isinstance(model, Bundled) else model.tuned
+    looked = tracing.index_of_model(store, tuned, wanted=wants_provenance) if store else None
     hole, fim = fillable(hole, model, store)
     finish, places = file is not None and not raw, given.places if given else ()
     told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim, finish, places)
@@ -122,7 +122,7 @@ def command(  # one parameter an option: click calls it by name
     shown = [item.text for item in found]
     if store:
         write_records(store, records, hole if keep_prompt else None)
-        keep(store, records, shown, model.tuned)
+        keep(store, records, shown, tuned)
     tell(records, shown, as_json=as_json)
     if not as_json:
         tracing.tell_records(records)

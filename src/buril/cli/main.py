@@ -40,6 +40,8 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "serve": N_("serve a model to editors and programs, as OpenAI's API has it"),
     "keys": N_("make, list and remove the API keys of a server"),
     "export": N_("write the model for several engines as one bundle, each proved to be it, or check a bundle"),
+    "ledger": N_("check, export, shorten or re-key the signed record of what was written"),
+    "watermark": N_("say whether code was written by a model of this store, in files or in a commit"),
     "score": N_("score completions of a file or a server by suites, and compare two of them"),
     "scan": N_("look for weaknesses and secrets in files or in a change, and stop what must not pass"),
     "deploy": N_("render what a cluster or a container needs to serve a bundle"),
@@ -50,15 +52,13 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
 GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
-    (N_("Look"), ("show", "diff", "why", "trace", "provenance", "data", "report")),
-    (
-        N_("Use"),
-        ("complete", "export", "serve", "keys", "score", "lm-eval", "scan", "deploy", "config", "plugins", "gc"),
-    ),
+    (N_("Look"), ("show", "diff", "why", "trace", "provenance", "ledger", "data", "report")),
+    (N_("Use"), ("complete", "watermark", "score", "lm-eval", "scan", "config", "plugins", "gc")),
+    (N_("Serve"), ("export", "serve", "keys", "deploy")),
 )
 
 
-HEAVY = frozenset({"run", "join", "plan", "complete", "export", "serve", "lm-eval"})
+HEAVY = frozenset({"run", "join", "plan", "complete", "export", "serve", "watermark", "lm-eval"})
 """Verbs that may load a model."""
 
 

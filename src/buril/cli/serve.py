@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buril.cli.common import config_option, open_store, say, store_option
-from buril.cli.complete import InUse, Parameters, model_in_use, record_of, write_record
 from buril.cli.guarding import tested
+from buril.cli.in_use import InUse, model_in_use
+from buril.cli.records import Hole, Parameters, record_of, write_record
 from buril.core.errors import BurilError
 from buril.core.text import N_, _
 
@@ -138,7 +139,7 @@ def _open(generator: Generator, model: InUse) -> None:
 
 def keep(store: Store, model: InUse, answered: Answered) -> str:
     """Write the record of a completion, as `buril complete` does; its id."""
-    from buril.cli.complete import Hole, logged
+    from buril.cli.guarding import logged
     from buril.generators._generator import Completion
 
     request, given = answered.request, answered.given

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buril.cli import common, tracing
+from buril.cli.marking import signature_of
 from buril.core.errors import BurilError
 from buril.core.text import _
 
@@ -33,7 +34,8 @@ def command(what: str, config_path: Path, store_path: Path | None, as_json: bool
     record = lineage.completion(store, what)
     if record:
         artifact = _model_of(store, record)
-        found: dict[str, Any] = {"completion": record, **_backwards(store, artifact)}
+        signed = signature_of(store, record)
+        found: dict[str, Any] = {"completion": record, "ledger": signed, **_backwards(store, artifact)}
     else:
         artifact_or_none = _artifact(store, what)
         found = _backwards(store, artifact_or_none) if artifact_or_none else _forwards(store, what)
@@ -129,6 +131,10 @@ def _tell_model(found: dict[str, Any]) -> None:
     if record := found.get("completion"):
         click.echo(_("completion {id} of {when}").format(id=record["id"], when=record.get("created", "")))
         _tell_matches(record)
+        if signed := found["ledger"]:
+            click.echo(_("signed: record {seq} of the ledger, by the key {key}").format(**signed))
+        else:
+            click.echo(_("not signed: it is not in the ledger"))
     _tell_node(found["graph"], 0, set())
     if base := found["base"]:
         click.echo(

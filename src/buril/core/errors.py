@@ -1086,6 +1086,44 @@ MESSAGES: dict[str, Message] = {
         N_("the policy can't be read: {problem}"),
         N_("licences by their SPDX names with commas between them: `--licenses mit,apache-2.0`"),
     ),
+    "V300": Message(
+        N_("the ledger `{path}` is not as it was written: {problem}"),
+        N_("`buril ledger verify --json` names every place; what stands before the first one still holds"),
+        EXIT_GATE,
+    ),
+    "V301": Message(
+        N_("the ledger's key `{key}` can't be used: {problem}"),
+        N_("give it by `--key env:NAME` or `--key file:PATH`: 32 bytes as hexadecimal or base64, or PEM"),
+        EXIT_PREREQUISITE,
+    ),
+    "V302": Message(
+        N_("the ledger `{path}` is signed by the key {expected}, and this is the key {found}"),
+        N_("give the ledger's own key, or introduce the new one: `buril ledger rotate`"),
+    ),
+    "V303": Message(
+        N_("the record of the completion {id} is not what was signed: {problem}"),
+        N_("`buril ledger verify` checks all of them"),
+        EXIT_GATE,
+    ),
+    "V304": Message(
+        N_("the ledger `{path}` can't be written: {problem}"),
+        N_("make room or give rights there; nothing is answered that is not in the ledger"),
+        EXIT_PREREQUISITE,
+    ),
+    "V305": Message(N_("`{text}` is no age"), N_("a number of days, such as `180d`, or a date such as 2026-01-31")),
+    "V310": Message(
+        N_("the watermark's key `{key}` can't be used: {problem}"),
+        N_("make one and keep it: export BURIL_WATERMARK_KEY=$(openssl rand -hex 32)"),
+        EXIT_PREREQUISITE,
+    ),
+    "V311": Message(
+        N_("`{engine}` can't put the watermark on: {problem}"),
+        N_("write with transformers, openvino or llamacpp; the ledger knows what any engine wrote"),
+    ),
+    "V312": Message(
+        N_("`{path}` is a hook already, and not this one"),
+        N_('add this line to it: `buril watermark trailer --message "$1"`'),
+    ),
     "V500": Message(
         N_("`{path}` is no bundle: {problem}"), N_("name the folder of an export, the one with `bundle.json`")
     ),

@@ -48,7 +48,7 @@ from buril.core.stage import Output, Stage
 from buril.core.workers import Listed, engine
 
 KEY_CHARS = 12
-RESERVED = ("refs", "runs", "completions")
+RESERVED = ("refs", "runs", "completions", "ledger")
 PROBES = "probes.jsonl"
 
 

@@ -10,7 +10,7 @@ import codecs
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +53,7 @@ class Change(NamedTuple):
     files: dict[str, File]
 
 
-def _git(folder: Path, *arguments: str) -> bytes | None:
+def _git(folder: Path, *arguments: str, more: Mapping[str, str] | None = None) -> bytes | None:
     """The output of a command of git; None when git says it can't.
 
     Raises:
@@ -66,7 +66,7 @@ def _git(folder: Path, *arguments: str) -> bytes | None:
     }  # fmt: skip
     try:
         done = subprocess.run(  # noqa: S603  fixed program and options; names are whole arguments behind `--`
-            ["git", *_SAFE, "-C", str(folder), *arguments], env=env, stdin=subprocess.DEVNULL,  # noqa: S607  as installed
+            ["git", *_SAFE, "-C", str(folder), *arguments], env={**env, **(more or {})}, stdin=subprocess.DEVNULL,  # noqa: S607  as installed
             capture_output=True, timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as problem:
@@ -112,6 +112,57 @@ def change(root: Path, base: str) -> Change:
 def content(root: Path, commit: str, path: str) -> bytes:
     """What a file held in a commit; empty where it was not there."""
     return _git(root, "cat-file", "blob", f"{commit}:{path}") or b""
+
+
+def staged(root: Path, since: str = "HEAD") -> dict[str, File]:
+    """The lines that a commit of now would add to `since`, by the index that git uses for it.
+
+    Raises:
+        BurilError: W232 when there is no such commit.
+    """
+    said = _git(root, *_DIFF, "--cached", _start(root, since), "--", more=_index())
+    if said is None:
+        raise BurilError("W232", problem=_("git can't compare with `{base}`").format(base=since))
+    return parsed(said)
+
+
+def staged_content(root: Path, path: str) -> bytes:
+    """What a file holds in the index that git uses for a commit; empty where it is not there."""
+    return _git(root, "cat-file", "blob", f":{path}", more=_index()) or b""
+
+
+def committed(root: Path, revision: str) -> tuple[str, dict[str, File]]:
+    """The last commit of a revision (`HEAD~1`) or a range (`main..HEAD`), and the lines that it, or they, added.
+
+    Raises:
+        BurilError: W232 when there is no such commit.
+    """
+    first, dots, last = revision.partition("..")
+    end = _commit(root, last.lstrip(".") or "HEAD" if dots else revision)
+    start = _commit(root, first if dots else f"{end}^")
+    if not start and not dots:  # the first commit of all
+        start = (_git(root, "hash-object", "-t", "tree", os.devnull) or b"").decode().strip()
+    said = _git(root, *_DIFF, start, end, "--") if start and end else None
+    if said is None or end is None:
+        raise BurilError("W232", problem=_("there is no commit `{base}`").format(base=revision))
+    return end, parsed(said)
+
+
+def add_trailers(root: Path, message: Path, trailers: Sequence[str]) -> bool:
+    """Add lines to the end of a commit's message, those that are there already not again; whether git could."""
+    told = [part for trailer in trailers for part in ("--trailer", trailer)]
+    how = ("interpret-trailers", "--in-place", "--if-exists", "addIfDifferent")
+    return not trailers or _git(root, *how, *told, str(message.resolve())) is not None
+
+
+def _index() -> dict[str, str]:
+    """The index that git names to its hooks: for `commit -a` or `commit FILE` it is not the repository's."""
+    return {name: os.environ[name] for name in ("GIT_INDEX_FILE",) if name in os.environ}
+
+
+def _commit(root: Path, name: str) -> str | None:
+    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return found.decode().strip() if found else None
 
 
 def _start(root: Path, base: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,34 @@ from buril.generators._generator import Capabilities, Completion, Request
 from buril.generators._load import Loaded
 
 if TYPE_CHECKING:
-    from buril.generators._writer import Row, Writer
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from buril.generators._mark import Mark
+    from buril.generators._writer import Measure, Row, Writer
 
 
-class Local:
+class Local(ABC):
     """A generator whose model is loaded here."""
 
     def __init__(self) -> None:
         self._loaded: Loaded | None = None
+        self.mark: Mark | None = None
+        """What leans on the choice of the tokens that are written from now on; None for nothing."""
+
+    @abstractmethod
+    def entropies(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Entropy in nats of what may come as token 1, 2, … of each sequence: one fewer than its tokens.
+
+        It is that at temperature 1, before any mark. Sequences are taken as in `score`.
+        """
+
+    def _entropies(self) -> Measure:
+        """What tells the entropy over the tokens there are: embeddings are often padded beyond them."""
+        from buril.generators._writer import entropies, num_tokens
+
+        limit = num_tokens(self.loaded)
+        return lambda logits_NV, ids_N: entropies(logits_NV[:, :limit], ids_N)
 
     def use(self, loaded: Loaded) -> None:
         """Take a model that is loaded already."""
@@ -61,6 +82,7 @@ class Local:
             end_ids=end_ids(loaded),
             num_tokens=num_tokens(loaded),
             healer=loaded.healer if heal else None,
+            mark=self.mark,
         )
 
     def rows(self, requests: Sequence[Request], writer: Writer, *, max_positions: int) -> Iterator[Row]:

@@ -19,7 +19,7 @@ from buril.core.errors import BurilError
 from buril.generators._lanes import Lane, planned
 from buril.generators._openvino import openvino, signal_stack_kept
 from buril.generators._running import Running, write
-from buril.generators._writer import Row, Writer, logprobs
+from buril.generators._writer import Measure, Row, Writer, logprobs
 
 HEAD_TOKENS = 512
 """Tokens whose logits exist at one time while scoring: 512 rows of a 150,000-token vocabulary are 300 MB in float32."""
@@ -213,8 +213,10 @@ class Paged:
         for place, token in zip(ready, drawn, strict=True):
             parts[place][0].tokens.append(token)
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+    def score(self, sequences: Sequence[Sequence[int]], measure: Measure = logprobs) -> list[NDArray[np.float32]]:
         """Natural log-probability of every token of each sequence but its first, given those before it.
+
+        `measure` says what else is to be told of each token's logits.
 
         Raises:
             BurilError: T021 when a sequence does not fit into the cache.
@@ -234,10 +236,10 @@ class Paged:
                 if taken is None:
                     break
                 lanes[left.pop()] = Held(tokens, taken[1], taken[0])
-            self._score(lanes, found)
+            self._score(lanes, found, measure)
         return [np.concatenate(parts) for parts in found]
 
-    def _score(self, lanes: dict[int, Held], found: list[list[NDArray[np.float32]]]) -> None:
+    def _score(self, lanes: dict[int, Held], found: list[list[NDArray[np.float32]]], measure: Measure) -> None:
         """Score the next tokens of some sequences; those that are done leave `lanes`."""
         before = {place: lane.filled for place, lane in lanes.items()}
         parts = planned(list(lanes.values()), HEAD_TOKENS)
@@ -245,7 +247,7 @@ class Paged:
         at = 0
         for place, lane in list(lanes.items()):
             after = torch.tensor(lane.tokens[before[place] + 1 : lane.filled + 1], dtype=torch.int64)
-            found[place].append(logprobs(logits_NV[at : at + len(after)], after).numpy())
+            found[place].append(measure(logits_NV[at : at + len(after)], after).numpy())
             at += lane.filled - before[place]
             if not lane.due:
                 self.blocks.give(lanes.pop(place).blocks)

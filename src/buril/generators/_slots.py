@@ -16,7 +16,7 @@ from buril.core.errors import BurilError
 from buril.generators._lanes import Lane, planned
 from buril.generators._llamacpp import Llama
 from buril.generators._running import Running, write
-from buril.generators._writer import Row, Writer, logprobs
+from buril.generators._writer import Measure, Row, Writer, logprobs
 
 SHARED = 8
 """Tokens that two prompts must begin with alike before one is made of the other's."""
@@ -135,8 +135,10 @@ class Slots:
 
     # --- scoring
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+    def score(self, sequences: Sequence[Sequence[int]], measure: Measure = logprobs) -> list[NDArray[np.float32]]:
         """Natural log-probability of every token of each sequence but its first, given those before it.
+
+        `measure` says what else is to be told of each token's logits.
 
         Raises:
             BurilError: T021 when a sequence does not fit into the cache, before any is scored.
@@ -155,13 +157,13 @@ class Slots:
                     if number is None:
                         break
                     lanes[left.pop()] = Slot(tokens, 0, number, len(tokens))
-                self._score(lanes, found)
+                self._score(lanes, found, measure)
         finally:
             for lane in lanes.values():
                 self._give(lane)
         return [np.concatenate(parts) for parts in found]
 
-    def _score(self, lanes: dict[int, Slot], found: list[list[NDArray[np.float32]]]) -> None:
+    def _score(self, lanes: dict[int, Slot], found: list[list[NDArray[np.float32]]], measure: Measure) -> None:
         """Score the next tokens of some sequences; those that are done leave `lanes`."""
         before = {place: lane.filled for place, lane in lanes.items()}
         parts = planned(list(lanes.values()), self.llama.outputs)
@@ -169,7 +171,7 @@ class Slots:
         at = 0
         for place, lane in list(lanes.items()):
             after = torch.tensor(lane.tokens[before[place] + 1 : lane.filled + 1], dtype=torch.int64)
-            found[place].append(logprobs(logits_NV[at : at + len(after)], after).numpy())
+            found[place].append(measure(logits_NV[at : at + len(after)], after).numpy())
             at += lane.filled - before[place]
             if not lane.due:
                 self._give(lanes.pop(place))

@@ -9,7 +9,7 @@ bit, since the hardware sums in another order for another batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from buril.generators._encoder import Encoder
     from buril.generators._heal import Healer
     from buril.generators._load import Loaded
+    from buril.generators._mark import Mark
 
 NUCLEUS = 1024
 """How many of the likeliest tokens are looked at for `top_p` before the whole vocabulary is sorted."""
+
+Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""What is told (N,) of rows of logits (N, V) and the tokens (N,) that came after them: `logprobs`, `entropies`."""
 
 
 @dataclass
@@ -62,13 +66,21 @@ class Writer:
         end_ids: tokens that end a text.
         num_tokens: ids from here on are never drawn: rows of the embedding that no token stands for.
         healer: says which tokens agree with the text that a row must write first.
+        mark: leans on the choice of tokens; log-probabilities stay those of the model alone.
     """
 
     def __init__(
-        self, encoder: Encoder, *, end_ids: frozenset[int], num_tokens: int, healer: Healer | None = None
+        self,
+        encoder: Encoder,
+        *,
+        end_ids: frozenset[int],
+        num_tokens: int,
+        healer: Healer | None = None,
+        mark: Mark | None = None,
     ) -> None:
         self.encoder = encoder
         self.healer = healer
+        self.mark = mark
         self.end_ids = end_ids
         self.num_tokens = num_tokens
 
@@ -82,7 +94,7 @@ class Writer:
                 kept_N = logits_BV[place, allowed_N]
                 logits_BV[place] = -torch.inf
                 logits_BV[place, allowed_N] = kept_N
-        picked_B = pick(logits_BV, active)
+        picked_B = pick(logits_BV if self.mark is None else self.mark.lean(active, logits_BV), active)
         logprob_B = logprobs(logits_BV, picked_B)
         for row, token, logprob in zip(active, picked_B.tolist(), logprob_B.tolist(), strict=True):
             if row.ended is None:
@@ -131,6 +143,13 @@ class Writer:
 def logprobs(logits_NV: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
     """Natural log-probability (N,) of one token in each row of logits."""
     return logits_NV.gather(1, ids_N[:, None])[:, 0] - logits_NV.logsumexp(dim=1)
+
+
+def entropies(logits_NV: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
+    """Entropy (N,) in nats of each row of logits at temperature 1; which token came is not asked."""
+    del ids_N
+    log_NV = logits_NV.log_softmax(dim=1)
+    return -(log_NV.exp() * log_NV.clamp_min(torch.finfo(log_NV.dtype).min)).sum(dim=1)
 
 
 def pick(logits_BV: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:

@@ -78,6 +78,8 @@ class Openai:
         self.settings = settings
         self.usage = [0, 0]
         """Tokens of prompts and of answers so far, as the server counted them."""
+        self.logit_bias: dict[int, float] = {}
+        """What the server is asked to add to the logits of tokens, by their ids in its model; nothing by default."""
         self._key = _reveal(settings.key)
 
     def open(
@@ -150,6 +152,8 @@ class Openai:
             "model": told.model, "max_tokens": request.max_tokens, "temperature": request.temperature,
             "top_p": request.top_p, "seed": int.from_bytes(drawn, "big") >> 1, "stream": False, "n": 1,
         }  # fmt: skip
+        if self.logit_bias:
+            body["logit_bias"] = {str(token): more for token, more in self.logit_bias.items()}
         if request.stop:
             body["stop"] = list(request.stop[:4])  # the API takes four; all are looked for in the answer
         if told.api == "completions":

@@ -136,6 +136,14 @@ class Openvino(Local):
         """
         return self.engine.score(sequences)
 
+    def entropies(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Entropy in nats of what may come as each token of each sequence but its first.
+
+        Raises:
+            BurilError: T021, as `score`.
+        """
+        return self.engine.score(sequences, self._entropies())
+
 
 def _as_stored(model: Any, device: Any) -> None:
     """Leave the weights in the format and the pages of their file: they are read once."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from buril.generators._decode import Decoder, Head
     from buril.generators._session import Session
-    from buril.generators._writer import Row
+    from buril.generators._writer import Measure, Row
 
 WINDOW = 4
 """Requests are sorted by length within this many batches, so that results still come in their order and soon."""
@@ -110,6 +110,16 @@ class Transformers(Local):
         Logits exist for `HEAD_TOKENS` tokens at a time only. A sequence longer than the model's context is the
         caller's to cut.
         """
+        from buril.generators._writer import logprobs
+
+        return self._measured(sequences, logprobs)
+
+    def entropies(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Entropy in nats of what may come as each token of each sequence but its first."""
+        return self._measured(sequences, self._entropies())
+
+    def _measured(self, sequences: Sequence[Sequence[int]], measure: Measure) -> list[NDArray[np.float32]]:
+        """What a measure says of every token of each sequence but its first."""
         import numpy as np
         import torch
 
@@ -131,7 +141,7 @@ class Transformers(Local):
                 hidden_BTD = head.hidden(ids_BT)
                 for place, ids_T, hidden_TD in zip(places, ids_BT, hidden_BTD, strict=True):
                     size = len(sequences[place])
-                    found[place] = _logprobs(head, hidden_TD[: size - 1], ids_T[1:size]).cpu().numpy()
+                    found[place] = _of_tokens(measure, head, hidden_TD[: size - 1], ids_T[1:size])
         return found
 
     def _window(self, requests: Sequence[Request], decoder: Decoder) -> Iterator[list[Completion]]:
@@ -167,13 +177,12 @@ class Transformers(Local):
             order = order[size:]
 
 
-def _logprobs(head: Head, hidden_ND: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
+def _of_tokens(measure: Measure, head: Head, hidden_ND: torch.Tensor, ids_N: torch.Tensor) -> NDArray[np.float32]:
     import torch
-
-    from buril.generators._writer import logprobs
 
     parts = []
     for start in range(0, len(ids_N), HEAD_TOKENS):
         part = slice(start, start + HEAD_TOKENS)
-        parts.append(logprobs(head.logits(hidden_ND[part]), ids_N[part]))
-    return torch.cat(parts)
+        parts.append(measure(head.logits(hidden_ND[part]), ids_N[part]))
+    found: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+    return found

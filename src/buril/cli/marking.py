@@ -1,0 +1,132 @@
+"""Ledger and watermark on the command line: where they are, what is kept of a completion, whether it still holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from buril.cli.common import say
+from buril.core.errors import BurilError
+from buril.core.text import _
+
+if TYPE_CHECKING:
+    from buril.core.artifact import Artifact
+    from buril.core.store import Store
+    from buril.serve.ledger import Ledger
+    from buril.serve.watermark import Settings, Watermark
+
+LEDGER_KEY = "BURIL_LEDGER_KEY"
+"""The variable that holds the ledger's private key where it is not the ledger's own file."""
+DATA = ("pack", "split", "pairs")
+"""Inputs of a trained model that say what it learnt from, the nearest first."""
+
+
+def ledger_of(store: Store, key: str | None = None) -> Ledger:
+    """The ledger of a store, with the key of the option, of BURIL_LEDGER_KEY, or its own."""
+    from buril.serve.ledger import FOLDER, Ledger, Settings
+
+    place = key or (f"env:{LEDGER_KEY}" if os.environ.get(LEDGER_KEY) else None)
+    return Ledger(store.root / FOLDER, Settings(key=place))
+
+
+def watermark_settings(text: str) -> Settings | None:
+    """The settings of `--watermark`; None for `off`.
+
+    Raises:
+        BurilError: W002 for a text that is none.
+    """
+    import yaml
+    from pydantic import ValidationError
+
+    from buril.serve.watermark import Settings
+
+    try:
+        given = yaml.safe_load(text)
+        if given in (False, None):
+            return None
+        return Settings(**(given if isinstance(given, dict) else _only_on(given)))
+    except yaml.YAMLError as problem:
+        raise _wrong(_("`{text}` is no YAML").format(text=text)) from problem
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        raise _wrong(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from problem
+
+
+def _only_on(given: Any) -> dict[str, Any]:
+    if given is not True:
+        raise _wrong(_("`on`, `off`, or settings such as `{{delta: 2}}`").format())
+    return {}
+
+
+def _wrong(problem: str) -> BurilError:
+    return BurilError("W002", problem=f"--watermark: {problem}", command="buril complete")
+
+
+def mark_of(text: str) -> Watermark | None:
+    """What marks the tokens, or None.
+
+    Raises:
+        BurilError: W002, V310 for its key, P002.
+    """
+    settings = watermark_settings(text)
+    if settings is None:
+        return None
+    from buril.serve.watermark import Watermark
+
+    return Watermark(settings)
+
+
+# --- the ledger and a completion's own record
+
+
+def keep(store: Store, records: Sequence[Mapping[str, Any]], texts: Sequence[str], tuned: Artifact | None) -> None:
+    """Put completions into the ledger, with the SHA-256 of the records that were written of them.
+
+    Raises:
+        BurilError: V301, V302, V304: what can't be kept is not shown.
+    """
+    if find_spec("cryptography") is None:
+        say(_("not in the ledger: `cryptography` is not installed (pip install 'buril[serve]')"))
+        return
+    from buril.serve.ledger import Entry
+
+    inputs = tuned.manifest.inputs if tuned else {}
+    data = next((inputs[name].digest for name in DATA if name in inputs), None)
+    entries = [
+        Entry(
+            id=record["id"], text=text, engine="transformers", data=data,
+            model={name: link["digest"] for name, link in record["model"].items()}, parameters=record["parameters"],
+            num_tokens=record["num_tokens"], finish_reason=record["finish_reason"], guards=record.get("guards", ()),
+            watermark=record.get("watermark"), record_sha256=_sha256(store, record["id"]),
+        )
+        for record, text in zip(records, texts, strict=True)
+    ]  # fmt: skip
+    ledger_of(store).append(*entries)
+
+
+def signature_of(store: Store, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Who signed a completion's record; None where the ledger does not know it.
+
+    Raises:
+        BurilError: V303 when it is not what was signed.
+    """
+    if find_spec("cryptography") is None:
+        return None
+    ledger = ledger_of(store)
+    kept = [item for item in ledger.of(record["id"]) if item["kind"] == "completion"]
+    if not kept:
+        return None
+    problem = ledger.problem(kept[-1])
+    if not problem and kept[-1].get("record_sha256") not in (None, _sha256(store, record["id"])):
+        problem = _("`{path}` was changed since").format(path=f"completions/{record['id']}.json")
+    if problem:
+        raise BurilError("V303", id=record["id"], problem=problem)
+    return {"seq": kept[-1]["seq"], "key": kept[-1]["key"], "hash": kept[-1]["hash"], "time": kept[-1]["time"]}
+
+
+def _sha256(store: Store, name: str) -> str:
+    from buril.core.artifact import sha256_file
+
+    return sha256_file(store.root / "completions" / f"{name}.json")

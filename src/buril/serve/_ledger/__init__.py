@@ -1,0 +1,1 @@
+"""The parts of the ledger; `buril.serve.ledger` is what others use."""

@@ -1,0 +1,73 @@
+"""Green tokens: which part of the vocabulary a key names, after which token.
+
+The list after a token is read off a stream of AES-128 in counter mode: token v is green where its 16 bits of the stream
+are below `gamma`. The stream's place depends on the token before, its key on the watermark's key alone. So no list is
+ever permuted or kept, one costs well below a millisecond for 150,000 tokens, one entry of it some microseconds, and who
+does not have the key can't tell green from red.
+
+Shapes: V vocabulary, N tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from buril.core.plugins import require
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLOCK = 16
+_ENTRY = 2
+_EVERYWHERE = 0xFFFF_FFFF
+"""The token before, for a list that is the same everywhere."""
+
+
+class Green:
+    """The green lists of a key.
+
+    Args:
+        key: the secret; any bytes.
+        gamma: share of the vocabulary that is green.
+        context: 1 for a list of its own after each token, 0 for one list everywhere.
+
+    Raises:
+        BurilError: P002 where the package `cryptography` is missing.
+    """
+
+    def __init__(self, key: bytes, *, gamma: float, context: int = 1) -> None:
+        require("cryptography", kind="watermark", name="green")
+        self.context = context
+        self.below = round(gamma * 2**16)
+        self.gamma = self.below / 2**16
+        """The share as it is: gamma in steps of 1/65536."""
+        self._key = hashlib.blake2b(key, digest_size=16, person=b"buril green").digest()
+        self.key_id = hashlib.blake2b(key, digest_size=4, person=b"buril key id").hexdigest()
+        """Names the key without telling it."""
+
+    def after(self, before: int, num_tokens: int) -> NDArray[np.bool_]:
+        """Which tokens (V,) are green after the token `before`."""
+        size = -(-num_tokens * _ENTRY // _BLOCK) * _BLOCK
+        return np.frombuffer(self._stream(before, 0, size), "<u2")[:num_tokens] < self.below
+
+    def are(self, before: Sequence[int], tokens: Sequence[int]) -> NDArray[np.bool_]:
+        """Which of some tokens (N,) are green, each after the one before it."""
+        found = np.empty(len(tokens), np.bool_)
+        for place, (last, token) in enumerate(zip(before, tokens, strict=True)):
+            block, rest = divmod(token * _ENTRY, _BLOCK)
+            entry = self._stream(last, block, _BLOCK)[rest : rest + _ENTRY]
+            found[place] = int.from_bytes(entry, "little") < self.below
+        return found
+
+    def _stream(self, before: int, block: int, size: int) -> bytes:
+        """`size` bytes of the stream of a token, from a block on."""
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        place = before if self.context else _EVERYWHERE
+        counter = (place << 64 | block).to_bytes(_BLOCK, "big")
+        found: bytes = Cipher(algorithms.AES(self._key), modes.CTR(counter)).encryptor().update(bytes(size))
+        return found
