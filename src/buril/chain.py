@@ -36,6 +36,10 @@ STAGES: dict[str, tuple[str, str]] = {
     "train": ("buril.train.stage:Train", N_("train the model or an adapter")),
     "align": ("buril.train.align:Align", N_("teach the model to prefer the secure text of each pair")),
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
+    "monitor": (
+        "buril.monitor.reference:Monitor",
+        N_("what was learnt from, to compare served traffic with"),
+    ),
 }
 FROM_TRAIN = ("base", "depth", "revision")  # keys of `train:` that describe the base model
 ALSO = ("augment", "synthesise")  # stages whose rows `pack` reads beside the training part
