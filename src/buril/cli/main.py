@@ -40,17 +40,19 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "scan": N_("look for weaknesses and secrets in files or in a change, and stop what must not pass"),
     "config": N_("check, explain or describe the configuration"),
     "plugins": N_("the plugins there are"),
+    "monitor": N_("whether served traffic has drifted, since when, and what to do"),
+    "refresh": N_("collect what is new, train, and promote the model if the gate passes"),
     "gc": N_("remove what nothing refers to"),
 }
 GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
     (N_("Work"), ("plan", "run", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "data", "report")),
-    (N_("Use"), ("complete", "score", "lm-eval", "scan", "config", "plugins", "gc")),
+    (N_("Use"), ("complete", "score", "lm-eval", "scan", "monitor", "refresh", "config", "plugins", "gc")),
 )
 
 
-HEAVY = frozenset({"run", "join", "plan", "complete", "lm-eval"})
+HEAVY = frozenset({"run", "join", "plan", "complete", "lm-eval", "refresh"})
 """Verbs that may load a model."""
 
 

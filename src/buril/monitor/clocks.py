@@ -1,8 +1,8 @@
 """Clocks: what is asked of the traffic of a served model each day, and the answers with their limits.
 
 Inputs, against the training set and against earlier days; answers (log-probability, parse errors); outcomes
-(acceptance, persistence, weaknesses in accepted lines); speed, against the model before. `ask_all` splits one chance of a
-false alarm a day over all questions that can be asked (Bonferroni), so that all of them together raise no more.
+(acceptance, persistence, weaknesses in accepted lines); speed, against the model before. `ask_all` splits one chance of
+a false alarm a day over all questions that can be asked (Bonferroni), so that all of them together raise no more.
 """
 
 from __future__ import annotations

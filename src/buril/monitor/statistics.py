@@ -239,7 +239,7 @@ def highest(draws_RS: F64) -> F64:
 
 
 class Null(NamedTuple):
-    """What innocent steps are drawn from: a rate, over how many units it was measured, and the design effect of days."""
+    """What innocent steps are drawn from: a rate, the units it was measured over, and the design effect of days."""
 
     before: float
     size: float = math.inf
