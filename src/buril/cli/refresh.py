@@ -126,9 +126,7 @@ def _tell(change: Change) -> None:
         if now:
             common.say(f"      {metric:<28} {_score(before)} → {_score(now)}")
     if not change.same_test and change.before:
-        common.say(
-            _("the held-out files are others than before: only scores on fixed tasks compare")
-        )
+        common.say(_("the held-out files are others than before: only scores on fixed tasks compare"))
     if change.model[0] == change.model[1]:
         common.say(_("nothing new: the model is the one that is served"))
     elif change.promoted:

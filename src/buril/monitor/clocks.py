@@ -40,7 +40,7 @@ MIN_DAYS = 5
 """Earlier days that a comparison with earlier days needs."""
 MAX_DAYS = 28
 BASELINE_DAYS = 14
-"""The first days of a model, which say what is usual for it; at most a half of its days."""
+"""The first days of a model, which say what is usual for it; for cumulative sums at most a half of its days."""
 HORIZON_DAYS = 30
 """The limit of a cumulative sum is set for so many days at once."""
 FALL, RISE = 0.8, 2.0
@@ -161,9 +161,9 @@ def _window(watched: Watched, last: int) -> range:
 
 
 def _earlier(watched: Watched, language: str, last: int) -> list[int]:
-    """Days of the model before the window, the latest 28."""
+    """The first days of the model, before the window. Not the latest: a slow change would make itself usual."""
     begin = last - watched.window + 1
-    return [day for day in watched.history.days(watched.model, language) if day < begin][-MAX_DAYS:]
+    return [day for day in watched.history.days(watched.model, language) if day < begin][:BASELINE_DAYS]
 
 
 # --- inputs

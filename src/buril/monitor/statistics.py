@@ -26,6 +26,8 @@ F64 = npt.NDArray[np.float64]
 
 ROUNDS = 2000
 """Paths of the simulation that sets the limit of a cumulative sum."""
+RARE = 5
+"""What is expected less often than this is too rare for a chi-square of its own."""
 _TINY = 1e-300
 
 
@@ -110,20 +112,26 @@ def kolmogorov_smirnov(
 def mix(today_B: npt.ArrayLike, days_DB: npt.ArrayLike, *, alpha: float) -> Outcome:
     """Whether the shares of today's classes are those of earlier days, whose own variation is the yardstick.
 
-    Pearson's chi-square of today against all days, over that of the days among themselves: an F ratio.
+    Pearson's chi-square of today against all days, over that of the days among themselves: an F ratio. Classes of which
+    less than five are to be expected are taken together, and are expected to be one in a hundred at least: a class that
+    is new counts when it is more.
     """
     today, days = np.asarray(today_B, np.float64), np.asarray(days_DB, np.float64)
     days = days[days.sum(1) > 0]
-    kept = days.sum(0) > 0
-    rest = today[~kept].sum()
-    today, days = np.append(today[kept], rest), np.column_stack([days[:, kept], np.full(len(days), 0.5)])
-    free, freedom = len(today) - 1, (len(days) - 1) * (len(today) - 1)
-    if len(days) < 2 or not free or not today.sum():
+    if len(days) < 2 or not today.sum():
         return Outcome(0.0, 1.0, 1.0)
-    shares = days.sum(0) / days.sum()
-    among = sum(_pearson(day, shares * day.sum()) for day in days) / freedom
+    kept = days.sum(0) / days.sum() * today.sum() >= RARE
+    rest = np.column_stack([days[:, ~kept].sum(1), 0.01 * days.sum(1)]).max(1)
+    free, freedom = int(kept.sum()), (len(days) - 1) * max(1, int(kept.sum()) - 1)
+    days, today = np.column_stack([days[:, kept], rest]), np.append(today[kept], today[~kept].sum())
+    if not today[-1] or not free:
+        days, today, free = days[:, :-1], today[:-1], free - 1
+    if free < 1:
+        return Outcome(0.0, 1.0, 1.0)
+    known = days[:, : int(kept.sum())]
+    among = sum(_pearson(day, known.sum(0) / known.sum() * day.sum()) for day in known) / freedom
     sizes = today.sum(), days.sum()
-    ratio = _pearson(today, shares * sizes[0]) / (1 + sizes[0] / sizes[1]) / free / max(1.0, among)
+    ratio = _pearson(today, days.sum(0) / days.sum() * sizes[0]) / (1 + sizes[0] / sizes[1]) / free / max(1.0, among)
     return Outcome(ratio, f_limit(alpha, free, freedom), f_tail(ratio, free, freedom))
 
 
