@@ -31,7 +31,7 @@ from buril.code.tokenbag import bag
 from buril.code.traffic import LATENCY_MS, Counts, Key, Line
 from buril.monitor.clocks import Watched, ask_all
 from buril.monitor.history import DAY_S, History
-from buril.monitor.reference import CHANCES, SIZES, Held, Monitor, Reference
+from buril.monitor.reference import Held, Monitor, Reference
 from buril.monitor.statistics import Null, bernoulli_steps, cusum, highest, innocent_shares, jensen_shannon
 
 F64 = npt.NDArray[np.float64]
@@ -52,7 +52,7 @@ class Size(NamedTuple):
     windows: tuple[int, ...]
 
 
-SIZES_OF = {"small": Size(60, 200, 40, 10, (100, 300)), "full": Size(200, 1000, 200, 60, (50, 100, 300, 1000))}
+SIZES_OF = {"small": Size(60, 200, 40, 5, (100, 300)), "full": Size(200, 1000, 200, 60, (50, 100, 300, 1000))}
 
 
 class Code(NamedTuple):
@@ -205,6 +205,8 @@ def power(size: Size, held: dict[str, Code], train: Code, others: dict[str, Code
                     )
                     hits.update(name for name, test in tests.items() if test(mixed) > limits[name])
                 found = {name: hits[name] / size.tries for name in tests}
+                shown = "  ".join(f"{name} {found[name]:.2f}" for name in tests)
+                print(f"{way:<11} {num:>5} {other:<13} {share:.0%}  {shown}", flush=True)
                 rows.append({"way": way, "window": num, "shift": other, "share": share, "ms": spent, **found})
             print(f"{way} {num}: " + "  ".join(f"{name} {spent[name]:.1f} ms" for name in tests), flush=True)
     return rows
@@ -321,6 +323,8 @@ def summed(rows: list[dict[str, Any]], found: list[dict[str, Any]], late: list[d
     lines = []
     for way in ("file", "team", "repository"):
         of = [row for row in rows if row["way"] == way]
+        if not of:
+            continue
         means = {name: float(np.mean([row[name] for row in of])) for name in ("js", "psi", "mmd", "c2st")}
         best = max(("psi", "mmd", "c2st"), key=means.__getitem__)
         lines.append({"name": f"drift found, {way}", "ours": means["js"], "peer": means[best], "peer_name": best, "unit": "share of shifts at 5 %",
@@ -340,30 +344,28 @@ def summed(rows: list[dict[str, Any]], found: list[dict[str, Any]], late: list[d
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", choices=SIZES_OF, default="small")
-    size = SIZES_OF[parser.parse_args().size]
-    found, others = corpus(size)
-    names = sorted(found)
-    random.Random(3).shuffle(names)
-    edge = len(names) * 6 // 10
-    held = {name: found[name] for name in names[edge:]}
-    train = joined([found[name] for name in names[:edge]])
-    print(
-        f"{edge} repositories to learn from, {len(held)} held out; shifts: "
-        + ", ".join(f"{name} {len(code.lengths)}" for name, code in others.items())
-    )
-    rows = power(size, held, train, others)
-    for row in rows:
-        print(
-            f"{row['way']:<11} {row['window']:>5} {row['shift']:<13} {row['share']:.0%}  "
-            + "  ".join(f"{name} {row[name]:.2f}" for name in ("js", "psi", "mmd", "c2st"))
-        )
-    # days are judged by repositories that the limits have not seen
-    half = sorted(held)[::2]
-    reference = reference_of(train, {name: held[name] for name in half})
-    quiet = alarms(size, {name: held[name] for name in held if name not in half}, reference)
-    print(json.dumps(summed(rows, quiet, delays())))
+    parser.add_argument("--only", choices=("found", "days", "delays"), default="")
+    told = parser.parse_args()
+    size, only = SIZES_OF[told.size], told.only
+    rows: list[dict[str, Any]] = []
+    quiet: list[dict[str, Any]] = []
+    if only in ("", "found", "days"):
+        code, others = corpus(size)
+        names = sorted(code)
+        random.Random(3).shuffle(names)
+        edge = len(names) * 6 // 10
+        held = {name: code[name] for name in names[edge:]}
+        train = joined([code[name] for name in names[:edge]])
+        shifts = ", ".join(f"{name} {len(found.lengths)}" for name, found in others.items())
+        print(f"{edge} repositories to learn from, {len(held)} held out; shifts: {shifts}", flush=True)
+        if only != "days":
+            rows = power(size, held, train, others)
+        if only != "found":
+            half = sorted(held)[::2]  # days are judged by repositories that the limits have not seen
+            reference = reference_of(train, {name: held[name] for name in half})
+            quiet = alarms(size, {name: held[name] for name in held if name not in half}, reference)
+    print(json.dumps(summed(rows, quiet, delays() if only in ("", "delays") else [])))
 
 
 if __name__ == "__main__":
-    assert len(SIZES) and len(CHANCES)
     main()

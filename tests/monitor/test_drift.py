@@ -161,9 +161,9 @@ def worse(name: str) -> Callable[[int, Counts, np.random.Generator], None]:
                 {place + 2: number for place, number in counts.histograms["logprob"].items()}
             )
         elif name == "parse-errors":
-            counts.histograms["parse_errors"] = Counter(random.binomial(1, 0.4, requests).tolist())
+            counts.histograms["parse_errors"] = Counter(random.binomial(1, 0.6, requests).tolist())
         elif name == "languages":
-            numbers["requests"] //= 4
+            numbers["requests"] //= 10
 
     return change
 

@@ -16,7 +16,9 @@ from buril.core.artifact import Link, atomic
 from buril.core.errors import BurilError
 from buril.core.store import ALIASES, Store
 
-NAME, PREVIOUS = ALIASES
+NAME = ALIASES[0]
+MODELS = ("align", "train")
+"""Stages whose artifacts are models, the last one of a run first."""
 
 
 class Served(NamedTuple):
@@ -40,13 +42,20 @@ def champion(store: Store, name: str) -> tuple[Served | None, Served | None]:
 
 
 def promote(store: Store, name: str, run: str, links: Mapping[str, Link]) -> Served:
-    """Serve these artifacts from now on; what is served now becomes `NAME@previous`. The same again changes nothing."""
+    """Serve these artifacts from now on; what is served now becomes `NAME@previous`.
+
+    Where the model is the one that is served already, what was before it stays what was before.
+    """
     now, before = champion(store, name)
-    if now and now.stages == dict(links):
-        return now
     new = Served(run, dict(links), time.time())
-    _write(store, name, new, now or before)
+    same = now is not None and model_of(now.stages) == model_of(links)
+    _write(store, name, new, before if same else now)
     return new
+
+
+def model_of(links: Mapping[str, Link]) -> str:
+    """The digest of the model among the artifacts of a run; "" where it made none."""
+    return next((links[stage].digest for stage in MODELS if stage in links), "")
 
 
 def roll_back(store: Store, name: str) -> Served:

@@ -10,13 +10,12 @@ from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.store import Store
 from buril.core.text import N_, _
+from buril.monitor.champion import model_of
 from buril.monitor.clocks import MAX_DAYS, Reading, Watched, ask_all
 from buril.monitor.history import ALL, DAY_S, History
 from buril.monitor.reference import Reference
 
 FORMAT = 1
-MODELS = ("align", "train")
-"""Stages whose artifacts are models, the last one of a run first."""
 ALPHA = 0.01
 TITLES: dict[str, str] = {
     "tokens": N_("prompts against the training set"),
@@ -162,7 +161,6 @@ def reference_of(store: Store, model: str) -> Artifact | None:
         model: its digest, or the beginning of it.
     """
     for links in store.refs().values():
-        digests = [links[stage].digest for stage in MODELS if stage in links]
-        if "monitor" in links and any(digest.startswith(model) for digest in digests):
+        if "monitor" in links and model_of(links).startswith(model):
             return store.linked(links["monitor"])
     return None

@@ -21,11 +21,10 @@ from buril.core.lock import hold
 from buril.core.plan import Run
 from buril.core.store import Store
 from buril.core.text import _
-from buril.monitor.champion import Served, champion, promote
+from buril.monitor.champion import Served, champion, model_of, promote
 
 FORMAT = 1
 REPORT, LOCK = "refresh.json", ".refresh.lock"
-MODELS = ("align", "train")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def _digest(artifacts: Mapping[str, Artifact], stage: str) -> str:
 
 
 def _model(artifacts: Mapping[str, Artifact]) -> str:
-    return next((artifacts[stage].digest for stage in MODELS if stage in artifacts), "")
+    return model_of({stage: artifact.link for stage, artifact in artifacts.items()})
 
 
 def _files(old: Mapping[str, Artifact], new: Mapping[str, Artifact]) -> dict[str, int]:
