@@ -27,7 +27,7 @@ from buril.monitor.prometheus import METRICS, render, write
 from buril.monitor.reference import CHANCES, SIZES, Monitor, Reference
 from buril.web.monitor import render_page, write_page
 from tests.conftest import as_artifact
-from tests.monitor.days import EARLIER, FIRST, HELD, MODEL, TRAIN, Days, files, write_split, write_traffic
+from tests.monitor.days import EARLIER, FIRST, MODEL, TRAIN, Days, files, write_split, write_traffic
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM = 20

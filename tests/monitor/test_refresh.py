@@ -17,7 +17,8 @@ from buril.core.errors import BurilError
 from buril.core.lock import hold
 from buril.core.store import Store
 from buril.monitor.champion import champion, promote, roll_back
-from tests.journeys.person import ROOT, YAML, buril, module, project, repository
+from buril.train.trackers.mlflow import Mlflow
+from tests.journeys.person import YAML, buril, module, project, repository
 
 GATE = YAML + '  gate: {perplexity: "< 1e9"}\nmonitor: {rounds: 100}\n'
 
@@ -26,7 +27,7 @@ def links(name: str) -> dict[str, Link]:
     return {"train": Link("train", name * 64, name * 64)}
 
 
-# --- the reference
+# --- the reference of what is served
 
 
 def test_promotion_and_the_way_back(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_what_is_new_is_promoted_what_is_not_is_reused_and_it_can_be_taken_back(
     repository(folder / "repos" / "repo9", {f"src/new{n}.py": module(f"novel{n}") for n in range(4)})
     answer = buril("refresh", cwd=folder)
     assert answer.code == 0, answer.err
-    assert "4 files added, 0 removed" in answer.err or "files added" in answer.err
+    assert "files added" in answer.err
     assert "tiny@champion" in answer.err and "buril refresh --rollback" in answer.err and "→" in answer.err
     new = served(folder)
     assert new[1] == first != new[0]
@@ -155,7 +156,7 @@ def test_two_refreshes_at_once_are_one(done: tuple[Path, dict[str, Any]], tmp_pa
         for words in (("refresh",), ("refresh", "--rollback")):
             answer = buril(*words, cwd=folder)
             assert answer.code == 4 and "V406" in answer.err, answer.err
-    code = f"import sys; sys.argv = ['buril', 'refresh', '--json', '--set', 'train.max_steps=5']; from buril.cli.main import main; main()"
+    code = "import sys; sys.argv = ['buril', 'refresh', '--json', '--set', 'train.max_steps=5']; from buril.cli.main import main; main()"
     both = [
         subprocess.Popen(
             [sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -172,7 +173,7 @@ def test_mlflow_s_alias_follows(done: tuple[Path, dict[str, Any]], tmp_path: Pat
     mlflow = pytest.importorskip("mlflow")
     folder = copy(done, tmp_path)
     uri = tmp_path / "mlruns"
-    track = "track=[{mlflow: {uri: %s, register_as: tiny, upload: false}}]" % uri
+    track = f"track=[{{mlflow: {{uri: {uri}, register_as: tiny, upload: false}}}}]"
     versions = {}
     for steps in (3, 4):
         words = ("--set", f"train.{track}", "--set", f"train.max_steps={steps}")
@@ -189,14 +190,11 @@ def test_mlflow_s_alias_follows(done: tuple[Path, dict[str, Any]], tmp_path: Pat
     assert aliases() == [versions[4], versions[3]]
     assert buril("refresh", "--rollback", "--set", f"train.{track}", cwd=folder).code == 0
     assert aliases() == [versions[3], versions[4]]
-    tracker = __import__("buril.train.trackers.mlflow", fromlist=["Mlflow"]).Mlflow
-    made = tracker(tracker.Settings(uri=str(uri), register_as="tiny"))
+    made = Mlflow(Mlflow.Settings(uri=str(uri), register_as="tiny"))
     assert "no version" in made.point("champion", "f" * 64)
-    assert tracker(tracker.Settings(uri=str(uri))).point("champion", "f" * 64) == ""
+    assert Mlflow(Mlflow.Settings(uri=str(uri))).point("champion", "f" * 64) == "", "none is registered"
 
 
-def test_it_speaks_spanish_where_the_catalogue_does(done: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    folder = copy(done, tmp_path)
-    answer = buril("refresh", "--dry-run", cwd=folder, lang="es")
+def test_it_speaks_spanish(done: tuple[Path, dict[str, Any]]) -> None:
+    answer = buril("refresh", "--dry-run", cwd=done[0], lang="es")
     assert answer.code == 0 and "no se cambió nada" in answer.err + answer.out
-    assert ROOT.is_dir()
