@@ -28,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from buril.code.tokenbag import bag
-from buril.code.traffic import LATENCY_MS, Counts, Key, Line
+from buril.code.traffic import DAY_S, LATENCY_MS, Counts, Key, Line
 from buril.monitor.clocks import Watched, ask_all
-from buril.monitor.history import DAY_S, History
+from buril.monitor.history import History
 from buril.monitor.reference import Held, Monitor, Reference
 from buril.monitor.statistics import Null, bernoulli_steps, cusum, highest, innocent_shares, jensen_shannon
 

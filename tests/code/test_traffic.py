@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from buril.code import traffic
 from buril.code.tokenbag import BINS, MOST, bag, from_text, to_text
-from buril.code.traffic import Counts, Key, Served, Shown, TrafficWriter, read_traffic
+from buril.code.traffic import Counts, Key, Served, Shown, TrafficWriter, compact, read_traffic
 
 MODEL = "a1b2c3d4" * 8
 SOURCE = (Path(traffic.__file__)).read_text(encoding="utf-8")
@@ -212,6 +212,28 @@ def test_only_the_asked_for_time_is_read(tmp_path: Path, clock: Clock) -> None:
     assert len(starts) == 3
     assert [line.start for line in read_traffic(tmp_path, since=starts[1])] == starts[1:]
     assert [line.start for line in read_traffic(tmp_path, until=starts[1])] == starts[:1]
+
+
+def test_days_that_are_over_can_be_merged(tmp_path: Path, clock: Clock) -> None:
+    writer = TrafficWriter(tmp_path, least=2)
+    for period in range(60):
+        for _request in range(1 + period % 3):
+            writer.request(served(period, model=MODEL if period % 4 else "beef00"))
+        clock.now += 300
+    writer.close()
+    clock.now += 86_400
+    writer.request(served())
+    writer.close()
+    first, last = sorted(tmp_path.iterdir())
+    before, kept, size = total(tmp_path).plain(), last.read_bytes(), first.stat().st_size
+    start = {line.start for line in read_traffic(tmp_path)}
+    assert compact(tmp_path, before=clock.now - 40_000) == 1
+    assert total(tmp_path).plain() == before and last.read_bytes() == kept
+    lines = list(read_traffic(tmp_path, until=max(start)))
+    assert len(lines) == len({(line.key, line.start) for line in lines}) <= 2 * 7
+    assert sum("prompt" in line.counts.bags for line in lines) == 2 and all(line.start % 3600 == 0 for line in lines)
+    assert first.stat().st_size < size / 2 and stat.S_IMODE(first.stat().st_mode) == 0o600
+    assert compact(tmp_path, before=clock.now - 40_000) == 0, "it is done already"
 
 
 # --- sums

@@ -213,7 +213,7 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def drift(traffic: Path, reference: Artifact) -> Drift:
-    return look(traffic, reference, How())
+    return look(traffic, lambda _model: reference, How())
 
 
 def test_an_alert_names_model_data_limit_time_and_remedy(drift: Drift, split: Artifact, reference: Artifact) -> None:
@@ -231,14 +231,14 @@ def test_an_alert_names_model_data_limit_time_and_remedy(drift: Drift, split: Ar
 
 
 def test_another_window_and_another_model_can_be_asked_for(traffic: Path, reference: Artifact) -> None:
-    assert not look(traffic, reference, How(until=float((FIRST + 24) * 86_400))).alerts
-    assert look(traffic, reference, How(model=EARLIER[:8])).model == EARLIER
-    assert look(traffic, reference, How(days=3)).requests > 3 * 120
+    assert not look(traffic, lambda _model: reference, How(until=float((FIRST + 24) * 86_400))).alerts
+    assert look(traffic, lambda _model: reference, How(model=EARLIER[:8])).model == EARLIER
+    assert look(traffic, lambda _model: reference, How(days=3)).requests > 3 * 120
     with pytest.raises(BurilError) as told:
-        look(traffic, reference, How(model="0123"))
+        look(traffic, lambda _model: reference, How(model="0123"))
     assert told.value.code == "V401" and EARLIER[:12] in told.value.cause
     with pytest.raises(BurilError) as told:
-        look(traffic / "empty", None)
+        look(traffic / "empty", lambda _model: None)
     assert told.value.code == "V400"
 
 
@@ -246,7 +246,7 @@ def test_a_reference_that_is_damaged_is_told(traffic: Path, reference: Artifact,
     folder = Path(shutil.copytree(reference.folder, tmp_path / "broken"))
     (folder / "reference.json").write_text("{}")
     with pytest.raises(BurilError) as told:
-        look(traffic, Artifact(folder, reference.manifest))
+        look(traffic, lambda _model: Artifact(folder, reference.manifest))
     assert told.value.code == "S002"
 
 

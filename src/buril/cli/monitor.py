@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from buril.core.text import _
 if TYPE_CHECKING:
     from buril.core.artifact import Artifact
     from buril.monitor.clocks import Reading
-    from buril.monitor.drift import Drift, How
+    from buril.monitor.drift import Drift
 
 TRAFFIC = "traffic"
 MARKS = {"ok": "ok", "drift": "!!", "waiting": ".."}
@@ -50,6 +51,7 @@ MARKS = {"ok": "ok", "drift": "!!", "waiting": ".."}
 )
 @click.option("--html", type=click.Path(path_type=Path), default=None, help="Write a page.")
 @click.option("--prometheus", type=click.Path(path_type=Path), default=None, help="Write a file for the collector.")
+@click.option("--compact", "shorten", is_flag=True, help="First merge the counts of days that are long over.")
 @click.option("--fail-on", type=click.Choice(["drift"]), default=None, help="Exit with code 3 when there is an alert.")
 @common.config_option
 @common.store_option
@@ -64,17 +66,21 @@ def command(
     innocent: str,
     html: Path | None,
     prometheus: Path | None,
+    shorten: bool,
     fail_on: str | None,
     config_path: Path,
     store_path: Path | None,
     as_json: bool,
 ) -> None:
     """Look at served traffic."""
-    from buril.monitor.drift import How
+    from buril.monitor.drift import How, look
 
     folder = traffic or common.store_folder(config_path, store_path) / TRAFFIC
     end = until.replace(tzinfo=datetime.timezone.utc).timestamp() if until else None
-    drift = _look(folder, (config_path, store_path, reference), How(model, window, alpha, innocent, end))
+    if shorten:
+        _compact(folder)
+    place = (config_path, store_path, reference)
+    drift = look(folder, partial(_reference, place), How(model, window, alpha, innocent, end))
     if prometheus:
         from buril.monitor.prometheus import write
 
@@ -94,15 +100,6 @@ def command(
         raise GateFailed("V403", num=len(drift.alerts), clocks=", ".join(sorted({a.clock for a in drift.alerts})))
 
 
-def _look(folder: Path, store: tuple[Path, Path | None, str | None], how: How) -> Drift:
-    """The look, with the reference that is asked for or that of the model."""
-    from buril.monitor.drift import look, models_of
-    from buril.monitor.history import History
-
-    found = _reference(store, models_of(History.read(folder), how.model)[0])
-    return look(folder, found, how)
-
-
 def _reference(place: tuple[Path, Path | None, str | None], model: str) -> Artifact | None:
     """The reference that is named, or that of the model; None where the store has none.
 
@@ -120,6 +117,16 @@ def _reference(place: tuple[Path, Path | None, str | None], model: str) -> Artif
         if problem.code != "S010":  # counts may be looked at where the store is not
             raise
         return None
+
+
+def _compact(folder: Path) -> None:
+    """Merge the counts of days that ended two days ago or before: no server writes to them any more."""
+    import time
+
+    from buril.code.traffic import DAY_S, compact
+
+    done = compact(folder, before=time.time() - 2 * DAY_S)
+    common.say(_("days merged: {num}").format(num=done))
 
 
 def _tell(drift: Drift) -> None:

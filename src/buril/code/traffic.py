@@ -30,9 +30,10 @@ import numpy as np
 
 from buril.code.tokenbag import BINS, I64, add_bag, from_text, to_text
 from buril.code.tokenbag import VERSION as BAG_VERSION
+from buril.core.artifact import atomic
 
 FORMAT = 1
-PERIOD_S = 300
+PERIOD_S, HOUR_S, DAY_S = 300, 3600, 86_400
 LEAST = 20
 """Requests that a token bag holds before it is written."""
 MAX_KEYS, MAX_NAMES, OTHER = 64, 64, "other"
@@ -297,14 +298,57 @@ def _append(path: Path, text: str) -> None:
 def read_traffic(folder: Path, *, since: float = 0.0, until: float = float("inf")) -> Iterator[Line]:
     """The lines of all files whose period begins in [since, until), by day; torn and foreign lines are passed over."""
     for path in sorted(folder.glob("????-??-??.jsonl")):
-        try:
-            day = datetime.datetime.strptime(path.stem, "%Y-%m-%d").replace(tzinfo=datetime.timezone.utc).timestamp()
-        except ValueError:
-            continue
-        if day + 86_400 <= since or day >= until:
+        day = _day_of(path)
+        if day is None or day + DAY_S <= since or day >= until:
             continue
         with path.open(encoding="utf-8", errors="replace") as stream:
             yield from (line for line in _lines(stream) if since <= line.start < until)
+
+
+def compact(folder: Path, *, before: float) -> int:
+    """Rewrite the files of days that ended before a time: one line an hour and key, one bag a day; gives how many.
+
+    Such a file is some tens of kilobytes a language. A file that grows meanwhile is left as it is.
+    """
+    done = 0
+    for path in sorted(folder.glob("????-??-??.jsonl")):
+        start, size = _day_of(path), path.stat().st_size
+        if start is None or start + DAY_S > before:
+            continue
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            lines = list(_lines(stream))
+        merged = _merged(lines)
+        if len(merged) == len(lines):
+            continue
+        with atomic(path) as temporary:
+            temporary.write_text("".join(f"{_text(line, HOUR_S)}\n" for line in merged), encoding="utf-8")
+            temporary.chmod(0o600)
+            if path.stat().st_size != size:
+                temporary.write_bytes(path.read_bytes())
+                continue
+        done += 1
+    return done
+
+
+def _merged(lines: Iterable[Line]) -> list[Line]:
+    """The counts of each hour and key; the bags of a day stand in its first hour."""
+    hours: dict[tuple[Key, int], Counts] = {}
+    for line in sorted(lines, key=lambda item: (item.key, item.start)):
+        hour = line.start // HOUR_S * HOUR_S
+        bags, numbers = line.counts.bags, line.counts.numbers
+        held = {name: numbers.pop(name) for name in [f"bag.{kind}" for kind in KINDS] if name in numbers}
+        first = next((known for known in hours if known[0] == line.key), (line.key, hour))
+        hours.setdefault((line.key, hour), Counts()).add(Counts(numbers, line.counts.histograms))
+        hours[first].add(Counts(Counter(held), {}, bags))
+    return [Line(hour, key, counts) for (key, hour), counts in hours.items()]
+
+
+def _day_of(path: Path) -> float | None:
+    """When the day of a file began; None where its name is no day."""
+    try:
+        return datetime.datetime.strptime(path.stem, "%Y-%m-%d").replace(tzinfo=datetime.timezone.utc).timestamp()
+    except ValueError:
+        return None
 
 
 def _lines(stream: Iterable[str]) -> Iterator[Line]:

@@ -16,7 +16,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from buril.code.tokenbag import I64
-from buril.monitor.history import ALL, DAY_S, HOUR_S, History
+from buril.code.traffic import DAY_S, HOUR_S
+from buril.monitor.history import ALL, History
 from buril.monitor.reference import SIZES, Reference
 from buril.monitor.statistics import (
     F64,

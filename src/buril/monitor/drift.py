@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from buril.code.traffic import DAY_S
 from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.store import Store
 from buril.core.text import N_, _
 from buril.monitor.champion import model_of
 from buril.monitor.clocks import MAX_DAYS, Reading, Watched, ask_all
-from buril.monitor.history import ALL, DAY_S, History
+from buril.monitor.history import ALL, History
 from buril.monitor.reference import Reference
 
 FORMAT = 1
@@ -102,14 +104,20 @@ class How:
     until: float | None = None
 
 
-def look(traffic: Path, reference: Artifact | None, how: How = How()) -> Drift:
+def look(traffic: Path, find: Callable[[str], Artifact | None], how: How = How()) -> Drift:
     """Ask all clocks about the traffic in a folder.
+
+    Args:
+        traffic: where the server writes its counts.
+        find: gives the reference of the data that a model learnt from, by the model's digest; None where there is none.
+        how: what is looked at.
 
     Raises:
         BurilError: V400 without traffic, V401 for a model that was not served, S002 for a reference that can't be read.
     """
     history = History.read(traffic, until=how.until if how.until is not None else float("inf"))
     model, before = models_of(history, how.model)
+    reference = find(model)
     try:
         known = Reference(reference) if reference else None
     except (OSError, ValueError, KeyError, TypeError) as problem:

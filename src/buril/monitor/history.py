@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from buril.code.tokenbag import BINS, I64
-from buril.code.traffic import Counts, Line, read_traffic
+from buril.code.traffic import DAY_S, HOUR_S, Counts, Line, read_traffic
 from buril.core.errors import BurilError
 from buril.monitor.statistics import F64
 
-DAY_S, HOUR_S = 86_400, 3600
 ALL = ""
 """The language that stands for all of them together."""
 

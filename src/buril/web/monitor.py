@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buril.code.traffic import DAY_S
 from buril.core.artifact import atomic
 from buril.core.errors import BurilError
 from buril.core.text import N_, _, language
 from buril.monitor.drift import ADVICE, TITLES, Drift
-from buril.monitor.history import DAY_S
 from buril.web import draw, words
 from buril.web.figures import Figure
 from buril.web.report import FOLDER
