@@ -10,7 +10,19 @@ from tests.journeys.person import buril
 from tests.monitor.days import FIRST, MODEL, Days, write_traffic
 
 from buril.core.artifact import Link
+from buril.core.events import EventLog
+from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.store import Store
+
+
+class Noting(Stage):
+    """Stands where the reference of a training set would."""
+
+    name = "monitor"
+
+    def run(self, inputs: Inputs, out: Output) -> Metrics:
+        out.text("reference.json", "{}")
+        return {}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +42,7 @@ def test_the_table_the_files_and_the_exit_code(folder: Path, tmp_path: Path) -> 
     assert answer.code == 3 and "V403" in answer.err and "tokens-days" in answer.err
     assert MODEL[:12] in answer.out and "!!  tokens-days" in answer.out and "buril refresh" in answer.out
     assert "one day in 100" in answer.out and "next: buril refresh --dry-run" in answer.err
-    assert "monitor: {}" in answer.err, "it says how to get a reference of the training set"
+    assert "add the stage `monitor`" in answer.err, "it says how to get a reference of the training set"
     assert "tokens-days" in (tmp_path / "buril.prom").read_text() and "<html" in (tmp_path / "page.html").read_text()
     assert buril("monitor", cwd=folder).code == 0, "only who asks for it fails on drift"
 
@@ -60,6 +72,10 @@ def test_the_reference_is_that_of_the_model(tmp_path: Path) -> None:
     from buril.monitor.drift import reference_of
 
     store = Store(tmp_path)
-    links = {"train": Link("train", "1" * 64, MODEL), "monitor": Link("monitor", "2" * 64, "3" * 64)}
+    stage, events = Noting(Noting.Settings()), EventLog(tmp_path / "events.jsonl")
+    noted, _there = store.make(stage, {}, events)
+    links = {"train": Link("train", "1" * 64, MODEL), "monitor": noted.link}
     store.set_ref("acme", links, "20260101-000000-000001", finished=True)
-    assert reference_of(store, "f" * 64) is None and reference_of(store, MODEL) is None, "the artifact itself is gone"
+    found = reference_of(store, MODEL)
+    assert found and found.digest == noted.digest and reference_of(store, MODEL[:12])
+    assert reference_of(store, "f" * 64) is None, "of another model nothing is known"

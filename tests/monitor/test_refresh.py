@@ -41,7 +41,7 @@ def test_promotion_and_the_way_back(tmp_path: Path) -> None:
     assert champion(store, "acme")[1] is None, "the same model again is no promotion"
     promote(store, "acme", "run-b", links("b"))
     now, before = champion(store, "acme")
-    assert now and before and (now.run, before.run) == ("run-b", "run-a")
+    assert now and before and (now.run, before.run) == ("run-b", "run-a2")
     assert roll_back(store, "acme").stages == links("a")
     assert store.refs()["acme@champion"] == links("a") and store.refs()["acme@previous"] == links("b")
     roll_back(store, "acme")

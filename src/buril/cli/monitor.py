@@ -140,7 +140,7 @@ def _tell(drift: Drift) -> None:
         )
     )  # fmt: skip
     if not drift.reference:
-        common.say(_("no reference of the training set: add `monitor: {}` to the YAML, then `buril run`"))
+        common.say(_("no reference of the training set: add the stage `monitor` to the YAML, then `buril run`"))
     for reading in drift.readings:
         click.echo(_line(reading, _(TITLES[reading.clock])))
     for alert in drift.alerts:

@@ -6,9 +6,12 @@ Like the report it is one static file without scripts, and needs no network.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
 
 from buril.code.traffic import DAY_S
 from buril.core.artifact import atomic
@@ -48,18 +51,21 @@ def write_page(path: Path, drift: Drift) -> None:
 
 def render_page(drift: Drift) -> str:
     """The HTML text of the page."""
-    from markupsafe import Markup
-
     css = (FOLDER / "static" / "report.css").read_text(encoding="utf-8")
     return _template().render(
         drift=drift, language=language(), css=Markup(css),  # noqa: S704  our own file, beside this one
         titles=_said(TITLES), advice=_said(ADVICE), states=_said(STATES), styles=STYLES,
-        figures=_figures(drift), day=_day,
+        figures=_figures(drift), day=_day, marked=_marked,
     )  # fmt: skip
 
 
 def _said(texts: dict[str, str]) -> dict[str, str]:
     return {name: _(text) for name, text in texts.items()}
+
+
+def _marked(text: str) -> Markup:
+    """A sentence whose commands, in backquotes, are set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped before
 
 
 def _template() -> jinja2.Template:
