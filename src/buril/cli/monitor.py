@@ -81,14 +81,7 @@ def command(
         _compact(folder)
     place = (config_path, store_path, reference)
     drift = look(folder, partial(_reference, place), How(model, window, alpha, innocent, end))
-    if prometheus:
-        from buril.monitor.prometheus import write
-
-        write(prometheus, drift)
-    if html:
-        from buril.web.monitor import write_page
-
-        write_page(html, drift)
+    _write(drift, html, prometheus)
     if as_json:
         common.put(drift.plain())
     else:
@@ -98,6 +91,17 @@ def command(
         common.following("buril refresh --dry-run" if drift.alerts else "buril monitor --html monitor.html")
     if fail_on and drift.alerts:
         raise GateFailed("V403", num=len(drift.alerts), clocks=", ".join(sorted({a.clock for a in drift.alerts})))
+
+
+def _write(drift: Drift, html: Path | None, prometheus: Path | None) -> None:
+    if prometheus:
+        from buril.monitor.prometheus import write
+
+        write(prometheus, drift)
+    if html:
+        from buril.web.monitor import write_page
+
+        write_page(html, drift)
 
 
 def _reference(place: tuple[Path, Path | None, str | None], model: str) -> Artifact | None:
