@@ -169,8 +169,11 @@ def test_two_refreshes_at_once_are_one(done: tuple[Path, dict[str, Any]], tmp_pa
     assert now and before and now.stages["train"] != before.stages["train"]
 
 
-def test_mlflow_s_alias_follows(done: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_mlflow_s_alias_follows(
+    done: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     folder = copy(done, tmp_path)
     uri = tmp_path / "mlruns"
     track = f"track=[{{mlflow: {{uri: {uri}, register_as: tiny, upload: false}}}}]"
