@@ -39,6 +39,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "evaluate": ("buril.evaluate.stage:Evaluate", N_("measure base against tuned on held-out code")),
     "index": ("buril.serve.provenance.stage:Index", N_("what was learnt, so that any text can be traced to its files")),
     "export": ("buril.export.stage:Export", N_("the model in the formats of several engines, each proved to be it")),
+    "monitor": ("buril.monitor.reference:Monitor", N_("what was learnt from, to compare served traffic with")),
 }
 SECTIONS: dict[str, tuple[str, str]] = {
     "serve": ("buril.serve.settings:Serve", N_("how a model is served to editors and programs")),

@@ -47,18 +47,20 @@ VERBS: dict[str, str] = {  # verb → its one line; the module `buril.cli.<verb>
     "deploy": N_("render what a cluster or a container needs to serve a bundle"),
     "config": N_("check, explain or describe the configuration"),
     "plugins": N_("the plugins there are"),
+    "monitor": N_("whether served traffic has drifted, since when, and what to do"),
+    "refresh": N_("collect what is new, train, and promote the model if the gate passes"),
     "gc": N_("remove what nothing refers to"),
 }
 GROUPS = (
     (N_("Start"), ("init", "doctor", "new")),
-    (N_("Work"), ("plan", "run", "join", "status")),
+    (N_("Work"), ("plan", "run", "refresh", "join", "status")),
     (N_("Look"), ("show", "diff", "why", "trace", "provenance", "ledger", "data", "report")),
     (N_("Use"), ("complete", "watermark", "score", "lm-eval", "scan", "config", "plugins", "gc")),
-    (N_("Serve"), ("export", "serve", "keys", "deploy")),
+    (N_("Serve"), ("export", "serve", "keys", "monitor", "deploy")),
 )
 
 
-HEAVY = frozenset({"run", "join", "plan", "complete", "export", "serve", "watermark", "lm-eval"})
+HEAVY = frozenset({"run", "refresh", "join", "plan", "complete", "export", "serve", "watermark", "lm-eval"})
 """Verbs that may load a model."""
 
 

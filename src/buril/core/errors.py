@@ -1124,6 +1124,37 @@ MESSAGES: dict[str, Message] = {
         N_("`{path}` is a hook already, and not this one"),
         N_('add this line to it: `buril watermark trailer --message "$1"`'),
     ),
+    "V400": Message(
+        N_("there are no counts of served traffic in `{path}`"),
+        N_("name the folder that the server writes to: `buril monitor --traffic DIR`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V401": Message(N_("no model `{model}` was served; there are {known}"), N_("name one of them with `--model`")),
+    "V402": Message(N_("`{path}` can't be written: {problem}"), N_("choose another place, or make room")),
+    "V403": Message(
+        N_("the traffic has drifted; alerts: {num} ({clocks})"),
+        N_("`buril monitor` tells since when and what to do"),
+        EXIT_GATE,
+    ),
+    "V404": Message(
+        N_("the new model is not promoted: {problem}"),
+        N_("`{champion}` stays as it was; see the report of the run with `buril report`"),
+        EXIT_GATE,
+    ),
+    "V405": Message(
+        N_("nothing says whether a new model is good enough: `evaluate.gate` is empty"),
+        N_('name what it must hold, such as `gate: {{pass@1: ">= base - 0.02"}}`, in `evaluate:`'),
+    ),
+    "V406": Message(
+        N_("a refresh of this store is running already (process {holder})"),
+        N_("wait for it; `buril status` shows how far it is"),
+        EXIT_PREREQUISITE,
+    ),
+    "V407": Message(
+        N_("there is nothing to go back to: `{name}` has no model before the one that is served"),
+        N_("`buril status` shows the references of the store"),
+        EXIT_PREREQUISITE,
+    ),
     "V500": Message(
         N_("`{path}` is no bundle: {problem}"), N_("name the folder of an export, the one with `bundle.json`")
     ),

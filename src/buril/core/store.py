@@ -50,6 +50,7 @@ from buril.core.workers import Listed, engine
 KEY_CHARS = 12
 RESERVED = ("refs", "runs", "completions", "ledger")
 PROBES = "probes.jsonl"
+ALIASES = ("@champion", "@previous")  # references that are no runs; both stand in `name@champion.json`
 
 
 def identity_of(stage: Stage) -> dict[str, Any]:
@@ -246,16 +247,18 @@ class Store:
                 path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def refs(self) -> dict[str, dict[str, Link]]:
-        """All references, the latest first: `name@latest`, `name@<run>` → stage → link."""
-        found = {}
+        """All references, the latest first: `name@latest`, `name@<run>` → stage → link; aliases after all runs."""
+        found: dict[str, dict[str, Link]] = {}
         paths = (self.root / "refs").glob("*@*.json")
         for path in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.stem.endswith("@latest")), reverse=True):
             try:
                 raw = json.loads(path.read_text(encoding="utf-8"))
-                found[path.stem] = {stage: Link(**link) for stage, link in raw["stages"].items()}
+                parts = {path.stem: raw} | ({raw["name"] + ALIASES[1]: raw["previous"]} if raw.get("previous") else {})
+                for name, part in parts.items():
+                    found[name] = {stage: Link(**link) for stage, link in part["stages"].items()}
             except (OSError, ValueError, TypeError, KeyError):
                 continue
-        return found
+        return dict(sorted(found.items(), key=lambda item: item[0].endswith(ALIASES)))
 
     def chain(self, ref: str | None = None) -> dict[str, Artifact]:
         """The artifacts of a reference (default: the latest), by stage; those removed since are left out.
@@ -316,7 +319,7 @@ class Store:
         A folder whose lock another process holds is never listed.
         """
         refs = self.refs()
-        old = [name for name in refs if not name.endswith("@latest")][keep_runs:]
+        old = [name for name in refs if not name.endswith(("@latest", *ALIASES))][keep_runs:]
         keep = self.reachable({name: links for name, links in refs.items() if name not in old})
         found = [self.root / "refs" / f"{name}.json" for name in old]
         for stage in (p for p in self.root.iterdir() if p.is_dir() and p.name not in RESERVED):

@@ -121,6 +121,28 @@ class Mlflow:
         if self._run_id:
             self._ask(lambda: self._client.set_terminated(self._run_id, status=status))
 
+    def point(self, alias: str, digest: str) -> str:
+        """Point an alias of the registered model at the version of a digest; gives why that could not be done, or "".
+
+        Example:
+            `point("champion", artifact.digest)`
+        """
+        from buril.train.trackers._tracker import Unreachable
+
+        name = self.settings.register_as
+        if not name:
+            return ""
+        try:
+            self.check()
+            fits = self._ask(lambda: self._client.search_model_versions(f"name = '{name}'"))
+            versions = [int(item.version) for item in fits if item.tags.get("buril.digest") == digest]
+            if not versions:
+                return f"no version of `{name}` has the digest {digest[:12]}"
+            self._ask(lambda: self._client.set_registered_model_alias(name, alias, str(max(versions))))
+        except (Unreachable, BurilError) as problem:
+            return _first_line(problem)
+        return ""
+
     def _connect(self) -> Any:
         uri = self.settings.uri or os.environ.get(VARIABLE, "")
         if not uri:
