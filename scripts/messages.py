@@ -26,10 +26,17 @@ METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 KEYWORDS = {"_": None, "N_": None}
 
 
+def _every(folder: str) -> bool:
+    """Every folder has texts; by itself the reader would pass over those whose names begin with `_`."""
+    return Path(folder).name != "__pycache__"
+
+
 def extract() -> Catalog:
     """All texts in the source, with the files they stand in."""
     catalog = Catalog(project="buril", charset="utf-8")
-    for name, _line, message, comments, context in extract_from_dir(SOURCE, METHODS, keywords=KEYWORDS):
+    for name, _line, message, comments, context in extract_from_dir(
+        SOURCE, METHODS, keywords=KEYWORDS, directory_filter=_every
+    ):
         catalog.add(message, None, [(name, 0)], auto_comments=comments, context=context)
     return catalog
 

@@ -15,7 +15,7 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from buril.chain import KEYS, Top, describe, stage_class
+from buril.chain import KEYS, STAGES, Top, describe, stage_class
 from buril.cli.main import GROUPS, VERBS, cli
 from buril.core.errors import MESSAGES
 from buril.core.plugins import KINDS, names, plugin
@@ -65,11 +65,10 @@ def settings_page() -> str:
     parts.append(f"## Top level\n\n{fields(Top)}")
     for name in KEYS:
         stage = stage_class(name)
-        small = ", ".join(f"`{key}` ≤ {value}" for key, value in stage.small.items())
+        small = ", ".join(f"`{key}` ≤ {value}" for key, value in getattr(stage, "small", {}).items())
         bound = f"\n`--small` bounds: {small}.\n" if small else ""
-        parts.append(
-            f"## {name}\n\n{describe(name).capitalize()}. Version {stage.version}.\n{bound}\n{fields(stage.Settings)}"
-        )
+        version = f" Version {stage.version}." if name in STAGES else " No stage: it makes no artifact."
+        parts.append(f"## {name}\n\n{describe(name).capitalize()}.{version}\n{bound}\n{fields(stage.Settings)}")
     return "\n".join(parts)
 
 
@@ -133,7 +132,7 @@ GROUPS_OF_ERRORS = {
         "Code that a model wrote never runs unprotected: without isolation these errors stop the suite.",
     ),
     "W": ("Command line and pages", "What was typed, and where pages are written."),
-    "V": ("Serving", "Bundles, and what serves them."),
+    "V": ("Serving", "Bundles, what serves them, what is known of an answer, and what watches over it."),
 }
 
 

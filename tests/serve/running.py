@@ -13,7 +13,7 @@ import httpx
 
 from buril.generators._load import Loaded
 from buril.generators.transformers import Transformers
-from buril.serve.answer import Answered, Served
+from buril.serve.answer import Answered, Kept, Served
 from buril.serve.engine import Engine
 from buril.serve.guards import Guard
 from buril.serve.metrics import Metrics
@@ -41,6 +41,7 @@ class Running:
 
     def __init__(self, told: ServeSettings, loaded: Loaded, guards: tuple[Guard, ...] = (), **more: Any) -> None:
         self.records: list[Answered] = []
+        self.happened: list[Any] = []
         self.told, self._loaded, self._guards, self._more = told, loaded, guards, more
         self.serving = Serving(told, check(told), self._load)
         self._listening = listen(told)
@@ -72,11 +73,19 @@ class Running:
             session.writer.end_ids = frozenset()
         engine = Engine(session, most_waiting=waiting)
         links = {"base": {"stage": "base", "digest": "d" * 64}, "fingerprint": "f" * 12}
-        return Served("tiny", engine, generator, self._guards, Metrics("tiny", "f" * 12), links, self._record)
+        return Served("tiny", engine, generator, self._guards, Metrics("tiny", "f" * 12), links, self)
 
-    def _record(self, answered: Answered) -> str:
+    def __call__(self, answered: Answered) -> Kept:
+        """Keep an answer."""
         self.records.append(answered)
-        return f"id{len(self.records)}"
+        return Kept(f"id{len(self.records)}", ({"repo": "acme", "path": "a.py"},))
+
+    def event(self, id_: str, event: str, **told: Any) -> None:
+        """Keep what became of one."""
+        self.happened.append((id_, event, told))
+
+    def close(self) -> None:
+        """Nothing is held back."""
 
     def post(self, path: str, **body: Any) -> httpx.Response:
         """Ask."""

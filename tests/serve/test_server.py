@@ -434,3 +434,82 @@ def test_others_may_not_ask_without_keys_and_a_port_is_one_servers(tmp_path: Any
         assert taken.value.code == "V003"
     with pytest.raises(BurilError):
         listen(ServeSettings(host="256.0.0.1"))
+
+
+# --- what is kept, and what is shown of code
+
+
+def test_an_answer_says_where_it_is_from_and_what_became_of_it_is_kept(server: Running) -> None:
+    found = server.post("/v1/completions", prompt="def add(", max_tokens=4, n=2, temperature=1.0).json()
+    assert found["buril"]["provenance"] == [[{"repo": "acme", "path": "a.py"}]] * 2
+    events = server.events("/v1/completions", prompt="def add(", max_tokens=4)
+    assert events[-2]["buril"]["provenance"] == [[{"repo": "acme", "path": "a.py"}]]
+    told = {"id": "0123456789ab", "event": "accepted", "language": "python", "chars": 12, "lines": 1}
+    assert server.post("/v1/events", **told).status_code == 204
+    assert server.happened[-1] == ("0123456789ab", "accepted", {"language": "python", "chars": 12, "lines": 1})
+    assert server.post("/v1/events", **{**told, "event": "liked"}).status_code == 400
+    assert server.post("/v1/events", **{**told, "id": "../../etc"}).status_code == 400
+
+
+class Says:
+    """A stand-in for `seen`: whatever the model's tokens are, its text is this, a few letters a token."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, row: Any, writer: Any) -> Any:
+        from buril.generators._session import Seen
+
+        del writer
+        return Seen(self.text[: 3 * len(row.ids)], row.ended is not None)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_code_ends_where_it_is_complete_and_no_token_more_is_written(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    text = "    return a + b\n\n\ndef other():\n    return 1\n" * 30
+    monkeypatch.setattr("buril.serve.engine.seen", Says(text))
+    with running(ServeSettings(**LOCAL), loaded, endless=True) as server:
+        asked: dict[str, Any] = {"prompt": "def add(a, b):\n", "suffix": "\n\nprint(add(1, 2))\n", "max_tokens": 400}
+        asked |= {"language": "python"}
+        if stream:
+            events = [event for event in server.events("/v1/completions", **asked) if event != "[DONE]"]
+            written = "".join(event["choices"][0]["text"] for event in events)
+            reason = events[-1]["choices"][0]["finish_reason"]
+        else:
+            found = server.post("/v1/completions", **asked).json()
+            written, reason = found["choices"][0]["text"], found["choices"][0]["finish_reason"]
+            assert found["usage"]["completion_tokens"] < 40
+        assert written == "    return a + b" and reason == "stop"
+        idle(server)
+        assert server.engine.tokens < 60, "it is taken out of the engine"
+        assert server.records[-1].text == written and server.records[-1].asked.finish
+        raw = server.post("/v1/completions", **asked, finish=False).json()["choices"][0]
+        assert raw["text"] != written and raw["finish_reason"] == "length"
+        infill = server.post("/infill", input_prefix=asked["prompt"], input_suffix=asked["suffix"], language="python")
+        assert infill.json()["content"] == written
+
+
+def test_a_guard_that_reads_answers_shows_whole_lines_and_ends_what_it_refuses(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from buril.serve.guards.vulnerable import Vulnerable
+
+    weak = "    import os\n    name = input()\n    os.system('ls ' + name)\n    return 1\n"
+    monkeypatch.setattr("buril.serve.engine.seen", Says(weak))
+    guard = Vulnerable(Vulnerable.Settings(high="block", medium="block"))
+    with running(ServeSettings(**LOCAL), loaded, guard, endless=True) as server:
+        asked: dict[str, Any] = {"prompt": "def run():\n", "max_tokens": 60, "language": "python", "finish": False}
+        events = [event for event in server.events("/v1/completions", **asked) if event != "[DONE]"]
+        written = "".join(event["choices"][0]["text"] for event in events)
+        assert weak.startswith(written) and "os.system" not in written and "import os" in written
+        assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
+        assert [item["guard"] for item in events[-1]["buril"]["guards"][0]] == ["vulnerable"]
+        idle(server)
+        assert all(event["choices"][0]["text"].endswith(("\n", "")) for event in events)
+        chat = "Here:\n```python\nimport os\nos.system('ls ' + input())\n```\nDone.\n"
+        monkeypatch.setattr("buril.serve.engine.seen", Says(chat))
+        turns = [{"role": "user", "content": "list files"}]
+        answer = server.post("/v1/chat/completions", messages=turns, max_tokens=60).json()["choices"][0]
+        assert answer["finish_reason"] == "content_filter" and "os.system" not in answer["message"]["content"]

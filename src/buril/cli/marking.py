@@ -14,7 +14,7 @@ from buril.core.text import _
 if TYPE_CHECKING:
     from buril.core.artifact import Artifact
     from buril.core.store import Store
-    from buril.serve.ledger import Ledger
+    from buril.serve.ledger import Entry, Ledger
     from buril.serve.watermark import Settings, Watermark
 
 LEDGER_KEY = "BURIL_LEDGER_KEY"
@@ -90,20 +90,31 @@ def keep(store: Store, records: Sequence[Mapping[str, Any]], texts: Sequence[str
     if find_spec("cryptography") is None:
         say(_("not in the ledger: `cryptography` is not installed (pip install 'buril[serve]')"))
         return
+    pairs = zip(records, texts, strict=True)
+    ledger_of(store).append(*(entry_of(store, record, text, tuned=tuned) for record, text in pairs))
+
+
+def entry_of(
+    store: Store, record: Mapping[str, Any], text: str, *, tuned: Artifact | None, engine: str = "transformers"
+) -> Entry:
+    """What the ledger is told of a completion whose record is written."""
     from buril.serve.ledger import Entry
 
     inputs = tuned.manifest.inputs if tuned else {}
     data = next((inputs[name].digest for name in DATA if name in inputs), None)
-    entries = [
-        Entry(
-            id=record["id"], text=text, engine="transformers", data=data,
-            model={name: link["digest"] for name, link in record["model"].items()}, parameters=record["parameters"],
-            num_tokens=record["num_tokens"], finish_reason=record["finish_reason"], guards=record.get("guards", ()),
-            watermark=record.get("watermark"), record_sha256=_sha256(store, record["id"]),
-        )
-        for record, text in zip(records, texts, strict=True)
-    ]  # fmt: skip
-    ledger_of(store).append(*entries)
+    return Entry(
+        id=record["id"], text=text, engine=engine, data=data,
+        model={name: link["digest"] for name, link in record["model"].items()}, parameters=record["parameters"],
+        num_tokens=record["num_tokens"], finish_reason=record["finish_reason"], guards=record.get("guards", ()),
+        matches=_named(record), watermark=record.get("watermark"), record_sha256=_sha256(store, record["id"]),
+    )  # fmt: skip
+
+
+def _named(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The files that a record says a completion is from; what stands everywhere is left out."""
+    matches = record.get("provenance", {}).get("matches", [])
+    names = ("row_id", "repo", "commit", "path", "license", "tokens")
+    return [{name: match.get(name) for name in names} for match in matches if not match["common"]]
 
 
 def signature_of(store: Store, record: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -7,22 +7,24 @@ import hashlib
 import os
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from buril.cli.common import config_option, open_store, say, store_option
+from buril.cli.bundle import Bundled, opened
+from buril.cli.common import config_option, say, store_option
 from buril.cli.guarding import tested
-from buril.cli.in_use import InUse, model_in_use
-from buril.cli.records import Hole, Parameters, record_of, write_record
-from buril.core.errors import BurilError
+from buril.cli.in_use import InUse, open_on
 from buril.core.text import N_, _
 
 if TYPE_CHECKING:
+    from buril.cli.keeping import Keeper
+    from buril.core.plugins import Ref
     from buril.core.store import Store
     from buril.generators._generator import Generator
-    from buril.serve.answer import Answered, Served
+    from buril.serve.answer import Served
     from buril.serve.settings import ServeSettings
 
 OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
@@ -30,6 +32,14 @@ OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
 
 @click.command()
 @click.argument("ref", required=False)
+@click.option(
+    "--bundle", type=click.Path(file_okay=False, path_type=Path),
+    help=N_("Folder of a bundle (`buril export`) to serve, instead of a model of the store."),
+)  # fmt: skip
+@click.option(
+    "--state", type=click.Path(file_okay=False, path_type=Path),
+    help=N_("Folder for records, ledger and counts (default: the store)."),
+)  # fmt: skip
 @click.option("--host", help=N_("Address to listen at (default: 127.0.0.1)."))
 @click.option(
     "--port", type=click.IntRange(0, 65535), help=N_("Port to listen at; 0 takes a free one (default: 8080).")
@@ -49,12 +59,13 @@ OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
 def command(
     ref: str | None,
     *,
+    bundle: Path | None,
     supervise: bool,
     config_path: Path,
     store_path: Path | None,
     **given: Any,
 ) -> None:
-    """Serve a model: `base`, a name or run, a `train` or `align` artifact (default: the latest that was trained).
+    """Serve a model: `base`, a name or run, an artifact, the folder of a bundle (default: the latest that was trained).
 
     It speaks OpenAI's API (`/v1/completions` with `suffix`, `/v1/chat/completions`, `/v1/models`) and llama.cpp's
     `/infill`; `/healthz`, `/readyz` and `/metrics` are for whoever looks after it.
@@ -69,8 +80,7 @@ def command(
 
     told = settings(config_path, {name: value for name, value in given.items() if value is not None})
     keys, listening = check(told), inherited()
-    store = open_store(config_path, store_path)
-    model = model_in_use(store, ref)  # fails now rather than in the worker
+    store, model = opened(config_path, store_path, str(bundle) if bundle else ref)  # fails now, not in the worker
     if listening is None:
         listening = listen(told)
         host, port = listening.getsockname()[:2]
@@ -99,11 +109,11 @@ def settings(config_path: Path, given: dict[str, Any]) -> ServeSettings:
     return found
 
 
-def served(told: ServeSettings, store: Store, model: InUse) -> Served:
+def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> Served:
     """Load the model, choose what runs it, warm it up.
 
     Raises:
-        BurilError: V008, W244, T0xx.
+        BurilError: V008, W244, T0xx, V104 for a bundle without a file for the engine.
     """
     from buril.core.plugins import Ref
     from buril.serve.answer import Served
@@ -113,45 +123,50 @@ def served(told: ServeSettings, store: Store, model: InUse) -> Served:
     from buril.serve.metrics import Metrics
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    guards = tested([ref.make() for ref in told.guards])
-    began = time.monotonic()
+    guards, began = tested([ref.make() for ref in told.guards]), time.monotonic()
     engine = told.engine if isinstance(told.engine, Ref) else None
-    chosen = choose(engine, lambda generator: _open(generator, model))
+    chosen = choose(engine, lambda name, given: opened_on(model, name, given))
     session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
     speed = measure(session)
     line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),
          prompt_tokens_s=round(speed.prompt), answer_tokens_s=round(speed.answer, 1))  # fmt: skip
+    keeper = _keeper(told, store, model, chosen.name)
     digests = sorted((name, link.digest) for name, link in model.links().items())
     fingerprint = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
     links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
     name = told.name or "model"
     return Served(
         name, Engine(session, most_waiting=told.queue), chosen.generator, guards, Metrics(name, fingerprint),
-        {**links, "fingerprint": fingerprint}, lambda answered: keep(store, model, answered), created=int(time.time()),
+        {**links, "fingerprint": fingerprint}, keeper, created=int(time.time()),
     )  # fmt: skip
 
 
-def _open(generator: Generator, model: InUse) -> None:
-    folders = {name: model.tuned.path(name) for name in ("adapter", "model")} if model.tuned else {}
-    there = {f"{name}_dir": path for name, path in folders.items() if path.is_dir()}
-    generator.open(model.base.folder, model.tokenizer.folder, **there)
+def _keeper(told: ServeSettings, store: Store | None, model: InUse | Bundled, engine: str) -> Keeper:
+    """What keeps answers; where the store has an index of the model's data, it says where they are from."""
+    from buril.cli import tracing
+    from buril.cli.keeping import Keeper, store_at
+    from buril.serve.log import line
+
+    tuned = None if isinstance(model, Bundled) else model.tuned
+    looked = tracing.index_of_model(store, tuned, wanted=None) if store else None
+    if looked:
+        looked.reader.self_test()  # its kernels are loaded before the first request
+    line("keeping", ledger=bool(find_spec("cryptography")), provenance=looked.artifact.digest[:12] if looked else None)
+    return Keeper(store_at(store, told.state), model, engine=engine, looked=looked)
 
 
-def keep(store: Store, model: InUse, answered: Answered) -> str:
-    """Write the record of a completion, as `buril complete` does; its id."""
-    from buril.cli.guarding import logged
-    from buril.generators._generator import Completion
+def opened_on(model: InUse | Bundled, name: str, given: Ref | None) -> Generator:
+    """A generator, open on a model.
 
-    request, given = answered.request, answered.given
-    told = Parameters(request.max_tokens, request.temperature, request.num_samples, request.seed, answered.asked.fim)
-    hole = Hole("\0".join(given) if answered.asked.chat else given[0], given[1] if answered.asked.fim else None)
-    found = Completion(answered.text, (0,) * answered.num_tokens, "eos", 0.0)
-    record = record_of(model, hole, told=told, sample=answered.sample, found=found)
-    record = {**record, "finish_reason": answered.finish_reason, **logged(answered.fired)}
-    try:
-        write_record(store, record)
-    except BurilError as problem:  # the answer is there: the log says that its record is not
-        from buril.serve.log import line
+    Raises:
+        BurilError: P002, T0xx, V104.
+    """
+    from buril.core.plugins import plugin
 
-        line("record_lost", id=record["id"], problem=problem.cause)
-    return str(record["id"])
+    if isinstance(model, Bundled):
+        settings = {key: getattr(given.settings, key) for key in given.settings.model_fields_set} if given else {}
+        return model.bundle.open(name, **settings)
+    found = plugin("generator", name)
+    generator: Generator = given.make() if given else found(found.Settings())
+    open_on(generator, model)
+    return generator

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
+from buril.code.completing.cursor import Cursor
+from buril.code.completing.finish import completed
+from buril.code.completing.stop import Stopper
 from buril.generators._generator import Completion, Generator, Request
 from buril.generators._writer import Row
 from buril.serve.engine import Engine, Event, Ticket
@@ -19,6 +22,19 @@ FINISH = {"eos": "stop", "stop": "stop", "length": "length"}
 """What OpenAI's API calls the ways in which a text ends."""
 
 
+class Keeping(Protocol):
+    """Keeps what is served."""
+
+    def __call__(self, answered: Answered) -> Kept:
+        """Keep a sample."""
+
+    def event(self, id_: str, event: str, **told: Any) -> None:
+        """Keep what became of one."""
+
+    def close(self) -> None:
+        """Write what is held back."""
+
+
 @dataclass(frozen=True)
 class Served:
     """A model ready to answer.
@@ -28,7 +44,7 @@ class Served:
         links: digests of what it is made of, as records name them.
         created: when it was made, in seconds since 1970.
         remote: it runs on another machine, which guards must know.
-        record: keeps a completion, and gives its id.
+        keep: keeps a completion and says what is known of it, and keeps what became of one.
     """
 
     name: str
@@ -37,17 +53,24 @@ class Served:
     guards: Sequence[Guard]
     metrics: Metrics
     links: Mapping[str, Any]
-    record: Callable[[Answered], str]
+    keep: Keeping
     created: int = 0
     remote: bool = False
+
+
+class Kept(NamedTuple):
+    """What is kept of a sample: the id of its record, and the files of the training data that it resembles."""
+
+    record_id: str
+    provenance: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class Asked:
     """What is asked for.
 
-    `before` is the code before the answer, `suffix` that behind it; `pieces` are the texts that the model is given, of
-    which the guards judge each, and `make` puts them, as the guards left them, into a request.
+    `pieces` are the texts that the model is given, of which the guards judge each, and `make` puts them, as the guards
+    left them, into a request. `finish`: the answer ends where it is complete, and is mended.
     """
 
     pieces: tuple[Piece, ...]
@@ -56,7 +79,11 @@ class Asked:
     language: str = ""
     chat: bool = False
     fim: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    finish: bool = False
+
+    def cursor(self, given: Sequence[str]) -> Cursor | None:
+        """Where the answer is put, where it is finished there."""
+        return Cursor(given[0], given[1] if self.fim else "", self.language) if self.finish else None
 
 
 class Answered(NamedTuple):
@@ -70,6 +97,10 @@ class Answered(NamedTuple):
     finish_reason: str
     fired: tuple[Fired, ...]
     given: tuple[str, ...]
+    seconds: float = 0.0
+    first_s: float | None = None
+    prompt_tokens: int = 0
+    logprob: float = 0.0
 
 
 class Piecemeal(NamedTuple):
@@ -81,10 +112,10 @@ class Piecemeal(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a sample ended: the reason in OpenAI's words, and the id of its record."""
+    """How a sample ended: the reason in OpenAI's words, and what is kept of it."""
 
     finish_reason: str
-    record_id: str
+    kept: Kept
     fired: tuple[Fired, ...]
     num_tokens: int
 
@@ -118,6 +149,7 @@ class Answer:
         self.finished: list[str] = []
         self._given: tuple[str, ...] = ()
         self._events: dict[int, Event] = {}
+        self._stoppers: list[Stopper] = []
 
     async def admit(self) -> None:
         """Lead the request through the guards, and have it taken.
@@ -163,11 +195,16 @@ class Answer:
             for _row in ticket.rows
         ]  # fmt: skip
         left = dict(enumerate(releases))
+        cursor = self._asked.cursor(self._given)
+        self._stoppers = [Stopper("", cursor=cursor) for _row in ticket.rows] if cursor else []
         try:
             while left:
                 event = await self._next(ticket, left)
                 release = left.get(event.sample)
-                if release is None or not release.due(event.text, ended=event.completion is not None):
+                if release is None:
+                    continue
+                event = self._cut_where_complete(event)
+                if not release.due(event.text, ended=event.completion is not None):
                     continue
                 part = await self._part(release, event)
                 if part.end:
@@ -189,6 +226,22 @@ class Answer:
             raise event.problem
         self._events[event.sample] = event
         return event
+
+    def _cut_where_complete(self, event: Event) -> Event:
+        """What of a text is to be shown; one that is complete is written no further."""
+        if not self._stoppers:
+            return event
+        stopper = self._stoppers[event.sample]
+        seen = stopper.feed(event.text, final=event.completion is not None)
+        if not seen.done and event.completion is None:
+            return event._replace(text=seen.text)
+        text = completed(stopper.cursor, event.text).text
+        if event.completion is None and self.ticket:
+            self._served.engine.stop(self.ticket, event.sample)
+        row = self._rows[event.sample]
+        tokens = event.completion.tokens if event.completion else tuple(row.ids)
+        reason = event.completion.finish_reason if event.completion and not seen.done else "stop"
+        return event._replace(text=text, completion=Completion(text, tokens, reason, row.logprob))
 
     def _cut(self, ticket: Ticket, sample: int) -> Event:
         """A sample ends where it is."""
@@ -229,16 +282,13 @@ class Answer:
         self._served.metrics.finished.labels(finish_reason=reason).inc()
         self._count(release.fired)
         fired = (*self.fired, *release.fired)
+        seconds, logprob = time.monotonic() - self.came, self._rows[sample].logprob
         answered = Answered(
-            self._asked, self.ticket.request, sample, release.shown, num_tokens, reason, fired, self._given
-        )
-        return End(reason, await asyncio.to_thread(self._served.record, answered), fired, num_tokens)
+            self._asked, self.ticket.request, sample, release.shown, num_tokens, reason, fired, self._given,
+            seconds, self.first_s, self.prompt_tokens, logprob,
+        )  # fmt: skip
+        return End(reason, await asyncio.to_thread(self._served.keep, answered), fired, num_tokens)
 
     def _count(self, fired: Sequence[Fired]) -> None:
         for item in fired:
             self._served.metrics.guards.labels(guard=item.guard, action=item.action).inc()
-
-
-def with_limits(request: Request, *, max_tokens: int | None, usual: int, most: int) -> Request:
-    """A request with as many tokens as it asks for, within the server's limits."""
-    return replace(request, max_tokens=min(max_tokens or usual, most))

@@ -25,7 +25,7 @@ from buril.serve.engine import Busy
 from buril.serve.http import LOOPBACK, Bounded, EventStream, problem, unless_gone
 from buril.serve.keys import Keys, Refused, Scope
 from buril.serve.log import line
-from buril.serve.schemas import ChatRequest, CompletionRequest, InfillRequest
+from buril.serve.schemas import ChatRequest, CompletionRequest, EventRequest, InfillRequest
 from buril.serve.settings import ServeSettings
 from buril.serve.shapes import CHAT, COMPLETION, INFILL, Shape
 
@@ -85,6 +85,7 @@ def app_of(server: Server) -> FastAPI:
     _operating(app, server)
     _models(app, server)
     _answers(app, server)
+    _events(app, server)
     _errors(app)
     app.add_middleware(
         Bounded, body_bytes=server.settings.body_kb * 1024, patience_s=server.settings.patience_s,
@@ -188,6 +189,18 @@ class Caller:
     def __init__(self, server: Server, request: Request, scope: Scope) -> None:
         self.key = server.keys.admit(request.headers.get("authorization"), scope)
         self.server, self.request, self.served = server, request, _ready(server)
+
+
+def _events(app: FastAPI, server: Server) -> None:
+    taken: dict[int | str, dict[str, Any]] = {status: ERRORS[status] for status in (400, 401, 403, 408, 413, 429, 503)}
+
+    @app.post("/v1/events", responses=taken, status_code=204)
+    async def event(body: EventRequest, request: Request) -> Response:
+        """What became of a completion in an editor: shown, accepted, partial, rejected, persisted."""
+        served = Caller(server, request, "events").served
+        told = {"language": body.language, "chars": body.chars, "lines": body.lines}
+        await asyncio.to_thread(served.keep.event, body.id, body.event, **told)
+        return Response(status_code=204)
 
 
 def _errors(app: FastAPI) -> None:

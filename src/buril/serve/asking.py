@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from buril.core.errors import BurilError
@@ -34,7 +34,7 @@ def asked_of_completion(served: Served, body: CompletionRequest, told: ServeSett
     return [
         Asked(
             tuple(Piece(text, "trusted", language) for text in ([prompt, body.suffix or ""] if fim else [prompt])),
-            request, told.time_limit_s, language, fim=fim,
+            request, told.time_limit_s, language, fim=fim, finish=_finishes(body.finish, language),
         )
         for prompt in prompts
     ]  # fmt: skip
@@ -82,7 +82,15 @@ def asked_of_infill(served: Served, body: InfillRequest, told: ServeSettings) ->
             seed=max(0, body.seed or 0),
         )  # fmt: skip
 
-    return [Asked((*own, *others), request, seconds, language, fim=True)]
+    finish = _finishes(body.finish, language)
+    return [Asked((*own, *others), request, seconds, language, fim=True, finish=finish)]
+
+
+def _finishes(asked: bool | None, language: str) -> bool:
+    """Whether an answer is finished: as is asked, else where the language says how."""
+    from buril.code.language import languages
+
+    return language in languages() if asked is None else asked
 
 
 def _few(samples: int, told: ServeSettings) -> None:
@@ -98,6 +106,3 @@ def _sampled(request: Request, body: Sampling, limit: int | None, told: ServeSet
         request, max_tokens=min(limit or told.max_tokens, told.most_tokens), temperature=body.temperature,
         top_p=body.top_p, stop=body.stops, seed=body.seed or 0, num_samples=body.n,
     )  # fmt: skip
-
-
-Make = Callable[[Sequence[str]], Request]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from buril.core.errors import BurilError
-from buril.core.plugins import Ref, plugin
+from buril.core.plugins import Ref
 from buril.generators._generator import Generator, Request, capabilities
 
 PREFERRED = ("openvino", "llamacpp", "transformers")
@@ -35,32 +35,27 @@ class Chosen(NamedTuple):
     passed_over: tuple[str, ...]
 
 
-def choose(given: Ref | None, open_it: Callable[[Generator], None]) -> Chosen:
+def choose(given: Ref | None, opened: Callable[[str, Ref | None], Generator]) -> Chosen:
     """Open the engine that is asked for, or the first of the preferred ones that runs the model.
 
     Args:
         given: the engine; None chooses.
-        open_it: opens a generator on the model.
+        opened: opens a generator, by its name and its settings, on the model.
 
     Raises:
         BurilError: what the engine raises that was asked for, V008 where none can run the model or it has no sessions.
     """
     if given is not None:
-        generator: Any = given.make()
-        open_it(generator)
+        generator = opened(given.name, given)
         if not capabilities(generator).sessions:
             raise BurilError("V008", problem=f"{given.name}: requests can't join and leave while it writes")
         return Chosen(given.name, generator, ())
     passed_over: list[str] = []
     for name in PREFERRED:
         try:
-            found = plugin("generator", name)
-            generator = found(found.Settings())
-            open_it(generator)
+            return Chosen(name, opened(name, None), tuple(passed_over))
         except BurilError as problem:
             passed_over.append(f"{name}: {problem.cause}")
-            continue
-        return Chosen(name, generator, tuple(passed_over))
     raise BurilError("V008", problem="; ".join(passed_over))
 
 

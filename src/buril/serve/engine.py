@@ -107,7 +107,11 @@ class Engine:
 
     def cancel(self, ticket: Ticket) -> None:
         """Take a request out; from now on it is told nothing."""
-        self._put(lambda: self._drop(ticket))
+        self._put(lambda: self._drop(ticket, ticket.rows))
+
+    def stop(self, ticket: Ticket, sample: int) -> None:
+        """Take one sample out: what is wanted of it is there."""
+        self._put(lambda: self._drop(ticket, [ticket.rows[sample]]))
 
     @property
     def num_waiting(self) -> int:
@@ -172,9 +176,10 @@ class Engine:
             self._tickets[id(row)] = ticket
         self._session.add(ticket.rows)
 
-    def _drop(self, ticket: Ticket) -> None:
-        rows = [row for row in ticket.rows if self._tickets.pop(id(row), None)]
-        self._session.cancel(rows)
+    def _drop(self, ticket: Ticket, rows: Sequence[Row]) -> None:
+        gone = [row for row in rows if self._tickets.pop(id(row), None)]
+        ticket.left -= {row.position[1] for row in gone}
+        self._session.cancel(gone)
 
     def _tell(self, ended: Sequence[Row]) -> None:
         """Send each client what is new of its texts."""

@@ -65,8 +65,8 @@ class Release:
             self._read = len(whole)
             passed = self._guarded(whole)
         if self.stopped or not passed.startswith(self.shown):
-            self.stopped = True
-            return Shown("", True)
+            self.stopped = self.stopped or self.reads
+            return Shown("", self.stopped)
         new, self.shown = passed[len(self.shown) :], passed
         return Shown(new)
 

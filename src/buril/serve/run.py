@@ -140,6 +140,7 @@ class Serving:
                 signal.signal(number, handler)
             if self.server.served is not None:
                 self.server.served.engine.close()
+                self.server.served.keep.close()
             line("ended")
         if self.failed:
             raise self.failed

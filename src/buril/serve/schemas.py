@@ -62,7 +62,10 @@ class Sampling(Lenient):
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, max_length=512)
     language: str | None = Field(None, max_length=40)
-    """Language of the code, for the guards; an extension of this server."""
+    """Language of the code, for guards and for `finish`; an extension of this server."""
+    finish: bool | None = None
+    """Whether a completion ends where it is complete, and is mended; by default where `language` says how. An extension
+    of this server; chats are never finished."""
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -140,3 +143,17 @@ class InfillRequest(Lenient):
     t_max_predict_ms: int = Field(0, ge=0)
     """Milliseconds after which it ends where it is; 0 leaves the server's own limit."""
     language: str | None = Field(None, max_length=40)
+    finish: bool | None = None
+
+
+class EventRequest(BaseModel):
+    """`POST /v1/events`: what became of a completion in an editor."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: str = Field(pattern=r"^[0-9a-f]{12}$")
+    """Of its record: `buril.records` of the answer."""
+    event: Literal["shown", "accepted", "partial", "rejected", "persisted"]
+    language: str = Field("", max_length=40)
+    chars: int = Field(0, ge=0, lt=2**31)
+    """Characters that were taken."""
+    lines: int = Field(0, ge=0, lt=2**31)

@@ -182,8 +182,9 @@ def told(served: Served, ends: Sequence[End]) -> Mapping[str, Any]:
     """What is known of an answer beside its text: the field `buril`."""
     return {
         "model": dict(served.links),
-        "records": [end.record_id for end in ends],
+        "records": [end.kept.record_id for end in ends],
         "guards": [[item.record() for item in end.fired] for end in ends],
+        "provenance": [list(end.kept.provenance) for end in ends],
     }
 
 

@@ -1,0 +1,110 @@
+"""What a server keeps of each answer: its record, where it is from, the ledger, and counts. No code, but in none."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buril.cli import tracing
+from buril.cli.guarding import logged
+from buril.cli.marking import entry_of, ledger_of
+from buril.cli.records import Hole, Parameters, record_of, write_record
+from buril.core.errors import BurilError
+
+if TYPE_CHECKING:
+    from buril.cli.bundle import Bundled
+    from buril.cli.in_use import InUse
+    from buril.core.store import Store
+    from buril.serve.answer import Answered, Kept
+    from buril.serve.ledger import Ledger
+
+TUNED = ("align", "train", "base")
+"""Whose digest names a model: that of the first of these that it is made of."""
+SHOWN_MATCHES = 5
+"""Matches that an answer names; its record has all."""
+
+
+class Keeper:
+    """Keeps answers; any thread may call it.
+
+    Args:
+        store: where records, ledger and counts are written.
+        model: that answers.
+        engine: its name.
+        looked: the index of what the model has learnt from, where there is one.
+    """
+
+    def __init__(
+        self, store: Store, model: InUse | Bundled, *, engine: str, looked: tracing.Looked | None = None
+    ) -> None:
+        from buril.code.traffic import TrafficWriter
+
+        self._store, self._model, self._engine, self._looked = store, model, engine, looked
+        links = model.links()
+        self.digest = next(links[name].digest for name in TUNED if name in links)
+        self.traffic = TrafficWriter(store.root / "traffic")
+        self.ledger: Ledger | None = ledger_of(store) if find_spec("cryptography") else None
+
+    def __call__(self, answered: Answered) -> Kept:
+        """Keep an answer; what can't be kept is said in the log, the answer is there all the same."""
+        from buril.serve.answer import Kept
+        from buril.serve.log import line
+
+        record = self._record(answered)
+        try:
+            write_record(self._store, record)
+            if self.ledger is not None:
+                tuned = getattr(self._model, "tuned", None)
+                self.ledger.append(entry_of(self._store, record, answered.text, tuned=tuned, engine=self._engine))
+        except (BurilError, OSError) as problem:
+            line("record_lost", id=record["id"], problem=str(problem).splitlines()[0])
+        self._count(answered)
+        matches = record.get("provenance", {}).get("matches", [])
+        return Kept(str(record["id"]), tuple(match for match in matches if not match["common"])[:SHOWN_MATCHES])
+
+    def event(self, id_: str, event: str, **told: Any) -> None:
+        """Keep what became of an answer in an editor."""
+        from buril.code.traffic import Shown
+
+        self.traffic.event(Shown(told.get("language") or "other", self.digest, event, told["chars"], told["lines"]))
+        if self.ledger is not None:
+            self.ledger.event(id_, event, chars=told["chars"], lines=told["lines"])
+
+    def close(self) -> None:
+        """Write what is counted so far."""
+        self.traffic.close()
+
+    def _record(self, answered: Answered) -> dict[str, Any]:
+        from buril.generators._generator import Completion
+
+        asked, request, given = answered.asked, answered.request, answered.given
+        told = Parameters(
+            request.max_tokens, request.temperature, request.num_samples, request.seed, asked.fim, asked.finish
+        )
+        hole = Hole("\0".join(given) if asked.chat else given[0], given[1] if asked.fim else None)
+        found = Completion(answered.text, (0,) * answered.num_tokens, "eos", answered.logprob)
+        record = record_of(self._model, hole, told=told, sample=answered.sample, found=found)
+        before = "" if asked.chat else given[0]
+        traced = tracing.record_of(self._looked, answered.text, asked.language, before)
+        return {**record, "finish_reason": answered.finish_reason, **logged(answered.fired), **traced}
+
+    def _count(self, answered: Answered) -> None:
+        from buril.code.traffic import Served
+
+        self.traffic.request(Served(
+            answered.asked.language or "other", self.digest, "".join(answered.given), answered.text, answered.seconds,
+            first_s=answered.first_s, tokens_in=answered.prompt_tokens, tokens_out=answered.num_tokens,
+            finish=answered.finish_reason, logprob=answered.logprob,
+            guards=tuple(f"{item.guard}.{item.action}" for item in answered.fired),
+        ))  # fmt: skip
+
+
+def store_at(store: Store | None, folder: Path | None) -> Store:
+    """Where a server writes: the folder of `--state`, else the store, else `.buril` here."""
+    from buril.core.store import Store as Made
+
+    if folder is None:
+        return store or Made(Path(".buril"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return Made(folder)
