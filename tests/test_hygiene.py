@@ -146,6 +146,8 @@ MAY_CONNECT = {
     "generators/openai.py": "the user names the URL of a teacher",
     "sandboxes/_worker.py": "a pair of local sockets to the jail, no address",
     "sandboxes/_launcher.py": "the jail's end of that pair",
+    "serve/run.py": "it listens, where the user says; it never connects",
+    "serve/supervise.py": "it hands the listening socket on to a worker",
     "testing/_programs.py": "a port of this machine that a sandbox must not reach",
 }
 

@@ -148,7 +148,7 @@ def test_special_tokens_that_a_text_spells_are_text(server: Running, alone: Tran
         ("/v1/completions", {"prompt": "a", "temperature": -1}, "temperature"),
         ("/v1/completions", {"prompt": "a", "temperature": "hot"}, "temperature"),
         ("/v1/completions", {"prompt": "a", "max_tokens": 0}, "max_tokens"),
-        ("/v1/completions", {"prompt": "a", "n": 9}, "samples"),
+        ("/v1/completions", {"prompt": "a", "n": 9}, "samples"),  # V006
         ("/v1/completions", {"prompt": ["a"] * 17}, "prompt"),
         ("/v1/completions", {"prompt": "a", "stop": ["x"] * 17}, "stop"),
         ("/v1/completions", {"prompt": 7}, "prompt"),
@@ -513,3 +513,45 @@ def test_a_guard_that_reads_answers_shows_whole_lines_and_ends_what_it_refuses(
         turns = [{"role": "user", "content": "list files"}]
         answer = server.post("/v1/chat/completions", messages=turns, max_tokens=60).json()["choices"][0]
         assert answer["finish_reason"] == "content_filter" and "os.system" not in answer["message"]["content"]
+
+
+def test_who_is_on_their_way_when_the_engine_ends_is_told_so(loaded: Loaded) -> None:
+    with running(ServeSettings(**LOCAL), loaded, endless=True) as server:
+        found: list[Any] = []
+        asking = threading.Thread(target=lambda: found.append(server.post("/v1/completions", **slow(loaded))))
+        asking.start()
+        while not server.engine.num_running:
+            time.sleep(0.01)
+        server.engine.close()
+        asking.join(20)
+        assert found[0].status_code == 503 and found[0].json()["error"]["code"] == "V004"
+
+
+def test_an_engine_is_chosen_that_runs_the_model_and_says_why_not_the_others() -> None:
+    from buril.core.plugins import PluginKind
+    from buril.serve.choice import choose
+
+    class Able:
+        def capabilities(self) -> Any:
+            from buril.generators._generator import Capabilities
+
+            return Capabilities(sessions=True)
+
+    def opened(name: str, given: Any) -> Any:
+        if name in ("openvino", "openai"):
+            raise BurilError("T017")
+        return Able()
+
+    found = choose(None, opened)
+    assert found.name == "llamacpp" and len(found.passed_over) == 1 and found.passed_over[0].startswith("openvino: ")
+
+    def none(name: str, given: Any) -> Any:
+        raise BurilError("T017")
+
+    with pytest.raises(BurilError) as refused:
+        choose(None, none)
+    assert refused.value.code == "V008" and "transformers" in str(refused.value.values["problem"])
+    refs: Any = PluginKind("generator").parse(["transformers"])
+    with pytest.raises(BurilError) as unable:
+        choose(refs[0], lambda _name, _given: object())  # type: ignore[arg-type, return-value]  # it can do nothing
+    assert unable.value.code == "V008"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -113,20 +113,25 @@ def command(  # one parameter an option: click calls it by name
     written = complete(model, hole, told, Beside(given, mark))
     written = finished(written, texts, language) if finish else written
     found, fired = let_out(written, hole.prefix, language, guards)
+    logs = [logged([*seen, *more_seen, *more], mark) for more in fired]
     records = [
-        record_of(model, hole, told=told, sample=number, found=item)
-        | logged([*seen, *more_seen, *more], mark)
+        record_of(model, hole, told=told, sample=number, found=item) | log
         | tracing.record_of(looked, item.text, language, hole.prefix)
-        for number, (item, more) in enumerate(zip(found, fired, strict=True))
-    ]
+        for number, (item, log) in enumerate(zip(found, logs, strict=True))
+    ]  # fmt: skip
     shown = [item.text for item in found]
     if store:
         write_records(store, records, hole if keep_prompt else None)
         keep(store, records, shown, tuned)
-    tell(records, shown, as_json=as_json)
+    _show(records, shown, as_json=as_json)
+    following(f"buril trace {records[0]['id'] if store else ref}")
+
+
+def _show(records: Sequence[dict[str, Any]], texts: Sequence[str], *, as_json: bool) -> None:
+    """Print completions, and where they are from."""
+    tell(records, texts, as_json=as_json)
     if not as_json:
         tracing.tell_records(records)
-    following(f"buril trace {records[0]['id'] if store else ref}")
 
 
 class Beside(NamedTuple):

@@ -115,7 +115,6 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
     Raises:
         BurilError: V008, W244, T0xx, V104 for a bundle without a file for the engine.
     """
-    from buril.core.plugins import Ref
     from buril.serve.answer import Served
     from buril.serve.choice import choose, measure
     from buril.serve.engine import Engine
@@ -124,8 +123,7 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     guards, began = tested([ref.make() for ref in told.guards]), time.monotonic()
-    engine = told.engine if isinstance(told.engine, Ref) else None
-    chosen = choose(engine, lambda name, given: opened_on(model, name, given))
+    chosen = choose(told.engine, lambda name, given: opened_on(model, name, given))
     session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
     speed = measure(session)
     line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),

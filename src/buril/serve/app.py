@@ -253,15 +253,9 @@ async def _answer(caller: Caller, shape: Shape, make: Callable[[Served], list[As
     served, server = _named(caller.served, getattr(body, "model", "")), caller.server
     answers = [Answer(served, asked) for asked in make(served)]
     told = Told(caller, answers)
-    try:
+    with told:
         for answer in answers:
             await answer.admit()
-    except BaseException as refused:
-        told.refused(refused)
-        for answer in answers:
-            if answer.ticket:
-                served.engine.cancel(answer.ticket)
-        raise
     headers = {"x-buril-model": served.name}
     if body.stream:
         events = told.counted(shape.stream(served, answers, body))
@@ -272,24 +266,28 @@ async def _answer(caller: Caller, shape: Shape, make: Callable[[Served], list[As
 
 async def _whole(told: Told, work: Awaitable[dict[str, Any]], receive: Receive) -> dict[str, Any] | None:
     """An answer in one; None where the client has gone before."""
-    try:
+    with told:
         found: dict[str, Any] | None = await unless_gone(receive, asyncio.ensure_future(work))
-    except BaseException as failed:
-        told.refused(failed)
-        raise
     told.end("ok" if found is not None else "gone")
     return found
 
 
 class Told:
-    """What the log and the metrics are told of a request."""
+    """What the log and the metrics are told of a request. What raises within gets no answer, and leaves the engine."""
 
     def __init__(self, caller: Caller, answers: list[Answer]) -> None:
         self._server, self._served, self._key, self._answers = caller.server, caller.served, caller.key, answers
         self._route = caller.request.url.path
 
-    def refused(self, why: BaseException) -> None:
-        """It gets no answer."""
+    def __enter__(self) -> Told:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, why: BaseException | None, trace: object) -> None:
+        if why is None:
+            return
+        for answer in self._answers:
+            if answer.ticket:
+                self._served.engine.cancel(answer.ticket)
         reason = why.code if isinstance(why, (BurilError, Refusal)) else type(why).__name__.lower()
         self._served.metrics.refused.labels(reason=reason).inc()
         self.end(reason)

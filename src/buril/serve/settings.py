@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Settings as BaseSettings
@@ -16,8 +16,8 @@ class ServeSettings(BaseSettings):
 
     shorthand: ClassVar[str | None] = "engine"
 
-    engine: Literal["auto"] | Annotated[Ref, PluginKind("generator")] = "auto"
-    """What computes. `auto` takes the fastest that is installed and can run this model, and says why."""
+    engine: Annotated[Ref | None, PluginKind("generator")] = None
+    """What computes. None, or `auto`, takes the fastest that is installed and can run this model, and says why."""
     host: str = "127.0.0.1"
     """Address to listen at. Any other than this machine's own asks for `keys`."""
     port: int = Field(8080, ge=0, le=65535)
@@ -52,6 +52,14 @@ class ServeSettings(BaseSettings):
     """Open connections, at most."""
     metrics: Literal["open", "key", "off"] = "open"
     """Who may read `/metrics`: anybody, who has a key with the scope `metrics`, or nobody. It holds counts alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen(cls, given: Any) -> Any:
+        """`engine: auto` is none in particular."""
+        if isinstance(given, dict) and given.get("engine") == "auto":
+            return {name: value for name, value in given.items() if name != "engine"}
+        return given
 
 
 class Serve:
