@@ -83,10 +83,6 @@ def command(  # one parameter an option: click calls it by name
     suffix: str | None,
     line: int | None,
     column: int | None,
-    max_tokens: int,
-    temperature: float | None,
-    samples: int,
-    seed: int,
     ref: str | None,
     guards_text: str,
     wants_provenance: bool | None,
@@ -97,6 +93,7 @@ def command(  # one parameter an option: click calls it by name
     config_path: Path,
     store_path: Path | None,
     as_json: bool,
+    **sampling: Any,
 ) -> None:
     """Complete FILE (`-`: the standard input) at its end or at a cursor, or the text of --prompt."""
     hole = read_hole(file, prompt, suffix=suffix, line=line, column=column)
@@ -109,22 +106,37 @@ def command(  # one parameter an option: click calls it by name
     looked = tracing.index_of_model(store, tuned, wanted=wants_provenance) if store else None
     hole, fim = fillable(hole, model, store)
     finish, places = file is not None and not raw, given.places if given else ()
-    told = Parameters(max_tokens, warmth(temperature, samples), samples, seed, fim, finish, places)
+    told = Parameters(**warm(**sampling), fim=fim, finish=finish, context=places)
     written = complete(model, hole, told, Beside(given, mark))
     written = finished(written, texts, language) if finish else written
     found, fired = let_out(written, hole.prefix, language, guards)
     logs = [logged([*seen, *more_seen, *more], mark) for more in fired]
-    records = [
-        record_of(model, hole, told=told, sample=number, found=item) | log
-        | tracing.record_of(looked, item.text, language, hole.prefix)
-        for number, (item, log) in enumerate(zip(found, logs, strict=True))
-    ]  # fmt: skip
+    records = _records(Writing(model, hole, told, looked, language), found, logs)
     shown = [item.text for item in found]
     if store:
         write_records(store, records, hole if keep_prompt else None)
         keep(store, records, shown, tuned)
     _show(records, shown, as_json=as_json)
     following(f"buril trace {records[0]['id'] if store else ref}")
+
+
+class Writing(NamedTuple):
+    """What completions were written of, with what, and the index of what the model has learnt."""
+
+    model: InUse | Bundled
+    hole: Hole
+    told: Parameters
+    looked: tracing.Looked | None
+    language: str
+
+
+def _records(of: Writing, found: Sequence[Completion], logs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A record for each completion: who wrote it, what guards did, where it is from."""
+    return [
+        record_of(of.model, of.hole, told=of.told, sample=number, found=item) | log
+        | tracing.record_of(of.looked, item.text, of.language, of.hole.prefix)
+        for number, (item, log) in enumerate(zip(found, logs, strict=True))
+    ]  # fmt: skip
 
 
 def _show(records: Sequence[dict[str, Any]], texts: Sequence[str], *, as_json: bool) -> None:
@@ -141,9 +153,10 @@ class Beside(NamedTuple):
     mark: Watermark | None = None
 
 
-def warmth(temperature: float | None, samples: int) -> float:
-    """The temperature that is used: the one given, else 0, or one at which several samples differ."""
-    return temperature if temperature is not None else 0.0 if samples == 1 else SAMPLING_TEMPERATURE
+def warm(*, temperature: float | None, samples: int, **others: int) -> dict[str, Any]:
+    """How it is sampled: at the temperature that is given, else 0, or one at which several samples differ."""
+    usual = 0.0 if samples == 1 else SAMPLING_TEMPERATURE
+    return {"temperature": usual if temperature is None else temperature, "samples": samples, **others}
 
 
 # --- what to complete
