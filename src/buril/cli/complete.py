@@ -108,15 +108,13 @@ def command(  # one parameter an option: click calls it by name
     finish, places = file is not None and not raw, given.places if given else ()
     told = Parameters(**warm(**sampling), fim=fim, finish=finish, context=places)
     written = complete(model, hole, told, Beside(given, mark))
-    written = finished(written, texts, language) if finish else written
-    found, fired = let_out(written, hole.prefix, language, guards)
+    found, fired = let_out(finished(written, texts, language) if finish else written, hole.prefix, language, guards)
     logs = [logged([*seen, *more_seen, *more], mark) for more in fired]
     records = _records(Writing(model, hole, told, looked, language), found, logs)
-    shown = [item.text for item in found]
     if store:
         write_records(store, records, hole if keep_prompt else None)
-        keep(store, records, shown, tuned)
-    _show(records, shown, as_json=as_json)
+        keep(store, records, [item.text for item in found], tuned)
+    _show(records, found, as_json=as_json)
     following(f"buril trace {records[0]['id'] if store else ref}")
 
 
@@ -139,9 +137,9 @@ def _records(of: Writing, found: Sequence[Completion], logs: Sequence[dict[str, 
     ]  # fmt: skip
 
 
-def _show(records: Sequence[dict[str, Any]], texts: Sequence[str], *, as_json: bool) -> None:
+def _show(records: Sequence[dict[str, Any]], found: Sequence[Completion], *, as_json: bool) -> None:
     """Print completions, and where they are from."""
-    tell(records, texts, as_json=as_json)
+    tell(records, [item.text for item in found], as_json=as_json)
     if not as_json:
         tracing.tell_records(records)
 
