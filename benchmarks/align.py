@@ -3,11 +3,12 @@
     python benchmarks/align.py [--size small|full] [--model NAME_OR_FOLDER] [--store FOLDER] [--sven FOLDER]
                                [--objective NAME] [--generator NAME]
 
-Pairs come from the project's templates for Python; scenarios are held out as wholes. An adapter learns the preference
-with its own answers to beginnings of functions of installed packages beside it. Then base and aligned model are asked the tasks of `security`, each
-judged by running it and attacking it, and HumanEval; and both score pairs that neither has read: the held-out
-templates, and, with `--sven`, real Python functions before and after a fix. The tasks of `security` are other functions
-than those of the templates; most of their weaknesses are taught, some are not, and both are told apart.
+Pairs come from the project's templates for Python; scenarios are held out as wholes. An adapter learns the preference,
+beside it what the model itself writes after beginnings of functions of installed packages. Then base and aligned model
+are asked the tasks of `security`, each judged by running it and attacking it, and HumanEval; and both score pairs that
+neither has read: the held-out templates, and, with `--sven`, real Python functions before and after a fix. The tasks of
+`security` are other functions than those of the templates; most of their weaknesses are taught, some are not, and both
+are told apart.
 
 Every prompt, sample, verdict and attack is in the store's `evaluate` (with `--store` it stays, and an interrupted run
 goes on). The peer is the base. The last line has the rate of insecure completions among all tasks, of each form; the
