@@ -242,11 +242,12 @@ def idle(server: Running) -> None:
     assert not len(server.engine._session) and not server.engine._tickets, "nobody waits for it any more"
 
 
+@pytest.mark.parametrize("prompts", [1, 3])
 @pytest.mark.parametrize("stream", [False, True])
-def test_who_goes_frees_the_engine(loaded: Loaded, stream: bool) -> None:
+def test_who_goes_frees_the_engine(loaded: Loaded, stream: bool, prompts: int) -> None:
     with running(ServeSettings(**LOCAL), loaded, endless=True) as server:
         host, port = server.url.removeprefix("http://").split(":")
-        body = json.dumps({**slow(loaded), "stream": stream}).encode()
+        body = json.dumps({**slow(loaded), "prompt": ["def f("] * prompts, "stream": stream}).encode()
         with socket.create_connection((host, int(port))) as wire:
             head = f"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
             wire.sendall(head.encode() + b"\r\n\r\n" + body)
@@ -254,9 +255,9 @@ def test_who_goes_frees_the_engine(loaded: Loaded, stream: bool) -> None:
                 assert b"200" in wire.recv(300)
             else:
                 time.sleep(0.5)
-            assert server.engine.num_running == 1
+            assert len(server.engine._session) == prompts
         idle(server)
-        assert server.engine.tokens < 1400 and not server.records
+        assert server.engine.tokens < 1400 * prompts and not server.records
 
 
 @pytest.mark.parametrize("goes", [False, True])

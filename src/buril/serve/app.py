@@ -285,9 +285,6 @@ class Told:
     def __exit__(self, kind: type[BaseException] | None, why: BaseException | None, trace: object) -> None:
         if why is None:
             return
-        for answer in self._answers:
-            if answer.ticket:
-                self._served.engine.cancel(answer.ticket)
         reason = why.code if isinstance(why, (BurilError, Refusal)) else type(why).__name__.lower()
         self._served.metrics.refused.labels(reason=reason).inc()
         self.end(reason)
@@ -307,7 +304,10 @@ class Told:
             self.end(status)
 
     def end(self, status: str) -> None:
-        """Write the line and the counts."""
+        """Take what is left of it out of the engine; write the line and the counts."""
+        for answer in self._answers:
+            if answer.ticket and answer.ticket.left:
+                self._served.engine.cancel(answer.ticket)
         answers, seconds = self._answers, time.monotonic() - self._answers[0].came
         prompt = sum(answer.prompt_tokens for answer in answers)
         tokens = sum(answer.num_tokens for answer in answers)
