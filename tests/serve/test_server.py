@@ -255,6 +255,9 @@ def test_who_goes_frees_the_engine(loaded: Loaded, stream: bool, prompts: int) -
                 assert b"200" in wire.recv(300)
             else:
                 time.sleep(0.5)
+            until = time.monotonic() + 10
+            while len(server.engine._session) < prompts and time.monotonic() < until:
+                time.sleep(0.02)
             assert len(server.engine._session) == prompts
         idle(server)
         assert server.engine.tokens < 1400 * prompts and not server.records
