@@ -27,11 +27,12 @@ VERSION = 1
 NAMED, NAMELESS = (6, 4), (12, 6)
 """Tokens in a row and hashes in a window, with names and without: without them, short runs are everybody's."""
 _PREPROCESSOR = "include|define|undef|if|ifdef|ifndef|elif|else|endif|error|pragma"
+# a string of one line has a bound: quotes that nothing closes would each be followed to the end of the text
 _TOKEN = re.compile(
     rf"""
     (?P<comment> /\*.*?(?:\*/|\Z) | //[^\n]* | \#(?!(?:{_PREPROCESSOR})\b|[!\[])[^\n]* )
   | (?P<string> [A-Za-z]{{0,2}}(?: \"\"\"(?:\\.|[^\\])*?(?:\"\"\"|\Z) | '''(?:\\.|[^\\])*?(?:'''|\Z)
-      | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' ) )
+      | "(?:\\.|[^"\\\n]){{0,1000}}" | '(?:\\.|[^'\\\n]){{0,1000}}' ) )
   | (?P<number> \d[\w.]* )
   | (?P<word> [^\W\d]\w* )
   | (?P<sign> [^\s\w] )
