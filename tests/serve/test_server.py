@@ -217,6 +217,7 @@ def test_the_queue_is_bounded_and_says_when_to_come_again(loaded: Loaded) -> Non
         assert set(codes) == {200, 429} and 4 <= codes.count(200) <= 7
         refused = next(answer for answer in answers if answer.status_code == 429)
         assert int(refused.headers["retry-after"]) >= 1 and refused.json()["error"]["code"] == "queue_full"
+        idle(server)
         assert server.post("/v1/completions", prompt="a", max_tokens=2).status_code == 200
         text = server.client.get("/metrics").text
         assert 'buril_refused_total{reason="busy"}' in text and "buril_queue_depth 0.0" in text

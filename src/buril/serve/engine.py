@@ -96,11 +96,12 @@ class Engine:
         if self.num_waiting + request.num_samples > self._most_waiting + self._room():
             raise Busy(self.wait_s())
         loop = asyncio.get_running_loop()
-        self._coming += request.num_samples
+        self._come(request.num_samples)
+        rows: list[Row] = []
         try:
             rows = await asyncio.to_thread(self._session.rows, request)
         finally:
-            self._coming -= request.num_samples
+            self._come(len(rows) - request.num_samples)  # those that are there come off when they join
         ticket = Ticket(request, rows, loop, shown=[0] * len(rows), left=set(range(len(rows))))
         self._put(lambda: self._add(ticket))
         return ticket
@@ -116,7 +117,7 @@ class Engine:
     @property
     def num_waiting(self) -> int:
         """Samples that have no turn yet."""
-        return self._coming + len(self._inbox) + self._session.num_waiting
+        return self._coming + self._session.num_waiting
 
     @property
     def num_running(self) -> int:
@@ -171,7 +172,13 @@ class Engine:
             if len(self._session):
                 return True
 
+    def _come(self, number: int) -> None:
+        """Count samples that are on their way into the session, from any thread."""
+        with self._changed:
+            self._coming += number
+
     def _add(self, ticket: Ticket) -> None:
+        self._come(-len(ticket.rows))
         for row in ticket.rows:
             self._tickets[id(row)] = ticket
         self._session.add(ticket.rows)
