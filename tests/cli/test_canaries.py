@@ -35,13 +35,13 @@ def store(trained: Path, tmp_path: Path) -> Store:
 
 
 def test_nineteen_of_twenty_are_traced_to_their_files(store: Store) -> None:
-    from buril.cli import complete, tracing
+    from buril.cli import in_use, tracing
     from buril.generators._generator import Request
 
-    model = complete.model_in_use(store, None)
+    model = in_use.model_in_use(store, None)
     looked = tracing.index_of_model(store, model.tuned, wanted=True)
     assert looked is not None
-    generator = complete.open_model(model)
+    generator = in_use.open_model(model)
     asked = [Request(prompt_of(canary), None, max_tokens=200, temperature=0.0) for canary in CANARIES]
     traced = 0
     for canary, written in zip(CANARIES, generator.complete(asked), strict=True):
