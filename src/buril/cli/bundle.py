@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from buril.generators._generator import Generator
 
 TUNED = ("align", "train", "base")
-"""Whose model a bundle has: that of the first of these that it was made from."""
+"""Whose digest names a model: that of the first of these that it is made of."""
 
 
 def bundle_at(text: str | None) -> Path | None:
@@ -47,10 +48,15 @@ def model_behind(store: Store, folder: Path) -> Artifact:
 
 def link_of(bundle: Bundle) -> Link:
     """What names the model of a bundle."""
-    name = next((name for name in TUNED if name in bundle.made_from), None)
-    if name is None:
+    found = model_among(bundle.made_from)
+    if found is None:
         raise BurilError("V100", path=bundle.folder, problem="made_from")
-    return bundle.made_from[name]
+    return found
+
+
+def model_among(links: Mapping[str, Link]) -> Link | None:
+    """What names a model among all that it is made of."""
+    return next((links[name] for name in TUNED if name in links), None)
 
 
 class Bundled:

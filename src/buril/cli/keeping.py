@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buril.cli import tracing
+from buril.cli.bundle import model_among
 from buril.cli.guarding import logged
 from buril.cli.marking import entry_of, ledger_of
 from buril.cli.records import Hole, Parameters, record_of, write_record
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from buril.serve.answer import Answered, Kept
     from buril.serve.ledger import Ledger
 
-TUNED = ("align", "train", "base")
-"""Whose digest names a model: that of the first of these that it is made of."""
 SHOWN_MATCHES = 5
 """Matches that an answer names; its record has all."""
 
@@ -41,8 +40,9 @@ class Keeper:
         from buril.code.traffic import TrafficWriter
 
         self._store, self._model, self._engine, self._looked = store, model, engine, looked
-        links = model.links()
-        self.digest = next(links[name].digest for name in TUNED if name in links)
+        link = model_among(model.links())
+        assert link is not None, "every model has a base"
+        self.digest = link.digest
         self.traffic = TrafficWriter(store.root / "traffic")
         self.ledger: Ledger | None = ledger_of(store) if find_spec("cryptography") else None
 

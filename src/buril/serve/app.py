@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -63,7 +63,6 @@ class Server:
     keys: Keys
     served: Served | None = None
     ending: bool = False
-    started: float = field(default_factory=time.time)
 
     @property
     def is_ready(self) -> bool:

@@ -9,21 +9,14 @@ import datetime
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
 from buril.code.traffic import DAY_S
-from buril.core.artifact import atomic
-from buril.core.errors import BurilError
 from buril.core.text import N_, _, language
 from buril.monitor.drift import ADVICE, TITLES, Drift
-from buril.web import draw, words
+from buril.web import draw, page, words
 from buril.web.figures import Figure
-from buril.web.report import FOLDER
-
-if TYPE_CHECKING:
-    import jinja2
 
 STATES = {"ok": N_("as usual"), "drift": N_("drift"), "waiting": N_("too little traffic")}
 STYLES = {"ok": "good", "drift": "bad", "waiting": ""}
@@ -41,19 +34,13 @@ def write_page(path: Path, drift: Drift) -> None:
     Raises:
         BurilError: V402 when the file can't be written.
     """
-    text = render_page(drift)
-    try:
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="replace")
-    except OSError as problem:
-        raise BurilError("V402", path=path, problem=problem.strerror or problem) from problem
+    page.write(path, render_page(drift), "V402")
 
 
 def render_page(drift: Drift) -> str:
     """The HTML text of the page."""
-    css = (FOLDER / "static" / "report.css").read_text(encoding="utf-8")
-    return _template().render(
-        drift=drift, language=language(), css=Markup(css),  # noqa: S704  our own file, beside this one
+    return page.template("monitor.html").render(
+        drift=drift, language=language(), css=page.style(),
         titles=_said(TITLES), advice=_said(ADVICE), states=_said(STATES), styles=STYLES,
         figures=_figures(drift), day=_day, marked=_marked,
     )  # fmt: skip
@@ -66,17 +53,6 @@ def _said(texts: dict[str, str]) -> dict[str, str]:
 def _marked(text: str) -> Markup:
     """A sentence whose commands, in backquotes, are set as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped before
-
-
-def _template() -> jinja2.Template:
-    import jinja2
-
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    pages.globals.update(_=_, words=words)
-    return pages.get_template("monitor.html")
 
 
 def _day(moment: float | None, *, minutes: bool = False) -> str:

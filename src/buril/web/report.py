@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from buril.core.artifact import Artifact, atomic
+from buril.core.artifact import Artifact
 from buril.core.errors import BurilError
 from buril.core.estimate import Machine
 from buril.core.text import _, language
+from buril.web import page
 from buril.web.alignment import AlignmentPart, gather_alignment
 from buril.web.evaluation import Evaluation, Score, gather_evaluation
 from buril.web.facets import DataFacets, gather_data
@@ -26,10 +26,6 @@ from buril.web.lineage import Lineage, gather_lineage
 from buril.web.stages import RunFacts, StageRow, command_of, run_facts, stage_rows
 from buril.web.training import Training, gather_training
 
-if TYPE_CHECKING:
-    import jinja2
-
-FOLDER = Path(__file__).resolve().parent
 FORMAT = 1
 HEADLINES = 5
 """Results that the headline tells; the others stand in the evaluation."""
@@ -119,25 +115,18 @@ def write_report(path: Path, data: ReportData) -> None:
     Raises:
         BurilError: W110 when the file can't be written.
     """
-    text = render(data)
-    try:
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="replace")
-    except OSError as problem:
-        raise BurilError("W110", path=path, problem=problem.strerror or problem) from problem
+    page.write(path, render(data), "W110")
 
 
 def render(data: ReportData) -> str:
     """The HTML text of the page."""
-    from markupsafe import Markup
-
     from buril.web import figures
 
-    css = (FOLDER / "static" / "report.css").read_text(encoding="utf-8")
-    return _page().render(
+    return page.template("report.html").render(
         report=data,
         language=language(),
-        css=Markup(css),  # noqa: S704  our own file, beside this one
+        css=page.style(),
+        sentence=sentence,
         headlines=headlines(data.evaluation),
         training_figures=figures.training_figures(data.training) if data.training else [],
         score_figures=figures.score_figures(data.evaluation) if data.evaluation else [],
@@ -146,21 +135,6 @@ def render(data: ReportData) -> str:
         strip_figures=figures.strip_figures(data.evaluation) if data.evaluation else [],
         lineage_figure=figures.lineage_figure(data.lineage),
     )
-
-
-@lru_cache(maxsize=1)
-def _page() -> jinja2.Template:
-    """The template, compiled once a process; its texts are translated when it is rendered."""
-    import jinja2
-
-    from buril.web import draw, words
-
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    pages.globals.update(_=_, words=words, draw=draw, sentence=sentence)
-    return pages.get_template("report.html")
 
 
 def headlines(evaluation: Evaluation | None) -> list[Score]:
