@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from buril.core.allocator import give_back
 from buril.core.artifact import Artifact, FileEntry, Link, Manifest, digest_of, sha256_file
 from buril.core.events import EventLog
 from buril.core.stage import Output, Stage
@@ -49,9 +48,7 @@ def memory() -> Iterator[None]:
     before = _resident()
     yield
     if _resident() - before > GROWN:
-        gc.collect()
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back()
 
 
 def _resident() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from buril.core.allocator import KEPT, NO_CACHE, SIZES, TUNABLES, frugal
+from buril.core.allocator import KEPT, NO_CACHE, SIZES, TUNABLES, frugal, give_back
 
 
 def test_what_a_user_has_set_stands() -> None:
@@ -41,3 +42,20 @@ def test_a_command_that_may_load_a_model_starts_itself_again(tmp_path: Path, ver
     assert shown[0] == str(process.pid), "it stays one process"
     assert shown[1] == (NO_CACHE if told else "")
     assert shown[2] == f"--lang es {verb} a b\n"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere nothing can be asked back")
+def test_what_is_free_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    kept: list[object] = []
+    for _piece in range(2000):  # small enough to come from the heap, each with one behind it that stays
+        freed = bytearray(64 << 10)
+        freed[:] = b"x" * len(freed)
+        kept += [freed, bytearray(600)]
+    del freed
+    kept[::2] = [None] * (len(kept) // 2)
+    before = resident()
+    give_back()
+    assert before - resident() > 60 << 20, "of 125 MB that are free but lie between others"

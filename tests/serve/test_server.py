@@ -183,6 +183,8 @@ def test_a_large_a_slow_and_a_foreign_request_do_not_get_far(loaded: Loaded) -> 
         assert server.post("/v1/completions", prompt="a" * 5000).status_code == 413
         chunked = server.client.post("/v1/completions", content=iter([b'{"prompt": "', b"a" * 9000, b'"}']))
         assert chunked.status_code == 413
+        huge = server.client.post("/v1/completions", content=b"a" * 10_000_000)  # more than what lies in sockets
+        assert huge.status_code == 413, "it is read to its end, or the client would see no answer"
         rebound = server.client.post("/v1/completions", json={"prompt": "a"}, headers={"host": "evil.example"})
         assert rebound.status_code == 403
         host, port = server.url.removeprefix("http://").split(":")

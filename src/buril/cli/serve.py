@@ -115,6 +115,7 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
     Raises:
         BurilError: V008, W244, T0xx, V104 for a bundle without a file for the engine.
     """
+    from buril.core.allocator import give_back
     from buril.serve.answer import Served
     from buril.serve.choice import choose, measure
     from buril.serve.engine import Engine
@@ -126,6 +127,7 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
     chosen = choose(told.engine, lambda name, given: opened_on(model, name, given))
     session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
     speed = measure(session)
+    give_back()
     line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),
          prompt_tokens_s=round(speed.prompt), answer_tokens_s=round(speed.answer, 1))  # fmt: skip
     keeper = _keeper(told, store, model, chosen.name)

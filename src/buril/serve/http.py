@@ -55,16 +55,16 @@ class Bounded:
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         refused = self._refused(headers)
-        if refused is None:
+        body: bytes | None = b""
+        if refused is None or headers.get(b"expect", b"").lower() != b"100-continue":
             try:
                 body = await asyncio.wait_for(self._body(receive), self._patience_s)
             except asyncio.TimeoutError:
-                refused = problem(408, "the request did not come in time")
-            else:
-                if body is None:
-                    return
-                if len(body) > self._most:
-                    refused = problem(413, f"a request has at most {self._most} bytes")
+                refused = refused or problem(408, "the request did not come in time")
+            if body is None:
+                return
+            if len(body) > self._most:
+                refused = refused or problem(413, f"a request has at most {self._most} bytes")
         if refused is not None:
             refused.headers["Connection"] = "close"
             await refused(scope, receive, send)
@@ -81,14 +81,18 @@ class Bounded:
         return None
 
     async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body, or one byte more than is allowed; None where the client has gone."""
+        """The whole body, of one that is too large its beginning; None where the client has gone.
+
+        It is read to its end either way: who still sends when the connection is closed never sees the answer.
+        """
         found = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
-            found += message.get("body", b"")
-            if not message.get("more_body") or len(found) > self._most:
+            if len(found) <= self._most:
+                found += message.get("body", b"")
+            if not message.get("more_body"):
                 return bytes(found)
 
 
