@@ -55,6 +55,8 @@ CALIBRATED_S = 15.0
 LIMIT_S = 60.0
 """Seconds after which a client says that its request has no end."""
 AFTER_KILL_S = 30.0
+PATIENCE_S = 10.0
+"""Seconds that the server waits for a client: its default."""
 BODY = 10_000_000
 GROWN, SLOWER, BACK_S = 0.10, 1.3, 30.0
 
@@ -87,7 +89,7 @@ class Server:
         settings = {
             # a small cache of prompts is full before memory is looked at: what grows then is a leak
             "engine": {engine: {"threads": threads, "cache_mb": 256} if engine != "transformers" else {}}, "queue": 8,
-            "keys": str(folder / "keys.json"), "patience_s": 5.0,
+            "keys": str(folder / "keys.json"),
         }  # fmt: skip
         (folder / "serve.yaml").write_text(json.dumps({"name": "served", "serve": settings}))
         self._log = folder / "serve.log"
@@ -101,6 +103,10 @@ class Server:
             time.sleep(0.2)
         told = self.lines("listening")[0]
         self.host, self.port = str(told["host"]), int(told["port"])
+
+    def unexpected(self) -> str:
+        """What it wrote that is no line of its log: errors that nobody caught."""
+        return "\n".join(line for line in self._log.read_text().splitlines() if not line.startswith("{"))
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """The lines of a kind that it has written."""
@@ -206,7 +212,7 @@ class Crowd:
         head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._server.key}\r\n"
         writer.write(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
         await writer.drain()
-        await asyncio.sleep(8)
+        await asyncio.sleep(PATIENCE_S + 2)
         self._told.end("slow reader", await _until_closed(reader, writer))
 
     async def close(self) -> None:
@@ -401,6 +407,8 @@ async def measured(server: Server, minutes: float) -> list[dict[str, Any]]:
     show(told, found, rate, len(server.lines("restart")))
     print(f"  told to end while it wrote four streams: {await ended(server, crowd)}")
     await crowd.close()
+    if server.unexpected():
+        print(server.unexpected()[-4000:], file=sys.stderr)
     return lines(found, minutes)
 
 

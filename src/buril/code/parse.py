@@ -7,6 +7,7 @@ Queries run inside tree-sitter; nothing here walks a whole tree in Python.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from functools import cache
 from typing import NamedTuple
@@ -60,9 +61,21 @@ def grammar(language: str) -> Grammar:
     return found
 
 
-@cache
+class _Parsers(threading.local):
+    """One parser a language for each thread: a parser is in the middle of one text at a time."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Parser] = {}
+
+
+_parsers = _Parsers()
+
+
 def _parser(language: str) -> Parser:
-    return Parser(grammar(language))
+    found = _parsers.of.get(language)
+    if found is None:
+        found = _parsers.of[language] = Parser(grammar(language))
+    return found
 
 
 class HardParse(ValueError):
@@ -91,7 +104,7 @@ class _Budget:
 def parse(language: str, source: bytes, *, bounded: bool = False) -> Tree:
     """The tree of `source` (UTF-8). What does not fit the grammar becomes ERROR nodes.
 
-    One parser a language is kept for the life of the process; it is not safe to share between threads.
+    One parser a language is kept for the life of each thread.
 
     Args:
         language: its name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from buril.core.errors import MESSAGES
@@ -10,6 +11,7 @@ from buril.serve.guards._guard import ORIGINS, Guard, Piece, Reason, Verdict
 from buril.testing._common import check_plugin, class_of, expect, make, same
 from buril.testing._data import ODD_TEXTS, PLAIN_TEXT
 
+THREADS = 4
 _ACTIONS = ("allow", "sanitise", "refuse")
 
 
@@ -33,6 +35,9 @@ def check_guard(guard: Any, *pieces: Piece) -> None:
     shown = [*pieces, *(Piece(text, origin, "python") for text in texts for origin in sorted(origins))]
     told = [_verdict(guard, piece) for piece in shown]
     same(told[::-1], [_verdict(guard, piece) for piece in shown[::-1]], "verdicts depend on what was judged before")
+    with ThreadPoolExecutor(THREADS) as pool:
+        together = list(pool.map(lambda piece: _verdict(guard, piece), shown * THREADS))
+    same(together, told * THREADS, "verdicts differ where a server asks from several threads at once")
     for piece, verdict in zip(shown, told, strict=True):
         _check_form(guard, piece, verdict)
         if piece in pieces:
