@@ -1222,9 +1222,7 @@ MESSAGES: dict[str, Message] = {
         N_(
             "the engine at {url} has another tokenizer: of one text it makes {found} tokens, the model of ours {wanted}"
         ),
-        N_(
-            "name the model that it runs, `buril serve NAME` or `--bundle FOLDER`, or none: texts go on as they are"
-        ),
+        N_("name the model that it runs, `buril serve NAME` or `--bundle FOLDER`, or none: texts go on as they are"),
         EXIT_PREREQUISITE,
     ),
 }

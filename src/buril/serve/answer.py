@@ -16,6 +16,7 @@ from buril.generators._generator import Completion, Generator, Request
 from buril.serve.guards import Fired, Guard, Piece, guarded
 from buril.serve.metrics import Metrics
 from buril.serve.release import Release
+from buril.serve.waiting import within
 from buril.serve.writing import AnyEngine, AnyTicket, Event
 
 FINISH = {"eos": "stop", "stop": "stop", "length": "length"}
@@ -219,7 +220,7 @@ class Answer:
         """The latest event of a sample; at the limit of time, that the first of those left has ended."""
         rest = ticket.came + self._asked.time_limit_s - time.monotonic()
         try:
-            event = await asyncio.wait_for(ticket.events.get(), max(0.001, rest))
+            event = await within(ticket.events.get(), max(0.001, rest))
         except asyncio.TimeoutError:
             return self._cut(ticket, min(left))
         if event.problem:

@@ -9,12 +9,12 @@ known to be away. Once there is text nothing is tried again: it has been shown.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from buril.generators.openai import MAX_WAIT_S, PASSING, retry_after, seed_of
 from buril.serve.chunks import Chunk, Odd, events
 from buril.serve.guards.sentinels import broken_up
 from buril.serve.health import Health
+from buril.serve.waiting import within
 from buril.serve.writing import Busy, Event
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 MOST = 64
 """Samples on their way at a time, unless the settings say how many."""
-CONNECT_S = 5.0
+CONNECT_S, DRAIN_S = 5.0, 1.0
 RECENT = 64
 BUSY_S = 2.0
 """Seconds after which to come again, where the other server does not say."""
@@ -237,7 +238,7 @@ class RemoteEngine:
             told = BurilError("V005", problem=f"{type(problem).__name__}: {problem}")
             self._tell(ticket, sample, Event(sample.number, "", problem=told))
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _turn(self, sample: Sample) -> AsyncIterator[None]:
         """A place among those that are on their way."""
         await self._turns.acquire()
@@ -288,9 +289,12 @@ class RemoteEngine:
                 await self._admitted(response)
                 if not ticket.taken.done():
                     ticket.taken.set_result(None)
-                async for chunk in events(response.aiter_bytes()):
+                parts = response.aiter_bytes()
+                async for chunk in events(parts):
                     if self._take(ticket, sample, chunk):
                         return
+                if self._finish(ticket, sample):
+                    await _drained(parts)  # a connection that was read to its end is used again
         except httpx.HTTPError as problem:
             if not self._finish(ticket, sample):
                 away = isinstance(problem, httpx.ConnectError)
@@ -381,6 +385,17 @@ class RemoteEngine:
         if sample.number in ticket.left:
             ticket.left.discard(sample.number)
             ticket.events.put_nowait(event)
+
+
+async def _drained(parts: AsyncIterator[bytes]) -> None:
+    """Read what is left of an answer, where that is soon."""
+
+    async def read() -> None:
+        async for _part in parts:
+            pass
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await within(read(), DRAIN_S)
 
 
 def _sound(text: str) -> str:
