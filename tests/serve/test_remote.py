@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import threading
 import time
@@ -90,6 +91,27 @@ def test_a_hole_and_a_chat_are_rendered_here(server: Relayed, llama: Llama, load
     direct = llama.streamed(prompt=ids, max_tokens=9)
     found = server.post("/v1/chat/completions", messages=turns, max_tokens=9).json()
     assert found["choices"][0]["message"]["content"] == direct and found["usage"]["prompt_tokens"] == len(ids)
+
+
+def test_a_model_without_a_template_has_no_chats(loaded: Loaded, llama: Llama, tmp_path: Path) -> None:
+    shutil.copytree(loaded.tokenizer_dir.parent, tmp_path / "plain")
+    told = tmp_path / "plain/tokenizer/tokenizer_config.json"
+    told.write_text(json.dumps({**json.loads(told.read_text()), "chat_template": None}))
+    plain = Loaded(loaded.model, tmp_path / "plain/tokenizer", {**loaded.fim, "middle": None})
+    with relayed(plain, openai={"url": llama.url}) as server:
+        chat = server.post("/v1/chat/completions", messages=[{"role": "user", "content": "add"}])
+        assert chat.status_code == 400 and chat.json()["error"]["code"] == "T017"
+        hole = server.post("/v1/completions", prompt="a", suffix="b")
+        assert hole.status_code == 400 and hole.json()["error"]["code"] == "T015"
+
+
+def test_a_prompt_is_cut_to_the_window_of_the_other_server(server: Relayed) -> None:
+    told: Any = server.serving.server.served
+    assert told.generator.window == 8192 // 4, "llama.cpp parts its cells among its places"
+    found = server.post("/v1/completions", prompt="x = 1\n" * 3000, max_tokens=8)
+    assert found.status_code == 200 and found.json()["usage"]["prompt_tokens"] == 2048 - 8 - 4
+    most = server.post("/v1/completions", prompt="x = 1\n" * 3000, max_tokens=2048)
+    assert most.status_code == 200 and most.json()["usage"]["total_tokens"] <= 2048
 
 
 def test_a_text_that_spells_a_sentinel_makes_no_hole(server: Relayed, loaded: Loaded) -> None:

@@ -16,7 +16,7 @@ another server does not offer. A hole has no open last token.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -135,6 +135,8 @@ class Upstream(Openai):
         loaded = self._known()
         positions = int(getattr(loaded.model.config, "max_position_embeddings", 0) or 1 << 20)
         ids, _rest = prompt_ids(request, loaded, max_positions=min(positions, self.window or positions))
+        if self.window is not None:  # beyond it a server refuses rather than end there
+            request = replace(request, max_tokens=max(1, min(request.max_tokens, self.window - len(ids))))
         if self.way == "ids":
             return self._put("completions", request, prompt=list(ids))._replace(prompt_tokens=len(ids))
         texts = (request.prompt if isinstance(request.prompt, str) else "", request.suffix or "", request.prefill)

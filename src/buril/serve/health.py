@@ -240,9 +240,11 @@ def _usage(answer: httpx.Response) -> tuple[int, int] | None:
 
 
 def _window(answer: httpx.Response, model: str) -> int | None:
-    """What vLLM says of how long a prompt and its answer may be."""
+    """What vLLM, or llama.cpp, says of how long a prompt and its answer may be."""
     try:
-        told = next(one for one in answer.json()["data"] if one["id"] == model)
-        return int(told["max_model_len"])
-    except (ValueError, KeyError, TypeError, StopIteration, AttributeError):
+        models = answer.json()["data"]
+        told = next((one for one in models if one["id"] == model), models[0] if len(models) == 1 else {})
+        found = int(told.get("max_model_len") or told["meta"]["n_ctx"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+    return found if found > 0 else None

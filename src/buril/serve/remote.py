@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from buril.core.errors import BurilError
 from buril.core.text import _
-from buril.generators._encoder import well_formed
-from buril.generators._generator import Completion, Request, begun, up_to
+from buril.generators._generator import Request
 from buril.generators._upstream import Asked, Upstream
 from buril.generators.openai import MAX_WAIT_S, PASSING, retry_after, seed_of
-from buril.serve.chunks import Chunk, Odd, events
+from buril.serve.chunks import Odd, events
 from buril.serve.guards.sentinels import broken_up
 from buril.serve.health import Health
+from buril.serve.relay import RemoteTicket, Sample
 from buril.serve.waiting import within
 from buril.serve.writing import Busy, Event
 
@@ -43,11 +41,6 @@ RECENT = 64
 BUSY_S = 2.0
 """Seconds after which to come again, where the other server does not say."""
 REFUSAL_BYTES = 1 << 16
-TOKEN_CHARS, SPARE_CHARS = 256, 1 << 16
-"""A text is at most so many characters for each token that was asked for, and some: a server may not mind the limit."""
-
-
-_HALF, _SURROGATE = re.compile("[\ud800-\udbff]"), re.compile("[\ud800-\udfff]")
 
 
 class _Broke(Exception):
@@ -56,53 +49,6 @@ class _Broke(Exception):
     def __init__(self, told: str, *, away: bool = False) -> None:
         super().__init__(told)
         self.away = away
-
-
-@dataclass(eq=False)
-class Sample:
-    """One text on its way."""
-
-    number: int
-    text: str = ""
-    chunks: int = 0
-    usage: tuple[int, int] | None = None
-    logprob: float | None = None
-    reason: str | None = None
-    ended: bool = False
-    waits: bool = True
-    """It has no turn yet."""
-    task: asyncio.Task[None] | None = None
-
-
-@dataclass(eq=False)
-class RemoteTicket:
-    """A request on its way. All of it belongs to one loop."""
-
-    request: Request
-    asked: Asked
-    samples: list[Sample]
-    taken: asyncio.Future[None]
-    """Whether the other server has taken it: done when the first of its streams has begun."""
-    events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
-    came: float = field(default_factory=time.monotonic)
-    first: float | None = None
-    left: set[int] = field(default_factory=set)
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Tokens of the prompt."""
-        told = next((sample.usage[0] for sample in self.samples if sample.usage), 0)
-        return told if self.asked.prompt_tokens is None else self.asked.prompt_tokens
-
-    def num_tokens(self, sample: int) -> int:
-        """Tokens of a sample so far, as the other server counts them; events with text where it does not."""
-        one = self.samples[sample]
-        return one.usage[1] if one.usage else one.chunks
-
-    def logprob(self, sample: int) -> float | None:
-        """The sum of their natural log-probabilities, where the other server tells them."""
-        found = self.samples[sample].logprob
-        return found if found is not None and math.isfinite(found) else None
 
 
 class RemoteEngine:
@@ -142,14 +88,14 @@ class RemoteEngine:
         number = request.num_samples
         if self.num_waiting + number > self._most_waiting + max(0, self._most - self.num_running):
             raise Busy(self.wait_s())
-        self.num_waiting += number
         loop = self._loop = asyncio.get_running_loop()
+        samples = [Sample(place) for place in range(number)]
+        self.num_waiting += number
         try:
             asked = await asyncio.to_thread(self._asked, request)
-        except BaseException:
+        finally:
             self.num_waiting -= number
-            raise
-        samples = [Sample(place) for place in range(number)]
+        self.num_waiting += number  # from here on each task counts off its own
         ticket = RemoteTicket(request, asked, samples, loop.create_future(), left=set(range(number)))
         for sample in samples:
             sample.task = asyncio.ensure_future(self._write(ticket, sample))
@@ -221,10 +167,10 @@ class RemoteEngine:
             if sample.number == 0 and not ticket.taken.done():
                 raise
             told = problem if isinstance(problem, BurilError) else self._away(_("it is busy"), 1)
-            self._tell(ticket, sample, Event(sample.number, sample.text, problem=told))
+            ticket.tell(Event(sample.number, sample.text, problem=told))
         except asyncio.CancelledError:
             if self.broken:  # not who asked has gone: we end
-                self._tell(ticket, sample, Event(sample.number, sample.text, problem=self.broken))
+                ticket.tell(Event(sample.number, sample.text, problem=self.broken))
                 if not ticket.taken.done():
                     raise self.broken from None
             raise
@@ -233,10 +179,14 @@ class RemoteEngine:
         """A task has ended. What nobody expected is told, or who asked would wait for it."""
         self._tasks.discard(task)
         self.num_waiting -= sample.waits
+        if sample.ended:
+            self.tokens += ticket.num_tokens(sample.number)
+            if not ticket.left:
+                self._took.append(time.monotonic() - ticket.came)
         problem = None if task.cancelled() else task.exception()
         if problem is not None and ticket.taken.done():
             told = BurilError("V005", problem=f"{type(problem).__name__}: {problem}")
-            self._tell(ticket, sample, Event(sample.number, "", problem=told))
+            ticket.tell(Event(sample.number, "", problem=told))
 
     @contextlib.asynccontextmanager
     async def _turn(self, sample: Sample) -> AsyncIterator[None]:
@@ -291,19 +241,19 @@ class RemoteEngine:
                     ticket.taken.set_result(None)
                 parts = response.aiter_bytes()
                 async for chunk in events(parts):
-                    if self._take(ticket, sample, chunk):
+                    if ticket.take(sample, chunk):
                         return
-                if self._finish(ticket, sample):
+                if ticket.finish(sample):
                     await _drained(parts)  # a connection that was read to its end is used again
         except httpx.HTTPError as problem:
-            if not self._finish(ticket, sample):
+            if not ticket.finish(sample):
                 away = isinstance(problem, httpx.ConnectError)
                 raise _Broke(f"{type(problem).__name__}: {problem}".rstrip(": "), away=away) from problem
             return
         except Odd as problem:
             shown = self._upstream.shown(str(problem))
             raise BurilError("V011", url=self._upstream.settings.url, problem=shown) from problem
-        if not self._finish(ticket, sample):
+        if not ticket.finish(sample):
             raise _Broke(_("the answer broke off"))
 
     def _connected(self) -> httpx.AsyncClient:
@@ -341,51 +291,6 @@ class RemoteEngine:
             return _Broke(f"{status} {shown}")
         return BurilError("V012", url=self._upstream.settings.url, status=status, problem=shown)
 
-    def _take(self, ticket: RemoteTicket, sample: Sample, chunk: Chunk) -> bool:
-        """Take what an event says; whether there is all that is wanted, though the stream goes on."""
-        sample.usage, sample.reason = chunk.usage or sample.usage, chunk.reason or sample.reason
-        if chunk.logprobs is not None:
-            sample.logprob = (sample.logprob or 0.0) + math.fsum(chunk.logprobs)
-        if sample.ended or not chunk.text:
-            if sample.reason and sample.usage:
-                self._finish(ticket, sample)
-            return False
-        ticket.first = ticket.first or time.monotonic()
-        sample.chunks += 1
-        request, before = ticket.request, len(sample.text)
-        sample.text += chunk.text
-        if len(sample.text) > SPARE_CHARS + TOKEN_CHARS * request.max_tokens:
-            raise Odd(_("the answer is too large"))
-        seen = max(0, before - max(map(len, request.stop), default=0))
-        if up_to(sample.text[seen:], request.stop)[1]:
-            sample.text, sample.reason = up_to(sample.text, request.stop)[0], "stop"
-            return self._finish(ticket, sample)
-        if sample.reason and sample.usage:
-            self._finish(ticket, sample)
-        else:
-            shown = sample.text[: len(sample.text) - begun(sample.text, request.stop)]
-            if shown and not _HALF.match(shown[-1]):  # else the other half of its last sign is still to come
-                ticket.events.put_nowait(Event(sample.number, _sound(shown)))
-        return False
-
-    def _finish(self, ticket: RemoteTicket, sample: Sample) -> bool:
-        """Tell that a sample has ended, once; whether it has."""
-        if sample.reason and not sample.ended:
-            sample.ended = True
-            text = _sound(sample.text)
-            done = Completion(text, (), "length" if sample.reason == "length" else "eos", math.nan, sample.usage)
-            self._tell(ticket, sample, Event(sample.number, text, done))
-            self.tokens += ticket.num_tokens(sample.number)
-            if not ticket.left:
-                self._took.append(time.monotonic() - ticket.came)
-        return sample.ended
-
-    def _tell(self, ticket: RemoteTicket, sample: Sample, event: Event) -> None:
-        """The last event of a sample; one that was taken out is told nothing."""
-        if sample.number in ticket.left:
-            ticket.left.discard(sample.number)
-            ticket.events.put_nowait(event)
-
 
 async def _drained(parts: AsyncIterator[bytes]) -> None:
     """Read what is left of an answer, where that is soon."""
@@ -396,11 +301,6 @@ async def _drained(parts: AsyncIterator[bytes]) -> None:
 
     with contextlib.suppress(asyncio.TimeoutError):
         await within(read(), DRAIN_S)
-
-
-def _sound(text: str) -> str:
-    """A text whose signs were told in two halves, put together."""
-    return well_formed(text) if _SURROGATE.search(text) else text
 
 
 def _broken_up(request: Request) -> Request:
