@@ -342,6 +342,7 @@ def test_what_is_sent(loaded: Loaded) -> None:
     assert body["prompt"] == loaded.encoder.encode("a") and body["model"] == "odd" and body["n"] == 1
     assert body["stream"] and body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
     assert set(body["stop_token_ids"]) >= {0, 1, 2, 3} and body["stop"] == ["END", "\n\n"] and body["logprobs"] == 1
+    assert (body["top_k"], body["repetition_penalty"], body["temperature"]) == (0, 1.0, 0.0)
     assert "accept-encoding: identity" in odd.heads[-1].lower()
 
 

@@ -27,6 +27,10 @@ from buril.generators._load import Loaded, outline
 from buril.generators.openai import Openai
 
 Way = Literal["ids", "text", "own"]
+EXACTLY: dict[str, float] = {"logprobs": 1, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0,
+                             "presence_penalty": 0.0, "frequency_penalty": 0.0}  # fmt: skip
+"""What a server is told beside a prompt of ids: to count, and not to draw otherwise than it is asked to. What is not
+said vLLM takes from the model's `generation_config.json`, such as a penalty on repetition; llama.cpp has its own."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ class Upstream(Openai):
         if self.counts and self.way != "own" and path == "completions":
             from buril.generators._writer import end_ids
 
-            body |= {"logprobs": 1, "stop_token_ids": sorted(end_ids(self._known()))}
+            body |= {**EXACTLY, "stop_token_ids": sorted(end_ids(self._known()))}
             body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
         return Asked(self.at(path), body)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from buril.core.errors import BurilError
 from buril.core.text import _
+from buril.generators._upstream import EXACTLY
 from buril.generators.openai import PASSING
 from buril.serve.log import line
 
@@ -142,7 +143,7 @@ class Health:
         loaded = self._upstream.loaded
         if loaded is not None:
             ids = loaded.encoder.encode(_SAMPLE)
-            for more in ({"logprobs": 1, "stop_token_ids": [loaded.fim["eos"]]}, {}):
+            for more in ({**EXACTLY, "stop_token_ids": [loaded.fim["eos"]]}, {}):
                 if self._counted(ids, **more) == len(ids):
                     self._check_same(len(ids))
                     return "ids", bool(more)
