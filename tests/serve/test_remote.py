@@ -202,6 +202,7 @@ def test_it_dies_is_missed_and_comes_back(loaded: Loaded, file: Path, tmp_path: 
             until(lambda: server.client.get("/readyz").status_code == 503, 10)
             refused = server.post("/v1/completions", prompt="def", max_tokens=9)
             assert refused.status_code == 503 and refused.json()["error"]["code"] == "V010"
+            assert str(llama.port) not in refused.text, "where it is, is no client's matter"
             assert int(refused.headers["retry-after"]) >= 1
             assert "buril_ready 0.0" in server.client.get("/metrics").text
             llama = Llama(file, tmp_path / "log", llama.port)

@@ -231,9 +231,15 @@ class UnknownModel(Exception):
 def _coded(one: BurilError) -> JSONResponse:
     """An error of ours: the client's where the request can't be written, else the engine's."""
     if one.code == "V012" and one.values["status"] in (400, 413, 422):  # the engine's words on what was asked of it
-        return problem(400, one.cause, code=one.code)
+        return problem(400, _cause(one), code=one.code)
     status = STATUSES.get(one.code, 500)
-    return problem(status, one.cause, code=one.code, wait_s=2 if one.code == "V010" else None)
+    return problem(status, _cause(one), code=one.code, wait_s=2 if one.code == "V010" else None)
+
+
+def _cause(one: BurilError) -> str:
+    """What went wrong; where the engine is, is no client's matter."""
+    url = str(one.values.get("url", ""))
+    return one.cause.replace(url, "…") if url else one.cause
 
 
 def _invalid(one: RequestValidationError) -> JSONResponse:
@@ -314,7 +320,7 @@ class Told:
             status = "ok"
         except BurilError as failed:
             status = failed.code
-            yield {"error": {"message": failed.cause, "type": "server_error", "param": None, "code": failed.code}}
+            yield {"error": {"message": _cause(failed), "type": "server_error", "param": None, "code": failed.code}}
         finally:
             await events.aclose()
             self.end(status)
