@@ -17,7 +17,7 @@ import pytest
 import yaml
 from babel.messages.pofile import read_po
 
-from buril.chain import FROM_TRAIN, STAGES, Top, stage_class
+from buril.chain import FROM_TRAIN, KEYS, STAGES, Top, stage_class
 from buril.cli.main import VERBS, cli
 from buril.core.errors import MESSAGES
 from buril.core.plugins import KINDS, names, plugin
@@ -241,7 +241,7 @@ def test_yaml_that_pages_show_names_what_there_is(page: Path) -> None:
         found = yaml.safe_load("\n".join(lines))
         for stage, given in found.items():
             where = f"{name_of(page)}:{start}: {stage}"
-            assert stage in {*STAGES, *Top.model_fields, "extends"}, where
+            assert stage in {*KEYS, *Top.model_fields, "extends"}, where
             if stage in STAGES and isinstance(given, dict):
                 wrong = [key for key in given if unknown_setting(f"{stage}.{key}")]
                 assert not wrong, f"{where}: {wrong}"

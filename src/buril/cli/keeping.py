@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,7 @@ from buril.cli.records import Hole, Parameters, record_of, write_record
 from buril.core.errors import BurilError
 
 if TYPE_CHECKING:
-    from buril.cli.bundle import Bundled
-    from buril.cli.in_use import InUse
+    from buril.cli.records import Linked
     from buril.core.store import Store
     from buril.serve.answer import Answered, Kept
     from buril.serve.ledger import Ledger
@@ -34,14 +34,12 @@ class Keeper:
         looked: the index of what the model has learnt from, where there is one.
     """
 
-    def __init__(
-        self, store: Store, model: InUse | Bundled, *, engine: str, looked: tracing.Looked | None = None
-    ) -> None:
+    def __init__(self, store: Store, model: Linked, *, engine: str, looked: tracing.Looked | None = None) -> None:
         from buril.code.traffic import TrafficWriter
 
         self._store, self._model, self._engine, self._looked = store, model, engine, looked
         link = model_among(model.links())
-        assert link is not None, "every model has a base"
+        assert link is not None, "every model is made of something"
         self.digest = link.digest
         self.traffic = TrafficWriter(store.root / "traffic")
         self.ledger: Ledger | None = ledger_of(store) if find_spec("cryptography") else None
@@ -83,7 +81,7 @@ class Keeper:
             request.max_tokens, request.temperature, request.num_samples, request.seed, asked.fim, asked.finish
         )
         hole = Hole("\0".join(given) if asked.chat else given[0], given[1] if asked.fim else None)
-        found = Completion(answered.text, (0,) * answered.num_tokens, "eos", answered.logprob)
+        found = Completion(answered.text, (0,) * answered.num_tokens, "eos", math.nan)
         record = record_of(self._model, hole, told=told, sample=answered.sample, found=found)
         before = "" if asked.chat else given[0]
         traced = tracing.record_of(self._looked, answered.text, asked.language, before)

@@ -7,15 +7,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from buril.cli.completing import Shown
 from buril.core.artifact import atomic, canonical
 from buril.core.errors import BurilError
 
 if TYPE_CHECKING:
-    from buril.cli.bundle import Bundled
-    from buril.cli.in_use import InUse
+    from buril.core.artifact import Link
     from buril.core.store import Store
     from buril.generators._generator import Completion
 
@@ -48,9 +47,14 @@ class Parameters:
     context: tuple[str, ...] = ()
 
 
-def record_of(
-    model: InUse | Bundled, hole: Hole, *, told: Parameters, sample: int, found: Completion
-) -> dict[str, Any]:
+class Linked(Protocol):
+    """A model that says what it is made of."""
+
+    def links(self) -> dict[str, Link]:
+        """How a record names it."""
+
+
+def record_of(model: Linked, hole: Hole, *, told: Parameters, sample: int, found: Completion) -> dict[str, Any]:
     """What is kept of a completion: which model wrote it and how, and of the texts their SHA-256s alone.
 
     The id is a hash of all that but the time, so the same completion has the same id.

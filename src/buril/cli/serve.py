@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from buril.cli.behind import Behind, behind, is_behind, set_up
 from buril.cli.bundle import Bundled, opened
 from buril.cli.common import config_option, say, store_option
 from buril.cli.guarding import tested
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from buril.generators._generator import Generator
     from buril.serve.answer import Served
     from buril.serve.settings import ServeSettings
+    from buril.serve.writing import AnyEngine
 
 OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
 
@@ -80,7 +82,13 @@ def command(
 
     told = settings(config_path, {name: value for name, value in given.items() if value is not None})
     keys, listening = check(told), inherited()
-    store, model = opened(config_path, store_path, str(bundle) if bundle else ref)  # fails now, not in the worker
+    wanted = str(bundle) if bundle else ref
+    store: Store | None
+    model: InUse | Bundled | Behind
+    if told.engine is not None and is_behind(told.engine):
+        store, model = behind(told.engine, config_path, store_path, wanted)
+    else:
+        store, model = opened(config_path, store_path, wanted)  # fails now, not in the worker
     if listening is None:
         listening = listen(told)
         host, port = listening.getsockname()[:2]
@@ -109,46 +117,61 @@ def settings(config_path: Path, given: dict[str, Any]) -> ServeSettings:
     return found
 
 
-def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> Served:
-    """Load the model, choose what runs it, warm it up.
+def served(told: ServeSettings, store: Store | None, model: InUse | Bundled | Behind) -> Served:
+    """Load the model, choose what runs it, warm it up; or wait for the server that does.
 
     Raises:
         BurilError: V008, W244, T0xx, V104 for a bundle without a file for the engine.
     """
-    from buril.core.allocator import give_back
     from buril.serve.answer import Served
-    from buril.serve.choice import choose, measure
-    from buril.serve.engine import Engine
-    from buril.serve.log import line
     from buril.serve.metrics import Metrics
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    guards, began = tested([ref.make() for ref in told.guards]), time.monotonic()
+    guards = tested([ref.make() for ref in told.guards])
+    generator: Generator
+    engine: AnyEngine
+    if isinstance(model, Behind):
+        assert told.engine is not None, "what is behind a URL is named"
+        chosen, (generator, engine) = "openai", set_up(told.engine, model, most_waiting=told.queue)
+    else:
+        chosen, generator, engine = _set_up(told, model)
+    keeper = _keeper(told, store, model, chosen)
+    digests = sorted((name, link.digest) for name, link in model.links().items())
+    fingerprint = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
+    links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
+    name = told.name or "model"
+    return Served(
+        name, engine, generator, guards, Metrics(name, fingerprint), {**links, "fingerprint": fingerprint}, keeper,
+        created=int(time.time()), remote=isinstance(model, Behind) and model.is_elsewhere,
+    )  # fmt: skip
+
+
+def _set_up(told: ServeSettings, model: InUse | Bundled) -> tuple[str, Generator, AnyEngine]:
+    """The engine of this process: its name, its generator, and what writes with it."""
+    from buril.core.allocator import give_back
+    from buril.serve.choice import choose, measure
+    from buril.serve.engine import Engine
+    from buril.serve.log import line
+
+    began = time.monotonic()
     chosen = choose(told.engine, lambda name, given: opened_on(model, name, given))
     session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
     speed = measure(session)
     give_back()
     line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),
          prompt_tokens_s=round(speed.prompt), answer_tokens_s=round(speed.answer, 1))  # fmt: skip
-    keeper = _keeper(told, store, model, chosen.name)
-    digests = sorted((name, link.digest) for name, link in model.links().items())
-    fingerprint = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
-    links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
-    name = told.name or "model"
-    return Served(
-        name, Engine(session, most_waiting=told.queue), chosen.generator, guards, Metrics(name, fingerprint),
-        {**links, "fingerprint": fingerprint}, keeper, created=int(time.time()),
-    )  # fmt: skip
+    return chosen.name, chosen.generator, Engine(session, most_waiting=told.queue)
 
 
-def _keeper(told: ServeSettings, store: Store | None, model: InUse | Bundled, engine: str) -> Keeper:
+def _keeper(told: ServeSettings, store: Store | None, model: InUse | Bundled | Behind, engine: str) -> Keeper:
     """What keeps answers; where the store has an index of the model's data, it says where they are from."""
     from buril.cli import tracing
     from buril.cli.keeping import Keeper, store_at
     from buril.serve.log import line
 
-    tuned = None if isinstance(model, Bundled) else model.tuned
-    looked = tracing.index_of_model(store, tuned, wanted=None) if store else None
+    tuned = getattr(model, "tuned", None)
+    unknown = isinstance(model, Behind) and model.known is None  # what it has learnt is not in the store
+    looked = tracing.index_of_model(store, tuned, wanted=None) if store and not unknown else None
     if looked:
         looked.reader.self_test()  # its kernels are loaded before the first request
     line("keeping", ledger=bool(find_spec("cryptography")), provenance=looked.artifact.digest[:12] if looked else None)

@@ -63,10 +63,12 @@ def _artifact(store: Store, what: str) -> Artifact | None:
 
 
 def _model_of(store: Store, record: dict[str, Any]) -> Artifact:
+    from buril.cli.bundle import model_among
     from buril.core.artifact import Link
 
     links = {name: Link(**link) for name, link in record["model"].items()}
-    link = links.get("align") or links.get("train") or links["base"]
+    link = model_among(links)
+    assert link is not None, "a record names a model"
     found = store.linked(link)
     if found is None:
         raise BurilError("S001", ref=f"{link.stage}@{link.key[:12]}")

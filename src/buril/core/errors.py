@@ -1199,6 +1199,32 @@ MESSAGES: dict[str, Message] = {
         N_("the model's window of {window} tokens leaves no room for a prompt beside {max_tokens} tokens of answer"),
         N_("ask for fewer with `--max-tokens`"),
     ),
+    "V010": Message(
+        N_("the engine at {url} can't be reached: {problem}"),
+        N_("start it, or mend its `url` in `serve: {{engine: {{openai: …}}}}`; the server notices when it is there"),
+        EXIT_PREREQUISITE,
+    ),
+    "V011": Message(
+        N_("the engine at {url} broke off, or sent what can't be understood: {problem}"),
+        N_("ask again; its own log says more"),
+        EXIT_PREREQUISITE,
+    ),
+    "V012": Message(
+        N_("the engine at {url} refuses, with status {status}: {problem}"),
+        N_("see to `model`, `key` and `fills` of `serve: {{engine: {{openai: …}}}}`, or ask for what it can do"),
+        EXIT_PREREQUISITE,
+    ),
+    "V013": Message(
+        N_("the text spells the control token `{token}`, which the engine behind the URL would read as one"),
+        N_("use an engine that takes prompts of token ids, such as vLLM, or leave that token out of the text"),
+    ),
+    "V014": Message(
+        N_(
+            "the engine at {url} has another tokenizer: of one text it makes {found} tokens, the model of ours {wanted}"
+        ),
+        N_("name the model that it runs, `buril serve NAME` or `--bundle FOLDER`, or none: texts go on as they are"),
+        EXIT_PREREQUISITE,
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 """Other ways to run the model: vLLM on GPUs behind the server, Ray Serve behind the server, KServe around the server.
 
-None of them has been run by a test of ours; their form is that of the types in their sources: KServe 0.15
-(`pkg/apis/serving`), KubeRay 1.4 (`ray-operator/apis/ray/v1`), Ray Serve LLM 2.50, vLLM 0.11.
+Of these a test runs the command of the server's pod alone; the form of the others is that of the types in their
+sources: KServe 0.15 (`pkg/apis/serving`), KubeRay 1.4 (`ray-operator/apis/ray/v1`), Ray Serve LLM 2.50, vLLM 0.11.
 """
 
 from __future__ import annotations

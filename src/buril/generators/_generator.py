@@ -60,6 +60,12 @@ def up_to(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(places)], True) if places else (text, False)
 
 
+def begun(text: str, stops: Sequence[str]) -> int:
+    """How many characters at the end of a text may turn out to begin a stop string."""
+    sizes = ((stop, size) for stop in stops for size in range(1, min(len(stop), len(text) + 1)))
+    return max((size for stop, size in sizes if text.endswith(stop[:size])), default=0)
+
+
 class Capabilities(NamedTuple):
     """What a generator can do beside writing.
 
@@ -101,4 +107,15 @@ def capabilities(generator: Generator) -> Capabilities:
     """What a generator can do; one that does not say can write, and no more."""
     told = getattr(generator, "capabilities", None)
     found: Capabilities = told() if told else Capabilities()
+    return found
+
+
+def request_of_chat(generator: Generator, messages: Sequence[Mapping[str, str]]) -> Request:
+    """The request of a chat: its prompt by the model's own template, unless the generator has another way.
+
+    Raises:
+        BurilError: T017 for a model without a template.
+    """
+    own = getattr(generator, "request_of_chat", None)
+    found: Request = own(messages) if own else Request(generator.chat(messages))
     return found

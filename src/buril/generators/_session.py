@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from buril.generators._decode import Decoder
-from buril.generators._generator import Request
+from buril.generators._generator import Request, begun
 from buril.generators._lanes import Lane
 from buril.generators._running import Running
 from buril.generators._writer import Row, Writer
@@ -93,12 +93,7 @@ def seen(row: Row, writer: Writer) -> Seen:
     if row.rest or not row.ids:
         return Seen("", False)
     text = writer.written(row)
-    held = 0
-    for stop in row.request.stop:
-        held = max(held, next((size for size in range(min(len(stop) - 1, len(text)), 0, -1)
-                               if text.endswith(stop[:size])), 0))  # fmt: skip
-    text = text[: len(text) - held]
-    return Seen(text.rstrip("�"), False)
+    return Seen(text[: len(text) - begun(text, row.request.stop)].rstrip("�"), False)
 
 
 class Waves:

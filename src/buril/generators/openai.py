@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_PASSING = frozenset({408, 409, 425, 429, *range(500, 600)})
-_MAX_WAIT_S = 60.0
+PASSING = frozenset({408, 409, 425, 429, *range(500, 600)})
+"""Statuses of what may be gone in a moment."""
+MAX_WAIT_S = 60.0
+"""Seconds between two tries, at most."""
 _SHOWN = 300
 
 
@@ -65,8 +67,11 @@ class Openai:
         """`env:NAME`: the variable that holds the API key; none for a server that asks for none."""
         api: Literal["chat", "completions"] = "chat"
         """`chat`: the prompt is a user's message; `completions`: the text to go on from, with a suffix where given."""
-        concurrency: int = runtime(4, ge=1, le=256)
-        """Requests on their way at a time."""
+        fills: Literal["suffix", "infill"] | None = None
+        """How `buril serve` lets the server fill a hole by itself: by the field `suffix`, or by llama.cpp's `/infill`.
+        None: holes are put into the prompt here, for which the model's tokenizer must be at hand."""
+        concurrency: int | None = runtime(None, ge=1, le=1024)
+        """Requests on their way at a time; None: 4, and 64 for `buril serve`, which answers many."""
         timeout_s: float = runtime(120.0, gt=0)
         """Seconds until an answer counts as not coming."""
         tries: int = runtime(6, ge=1)
@@ -103,10 +108,9 @@ class Openai:
         bodies = [
             (request, self._body(request, number)) for request in requests for number in range(request.num_samples)
         ]
-        head = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         with (
-            httpx.Client(timeout=self.settings.timeout_s, headers=head) as client,
-            ThreadPoolExecutor(self.settings.concurrency) as pool,
+            httpx.Client(timeout=self.settings.timeout_s, headers=self.head) as client,
+            ThreadPoolExecutor(self.settings.concurrency or 4) as pool,
         ):
             futures = [pool.submit(self._answer, client, request, body) for request, body in bodies]
             try:
@@ -146,16 +150,7 @@ class Openai:
         """The JSON of one sample's request."""
         if not isinstance(request.prompt, str):
             self._refuse(_("take a prompt of token ids"))
-        told = self.settings
-        drawn = hashlib.blake2b(f"{request.seed}\0{number}".encode(), digest_size=4).digest()
-        body: dict[str, Any] = {
-            "model": told.model, "max_tokens": request.max_tokens, "temperature": request.temperature,
-            "top_p": request.top_p, "seed": int.from_bytes(drawn, "big") >> 1, "stream": False, "n": 1,
-        }  # fmt: skip
-        if self.logit_bias:
-            body["logit_bias"] = {str(token): more for token, more in self.logit_bias.items()}
-        if request.stop:
-            body["stop"] = list(request.stop[:4])  # the API takes four; all are looked for in the answer
+        told, body = self.settings, {**self.sampled(request), "seed": seed_of(request, number), "stream": False}
         if told.api == "completions":
             body["prompt"] = request.prompt + request.prefill
             if request.suffix is not None:
@@ -168,6 +163,23 @@ class Openai:
             body["messages"] = [{"role": "user", "content": request.prompt}]
         return body
 
+    def sampled(self, request: Request) -> dict[str, Any]:
+        """What the JSON of a request says of how the text is drawn and where it ends; the seed is the sample's."""
+        body: dict[str, Any] = {
+            "model": self.settings.model, "max_tokens": request.max_tokens, "temperature": request.temperature,
+            "top_p": request.top_p, "n": 1,
+        }  # fmt: skip
+        if self.logit_bias:
+            body["logit_bias"] = {str(token): more for token, more in self.logit_bias.items()}
+        if request.stop:
+            body["stop"] = list(request.stop[:4])  # the API takes four; all are looked for in the answer
+        return body
+
+    @property
+    def head(self) -> dict[str, str]:
+        """What says who asks."""
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
     def _answer(self, client: httpx.Client, request: Request, body: Mapping[str, Any]) -> Completion:
         problem = ""
         for attempt in range(self.settings.tries):
@@ -177,7 +189,7 @@ class Openai:
                 problem = str(passing)
                 wait_s = self.settings.wait_s * 2**attempt if passing.wait_s is None else passing.wait_s
             if attempt + 1 < self.settings.tries:
-                time.sleep(min(wait_s, _MAX_WAIT_S))
+                time.sleep(min(wait_s, MAX_WAIT_S))
         raise BurilError("D311", url=self.settings.url, tries=self.settings.tries, problem=problem)
 
     def _post(self, client: httpx.Client, body: Mapping[str, Any]) -> Any:
@@ -188,20 +200,26 @@ class Openai:
             answer = client.post(f"{self.settings.url.rstrip('/')}/{path}", json=dict(body))
         except httpx.TransportError as problem:
             raise _Passing(f"{type(problem).__name__}: {problem}") from problem
-        if answer.status_code in _PASSING:
-            raise _Passing(f"{answer.status_code} {self._shown(answer.text)}", _retry_after(answer))
+        if answer.status_code in PASSING:
+            raise _Passing(f"{answer.status_code} {self.shown(answer.text)}", retry_after(answer))
         if answer.status_code != 200:
-            problem_told = self._shown(answer.text)
+            problem_told = self.shown(answer.text)
             raise BurilError("D312", url=self.settings.url, status=answer.status_code, problem=problem_told)
         try:
             return answer.json()
         except ValueError as problem:
             raise _Passing(_("the answer is no JSON")) from problem
 
-    def _shown(self, text: str) -> str:
+    def shown(self, text: str) -> str:
         """What a server said, on one line, without the key that it may repeat."""
         line = " ".join(text.split())[:_SHOWN]
         return line.replace(self._key, "…") if self._key else line
+
+
+def seed_of(request: Request, number: int) -> int:
+    """The seed of a sample: those of a request differ, and the same request has the same ones."""
+    drawn = hashlib.blake2b(f"{request.seed}\0{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(drawn, "big") >> 1
 
 
 def _reveal(key: str | None) -> str:
@@ -220,7 +238,7 @@ def _reveal(key: str | None) -> str:
     return value
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
+def retry_after(answer: httpx.Response) -> float | None:
     """Seconds that a server asks to wait; None where it gives no number."""
     try:
         wait_s = float(answer.headers.get("retry-after", ""))

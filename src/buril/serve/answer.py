@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ from buril.code.completing.cursor import Cursor
 from buril.code.completing.finish import completed
 from buril.code.completing.stop import Stopper
 from buril.generators._generator import Completion, Generator, Request
-from buril.generators._writer import Row
-from buril.serve.engine import Engine, Event, Ticket
 from buril.serve.guards import Fired, Guard, Piece, guarded
 from buril.serve.metrics import Metrics
 from buril.serve.release import Release
+from buril.serve.waiting import within
+from buril.serve.writing import AnyEngine, AnyTicket, Event
 
 FINISH = {"eos": "stop", "stop": "stop", "length": "length"}
 """What OpenAI's API calls the ways in which a text ends."""
@@ -48,7 +49,7 @@ class Served:
     """
 
     name: str
-    engine: Engine
+    engine: AnyEngine
     generator: Generator
     guards: Sequence[Guard]
     metrics: Metrics
@@ -100,7 +101,7 @@ class Answered(NamedTuple):
     seconds: float = 0.0
     first_s: float | None = None
     prompt_tokens: int = 0
-    logprob: float = 0.0
+    logprob: float | None = 0.0
 
 
 class Piecemeal(NamedTuple):
@@ -144,7 +145,7 @@ class Answer:
         self._served, self._asked = served, asked
         self.came = time.monotonic()
         self.fired: tuple[Fired, ...] = ()
-        self.ticket: Ticket | None = None
+        self.ticket: AnyTicket | None = None
         self.num_tokens = 0
         self.finished: list[str] = []
         self._given: tuple[str, ...] = ()
@@ -192,11 +193,11 @@ class Answer:
         releases = [
             Release(self._served.guards, language=self._asked.language, before=before, chat=self._asked.chat,
                     remote=self._served.remote)
-            for _row in ticket.rows
+            for _sample in range(ticket.request.num_samples)
         ]  # fmt: skip
         left = dict(enumerate(releases))
         cursor = self._asked.cursor(self._given)
-        self._stoppers = [Stopper("", cursor=cursor) for _row in ticket.rows] if cursor else []
+        self._stoppers = [Stopper("", cursor=cursor) for _sample in range(ticket.request.num_samples)] if cursor else []
         try:
             while left:
                 event = await self._next(ticket, left)
@@ -215,11 +216,11 @@ class Answer:
             if left or len(self.finished) < len(releases):
                 self._served.engine.cancel(ticket)
 
-    async def _next(self, ticket: Ticket, left: Mapping[int, Release]) -> Event:
+    async def _next(self, ticket: AnyTicket, left: Mapping[int, Release]) -> Event:
         """The latest event of a sample; at the limit of time, that the first of those left has ended."""
         rest = ticket.came + self._asked.time_limit_s - time.monotonic()
         try:
-            event = await asyncio.wait_for(ticket.events.get(), max(0.001, rest))
+            event = await within(ticket.events.get(), max(0.001, rest))
         except asyncio.TimeoutError:
             return self._cut(ticket, min(left))
         if event.problem:
@@ -238,12 +239,10 @@ class Answer:
         text = completed(stopper.cursor, event.text).text
         if event.completion is None and self.ticket:
             self._served.engine.stop(self.ticket, event.sample)
-        row = self._rows[event.sample]
-        tokens = event.completion.tokens if event.completion else tuple(row.ids)
         reason = event.completion.finish_reason if event.completion and not seen.done else "stop"
-        return event._replace(text=text, completion=Completion(text, tokens, reason, row.logprob))
+        return event._replace(text=text, completion=Completion(text, (), reason, math.nan))
 
-    def _cut(self, ticket: Ticket, sample: int) -> Event:
+    def _cut(self, ticket: AnyTicket, sample: int) -> Event:
         """A sample ends where it is."""
         self._served.engine.cancel(ticket)
         while not ticket.events.empty():
@@ -252,8 +251,8 @@ class Answer:
         latest = self._events.get(sample)
         if latest and latest.completion:
             return latest
-        text, row = latest.text if latest else "", ticket.rows[sample]
-        return Event(sample, text, Completion(text, tuple(row.ids), "length", row.logprob))
+        text = latest.text if latest else ""
+        return Event(sample, text, Completion(text, (), "length", math.nan))
 
     async def _part(self, release: Release, event: Event) -> Piecemeal:
         """What an event lets out."""
@@ -266,23 +265,18 @@ class Answer:
             return Piecemeal(event.sample, shown.text)
         done = event.completion
         reason = "content_filter" if shown.stopped or done is None else FINISH[done.finish_reason]
-        number = len(done.tokens) if done else len(self._rows[event.sample].ids)
-        return Piecemeal(event.sample, shown.text, await self._end(release, event.sample, reason, number))
+        return Piecemeal(event.sample, shown.text, await self._end(release, event.sample, reason))
 
-    @property
-    def _rows(self) -> Sequence[Row]:
-        assert self.ticket is not None, "admit() comes first"
-        return self.ticket.rows
-
-    async def _end(self, release: Release, sample: int, reason: str, num_tokens: int) -> End:
+    async def _end(self, release: Release, sample: int, reason: str) -> End:
         """Count and record a sample."""
-        assert self.ticket is not None
+        assert self.ticket is not None, "admit() comes first"
+        num_tokens = self.ticket.num_tokens(sample)
         self.num_tokens += num_tokens
         self.finished.append(reason)
         self._served.metrics.finished.labels(finish_reason=reason).inc()
         self._count(release.fired)
         fired = (*self.fired, *release.fired)
-        seconds, logprob = time.monotonic() - self.came, self._rows[sample].logprob
+        seconds, logprob = time.monotonic() - self.came, self.ticket.logprob(sample)
         answered = Answered(
             self._asked, self.ticket.request, sample, release.shown, num_tokens, reason, fired, self._given,
             seconds, self.first_s, self.prompt_tokens, logprob,

@@ -21,13 +21,13 @@ from buril import __version__
 from buril.core.errors import BurilError
 from buril.serve.answer import Answer, Asked, Refusal, Served
 from buril.serve.asking import asked_of_chat, asked_of_completion, asked_of_infill
-from buril.serve.engine import Busy
 from buril.serve.http import LOOPBACK, Bounded, EventStream, problem, unless_gone
 from buril.serve.keys import Keys, Refused, Scope
 from buril.serve.log import line
 from buril.serve.schemas import ChatRequest, CompletionRequest, EventRequest, InfillRequest
 from buril.serve.settings import ServeSettings
 from buril.serve.shapes import CHAT, COMPLETION, INFILL, Shape
+from buril.serve.writing import Busy
 
 if TYPE_CHECKING:
     from starlette.types import Receive
@@ -37,9 +37,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     for status, told in (
         (400, "It can't be answered as asked."), (401, "An API key is needed."), (403, "The key is not for this."),
         (404, "There is no such model."), (408, "It did not come in time."), (413, "It is too large."),
-        (429, "Come again after `Retry-After`."), (500, "The engine has failed."), (503, "Not ready."),
+        (429, "Come again after `Retry-After`."), (500, "The engine has failed."), (502, "The engine answers wrongly."),
+        (503, "Not ready."),
     )
 }  # fmt: skip
+STATUSES = {"T015": 400, "T017": 400, "T021": 400, "V004": 503, "V006": 400, "V010": 503, "V011": 502, "V012": 502,
+            "V013": 400, "V014": 503}  # fmt: skip
+"""Statuses of our own errors; any other is the engine's, 500."""
 ERROR_SCHEMA = {
     "type": "object", "required": ["error"],
     "properties": {"error": {
@@ -67,7 +71,8 @@ class Server:
     @property
     def is_ready(self) -> bool:
         """Whether requests are answered."""
-        return self.served is not None and not self.ending and self.served.engine.broken is None
+        engine = self.served.engine if self.served else None
+        return engine is not None and not self.ending and engine.broken is None and engine.down is None
 
 
 class Unready(Exception):
@@ -152,7 +157,7 @@ def _models(app: FastAPI, server: Server) -> None:
 def _answers(app: FastAPI, server: Server) -> None:
     told = server.settings
     taken: dict[int | str, dict[str, Any]] = {
-        status: ERRORS[status] for status in (400, 401, 403, 404, 408, 413, 429, 500, 503)
+        status: ERRORS[status] for status in (400, 401, 403, 404, 408, 413, 429, 500, 502, 503)
     }
 
     taken[200] = {"description": "The answer; with `stream` in parts, as server-sent events.",
@@ -225,8 +230,16 @@ class UnknownModel(Exception):
 
 def _coded(one: BurilError) -> JSONResponse:
     """An error of ours: the client's where the request can't be written, else the engine's."""
-    status = 400 if one.code in ("T015", "T017", "T021", "V006") else 503 if one.code == "V004" else 500
-    return problem(status, one.cause, code=one.code)
+    if one.code == "V012" and one.values["status"] in (400, 413, 422):  # the engine's words on what was asked of it
+        return problem(400, _cause(one), code=one.code)
+    status = STATUSES.get(one.code, 500)
+    return problem(status, _cause(one), code=one.code, wait_s=2 if one.code == "V010" else None)
+
+
+def _cause(one: BurilError) -> str:
+    """What went wrong; where the engine is, is no client's matter."""
+    url = str(one.values.get("url", ""))
+    return one.cause.replace(url, "…") if url else one.cause
 
 
 def _invalid(one: RequestValidationError) -> JSONResponse:
@@ -236,9 +249,11 @@ def _invalid(one: RequestValidationError) -> JSONResponse:
 
 
 def _ready(server: Server) -> Served:
-    if not server.is_ready or server.served is None:
-        raise Unready
-    return server.served
+    if server.served is not None and server.is_ready:
+        return server.served
+    if server.served is not None and not server.ending and server.served.engine.down:
+        raise server.served.engine.down
+    raise Unready
 
 
 def _named(served: Served, name: str) -> Served:
@@ -253,14 +268,22 @@ async def _answer(caller: Caller, shape: Shape, make: Callable[[Served], list[As
     answers = [Answer(served, asked) for asked in make(served)]
     told = Told(caller, answers)
     with told:
-        for answer in answers:
-            await answer.admit()
+        if not await unless_gone(caller.request.receive, asyncio.ensure_future(_admitted(answers))):
+            told.end("gone")
+            return Response(status_code=499)
     headers = {"x-buril-model": served.name}
     if body.stream:
         events = told.counted(shape.stream(served, answers, body))
         return EventStream(events, patience_s=server.settings.patience_s, headers=headers, done=shape.done)
     whole = await _whole(told, shape.whole(served, answers), caller.request.receive)
     return JSONResponse(whole, headers=headers) if whole is not None else Response(status_code=499)
+
+
+async def _admitted(answers: list[Answer]) -> bool:
+    """Admit all: an engine by URL takes its time for it."""
+    for answer in answers:
+        await answer.admit()
+    return True
 
 
 async def _whole(told: Told, work: Awaitable[dict[str, Any]], receive: Receive) -> dict[str, Any] | None:
@@ -297,7 +320,7 @@ class Told:
             status = "ok"
         except BurilError as failed:
             status = failed.code
-            yield {"error": {"message": failed.cause, "type": "server_error", "param": None, "code": failed.code}}
+            yield {"error": {"message": _cause(failed), "type": "server_error", "param": None, "code": failed.code}}
         finally:
             await events.aclose()
             self.end(status)

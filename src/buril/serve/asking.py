@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from buril.core.errors import BurilError
-from buril.generators._generator import Request, capabilities
+from buril.generators._generator import Request, capabilities, request_of_chat
 from buril.serve.answer import Asked, Served
 from buril.serve.guards import Piece
 
@@ -54,7 +54,7 @@ def asked_of_chat(served: Served, body: ChatRequest, told: ServeSettings) -> lis
     def request(texts: Sequence[str]) -> Request:
         turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
         limit = body.max_completion_tokens or body.max_tokens
-        return _sampled(Request(served.generator.chat(turns)), body, limit, told)
+        return _sampled(request_of_chat(served.generator, turns), body, limit, told)
 
     pieces = tuple(Piece(message.text, "user", "") for message in body.messages)
     return [Asked(pieces, request, told.time_limit_s, body.language or "", chat=True)]

@@ -12,24 +12,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from buril.core.errors import BurilError
-from buril.generators._generator import Completion, Request
+from buril.generators._generator import Request
 from buril.generators._session import Session, seen
 from buril.generators._writer import Row
+from buril.serve.writing import AnyTicket, Busy, Event
 
 RECENT = 64
 """Requests whose time says how long the next will take."""
-
-
-class Event(NamedTuple):
-    """What is new of a sample: its whole text so far, and its completion when it has ended, or what went wrong."""
-
-    sample: int
-    text: str
-    completion: Completion | None = None
-    problem: BurilError | None = None
 
 
 @dataclass(eq=False)
@@ -51,13 +42,14 @@ class Ticket:
         """Tokens of the prompt."""
         return len(self.rows[0].prompt)
 
+    def num_tokens(self, sample: int) -> int:
+        """Tokens of a sample so far."""
+        row = self.rows[sample]
+        return max(0, len(row.ids) - row.rewriting)
 
-class Busy(Exception):
-    """The queue is full; `wait_s` is when to come again."""
-
-    def __init__(self, wait_s: float) -> None:
-        super().__init__(wait_s)
-        self.wait_s = wait_s
+    def logprob(self, sample: int) -> float:
+        """The sum of their natural log-probabilities."""
+        return self.rows[sample].logprob
 
 
 class Engine:
@@ -78,6 +70,8 @@ class Engine:
         self._took: deque[float] = deque(maxlen=RECENT)
         self.broken: BurilError | None = None
         """What ended it; nothing is written any more."""
+        self.down: BurilError | None = None
+        """It is never away for a while."""
         self.steps = self.tokens = 0
         self._thread = threading.Thread(target=self._run, name="buril-engine", daemon=True)
         self._thread.start()
@@ -106,12 +100,14 @@ class Engine:
         self._put(lambda: self._add(ticket))
         return ticket
 
-    def cancel(self, ticket: Ticket) -> None:
+    def cancel(self, ticket: AnyTicket) -> None:
         """Take a request out; from now on it is told nothing."""
+        assert isinstance(ticket, Ticket)
         self._put(lambda: self._drop(ticket, ticket.rows))
 
-    def stop(self, ticket: Ticket, sample: int) -> None:
+    def stop(self, ticket: AnyTicket, sample: int) -> None:
         """Take one sample out: what is wanted of it is there."""
+        assert isinstance(ticket, Ticket)
         self._put(lambda: self._drop(ticket, [ticket.rows[sample]]))
 
     @property

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
+from buril.serve.waiting import within
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -58,7 +60,7 @@ class Bounded:
         body: bytes | None = b""
         if refused is None or headers.get(b"expect", b"").lower() != b"100-continue":
             try:
-                body = await asyncio.wait_for(self._body(receive), self._patience_s)
+                body = await within(self._body(receive), self._patience_s)
             except asyncio.TimeoutError:
                 refused = refused or problem(408, "the request did not come in time")
             if body is None:
@@ -158,7 +160,11 @@ class EventStream(Response):
 
     async def _write(self, send: Send, text: str) -> None:
         body = f"data: {text}\n\n".encode("utf-8", "replace")
-        await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": True}), self._patience_s)
+
+        async def sent() -> None:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        await within(sent(), self._patience_s)
 
 
 async def _gone(receive: Receive) -> None:

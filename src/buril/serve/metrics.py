@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from buril.serve.engine import Engine
+    from buril.serve.writing import AnyEngine
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
@@ -53,7 +53,7 @@ class Metrics:
         self.running = Gauge("buril_running", "Samples that are being written.", registry=registry)
         self.ready = Gauge("buril_ready", "Whether the model is loaded and warm.", registry=registry)
 
-    def watch(self, engine: Engine, is_ready: Callable[[], bool]) -> None:
+    def watch(self, engine: AnyEngine, is_ready: Callable[[], bool]) -> None:
         """Read the engine's queue whenever somebody asks."""
         self.queue.set_function(lambda: engine.num_waiting)
         self.running.set_function(lambda: engine.num_running)

@@ -168,7 +168,7 @@ async def together(answers: Sequence[Answer]) -> AsyncGenerator[tuple[int, Piece
                 yield begin + part.sample, part
         finally:
             await parts.aclose()
-        begin += len(answer.ticket.rows) if answer.ticket else 0
+        begin += answer.ticket.request.num_samples if answer.ticket else 0
 
 
 def usage(answers: Sequence[Answer]) -> dict[str, int]:

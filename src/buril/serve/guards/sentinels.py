@@ -46,12 +46,7 @@ class Sentinels(Guard):
         own = piece.origin == "trusted" and (told == "never" or (told == "remote" and not remote))
         if own or ("<" not in piece.text and "[" not in piece.text):
             return ALLOW
-        text = piece.text
-        for _pass in range(len(text)):  # what was broken up spells no other one, but the rest may
-            changed = _TOKEN.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
-            if changed == text:
-                break
-            text = changed
+        text = broken_up(piece.text)
         reasons = [
             Reason("control-token", piece.text.count("\n", 0, found.start()) + 1, f"`{found[0]}`")
             for found in _TOKEN.finditer(piece.text)
@@ -65,3 +60,13 @@ class Sentinels(Guard):
         """The planted tokens that are left."""
         verdict = self.judge(Piece(_SAMPLE, "user"), remote=True)
         return [found[0] for found in _TOKEN.finditer(verdict.text or _SAMPLE)]
+
+
+def broken_up(text: str) -> str:
+    """A text without a known control token."""
+    for _pass in range(len(text)):  # what was broken up spells no other one, but the rest may
+        changed = _TOKEN.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+        if changed == text:
+            break
+        text = changed
+    return text
