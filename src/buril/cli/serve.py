@@ -17,6 +17,7 @@ from buril.cli.bundle import Bundled, opened
 from buril.cli.common import config_option, say, store_option
 from buril.cli.guarding import tested
 from buril.cli.in_use import InUse, open_on
+from buril.cli.marking import watermark_settings
 from buril.core.text import N_, _
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from buril.generators._generator import Generator
     from buril.serve.answer import Served
     from buril.serve.settings import ServeSettings
+    from buril.serve.watermark import Watermark
 
 OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
 
@@ -52,6 +54,10 @@ OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
     help=N_("Seconds that answers on their way are given at the end (default: 30)."),
 )  # fmt: skip
 @click.option(
+    "--watermark", metavar="YAML",
+    help=N_("Mark all that is written: `on`, `off`, or settings such as `{delta: 2}` (default: `serve.watermark`)."),
+)  # fmt: skip
+@click.option(
     "--supervise/--no-supervise", default=True, help=N_("Start another worker where one dies (default: yes).")
 )
 @config_option
@@ -74,13 +80,15 @@ def command(
 
     for package in ("fastapi", "uvicorn", "prometheus_client"):
         require(package, kind="verb", name="serve")
+    from buril.serve.marking import check_mark
     from buril.serve.run import Serving, check, listen
     from buril.serve.supervise import inherited
     from buril.serve.supervise import supervise as watch
 
-    told = settings(config_path, {name: value for name, value in given.items() if value is not None})
+    told = settings(config_path, _given(**given))
     keys, listening = check(told), inherited()
-    store, model = opened(config_path, store_path, str(bundle) if bundle else ref)  # fails now, not in the worker
+    check_mark(told)  # fails now, not in the worker
+    store, model = opened(config_path, store_path, str(bundle) if bundle else ref)  # as does this
     if listening is None:
         listening = listen(told)
         host, port = listening.getsockname()[:2]
@@ -88,6 +96,19 @@ def command(
         if supervise:
             sys.exit(watch(listening, sys.argv[1:]))
     Serving(told, keys, lambda: served(told, store, model)).run(listening)
+
+
+def _given(*, watermark: str | None, **others: Any) -> dict[str, Any]:
+    """The options that are given, as the YAML would have them.
+
+    Raises:
+        BurilError: W002 for a `--watermark` that is none.
+    """
+    found = {name: value for name, value in others.items() if value is not None}
+    if watermark is not None:
+        marked = watermark_settings(watermark, command="buril serve")
+        found["watermark"] = marked.model_dump(mode="json", exclude_unset=True) if marked else None
+    return found
 
 
 def settings(config_path: Path, given: dict[str, Any]) -> ServeSettings:
@@ -113,22 +134,24 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
     """Load the model, choose what runs it, warm it up.
 
     Raises:
-        BurilError: V008, W244, T0xx, V104 for a bundle without a file for the engine.
+        BurilError: V008, V050, V310, W244, T0xx, V104 for a bundle without a file for the engine.
     """
     from buril.serve.answer import Served
     from buril.serve.choice import choose, measure
     from buril.serve.engine import Engine
     from buril.serve.log import line
+    from buril.serve.marking import marked_by, watermark_of
     from buril.serve.metrics import Metrics
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     guards, began = tested([ref.make() for ref in told.guards]), time.monotonic()
-    chosen = choose(told.engine, lambda name, given: opened_on(model, name, given))
+    mark = watermark_of(told)
+    chosen = choose(told.engine, lambda name, given: marked_by(opened_on(model, name, given), mark, name=name))
     session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
     speed = measure(session)
     line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),
          prompt_tokens_s=round(speed.prompt), answer_tokens_s=round(speed.answer, 1))  # fmt: skip
-    keeper = _keeper(told, store, model, chosen.name)
+    keeper = _keeper(told, store, model, engine=chosen.name, mark=mark)
     digests = sorted((name, link.digest) for name, link in model.links().items())
     fingerprint = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
     links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
@@ -136,10 +159,13 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
     return Served(
         name, Engine(session, most_waiting=told.queue), chosen.generator, guards, Metrics(name, fingerprint),
         {**links, "fingerprint": fingerprint}, keeper, created=int(time.time()),
+        watermark=mark.record() if mark else None,
     )  # fmt: skip
 
 
-def _keeper(told: ServeSettings, store: Store | None, model: InUse | Bundled, engine: str) -> Keeper:
+def _keeper(
+    told: ServeSettings, store: Store | None, model: InUse | Bundled, *, engine: str, mark: Watermark | None
+) -> Keeper:
     """What keeps answers; where the store has an index of the model's data, it says where they are from."""
     from buril.cli import tracing
     from buril.cli.keeping import Keeper, store_at
@@ -149,8 +175,9 @@ def _keeper(told: ServeSettings, store: Store | None, model: InUse | Bundled, en
     looked = tracing.index_of_model(store, tuned, wanted=None) if store else None
     if looked:
         looked.reader.self_test()  # its kernels are loaded before the first request
-    line("keeping", ledger=bool(find_spec("cryptography")), provenance=looked.artifact.digest[:12] if looked else None)
-    return Keeper(store_at(store, told.state), model, engine=engine, looked=looked)
+    line("keeping", ledger=bool(find_spec("cryptography")), watermark=mark.green.key_id if mark else None,
+         provenance=looked.artifact.digest[:12] if looked else None)  # fmt: skip
+    return Keeper(store_at(store, told.state), model, engine=engine, looked=looked, mark=mark)
 
 
 def opened_on(model: InUse | Bundled, name: str, given: Ref | None) -> Generator:

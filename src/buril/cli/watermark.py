@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from buril.cli import common
-from buril.cli.marking import ledger_of, watermark_settings
+from buril.cli.marking import ledger_of, watermark_asked
 from buril.core.errors import BurilError
 from buril.core.text import N_, _
 
 if TYPE_CHECKING:
+    from buril.cli.bundle import Bundled
+    from buril.cli.in_use import InUse
     from buril.core.store import Store
     from buril.serve.ledger import Found, Ledger, Match
     from buril.serve.watermark import Settings, Verdict
@@ -62,8 +64,9 @@ def command() -> None:
 @click.argument("files", nargs=-1)
 @click.option("--commit", "commits", multiple=True, metavar="REV", help=N_("What a commit or a range (A..B) added."))
 @click.option(
-    "--watermark", "watermark_text", metavar="YAML", default="on", show_default=True,
-    help=N_("The settings that the texts were marked with: `on`, `off`, or `{delta: 2}`."),
+    "--watermark", "watermark_text", metavar="YAML",
+    help=N_("The settings that the texts were marked with: `on`, `off`, or `{delta: 2}` (default: `serve.watermark` of "
+            "the configuration, else `on`)."),
 )  # fmt: skip
 @click.option(
     "--entropies", is_flag=True, help=N_("Load the model and score only where it was unsure: finds far more.")
@@ -77,7 +80,7 @@ def command() -> None:
 @common.store_option
 @common.json_option
 def check_command(
-    files: tuple[str, ...], commits: tuple[str, ...], watermark_text: str, entropies: bool, alpha: float,
+    files: tuple[str, ...], commits: tuple[str, ...], watermark_text: str | None, entropies: bool, alpha: float,
     ref: str | None, config_path: Path, store_path: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Look at FILES (`-`: the standard input), or at what a commit added; all of them together for the watermark."""
@@ -86,7 +89,7 @@ def check_command(
     texts = [*(_file(name) for name in files), *(item for name in commits for item in _committed(name))]
     store = common.open_store(config_path, store_path)
     seen = [looked(ledger_of(store), text) for text in texts]
-    settings = watermark_settings(watermark_text)
+    settings = watermark_asked(watermark_text, config_path)
     verdict, why = _tested(store, texts, settings, _How(entropies, alpha, ref)) if settings else (None, _("it is off"))
     if as_json:
         told = verdict.record() if verdict else None
@@ -175,16 +178,16 @@ class _How:
 
 def _tested(store: Store, texts: Sequence[Text], settings: Settings, how: _How) -> tuple[Verdict | None, str]:
     """What the test says of all texts together, or why it was not made."""
-    from buril.cli.in_use import model_in_use, open_model
+    from buril.cli.in_use import open_model
     from buril.generators._encoder import Encoder
     from buril.serve.watermark import pooled
     from buril.serve.watermark.detect import encoded
 
     try:
         green = settings.green()
-        model = model_in_use(store, how.ref)
+        model = _model_of(store, how.ref)
         generator = open_model(model) if how.entropies else None
-        encode = generator.encode if generator else Encoder(model.tokenizer.folder).encode
+        encode = generator.encode if generator else Encoder(_tokenizer_of(model)).encode
     except BurilError as problem:
         if problem.code not in ("V310", "S007", "P002"):
             raise
@@ -193,6 +196,33 @@ def _tested(store: Store, texts: Sequence[Text], settings: Settings, how: _How) 
     scored = encoded(parts, encode, getattr(generator, "entropies", None))
     threshold = settings.entropy if how.entropies else 0.0
     return pooled(scored, green, threshold=threshold, alpha=how.alpha), ""
+
+
+def _model_of(store: Store, ref: str | None) -> InUse | Bundled:
+    """The model of a reference, or of a bundle's folder.
+
+    Raises:
+        BurilError: as `model_in_use`, V100 to V103 for a damaged bundle.
+    """
+    from buril.cli.bundle import Bundled, bundle_at
+    from buril.cli.in_use import model_in_use
+
+    if folder := bundle_at(ref):
+        from buril.generators._bundle import read_bundle
+
+        return Bundled(read_bundle(folder))
+    return model_in_use(store, ref)
+
+
+def _tokenizer_of(model: InUse | Bundled) -> Path:
+    """The folder of a model's tokenizer."""
+    from buril.cli.bundle import Bundled
+
+    if not isinstance(model, Bundled):
+        return model.tokenizer.folder
+    bundle = model.bundle
+    folders = [told.folders["tokenizer_dir"] for name in bundle.engines() if (told := bundle.opening(name))]
+    return folders[0]  # a bundle that nothing can open is none
 
 
 def _tell(seen: Sequence[Seen], verdict: Verdict | None, why: str) -> None:

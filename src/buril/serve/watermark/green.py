@@ -14,11 +14,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from buril.core.plugins import require
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 _BLOCK = 16
@@ -51,11 +50,15 @@ class Green:
 
     def after(self, before: int, num_tokens: int) -> NDArray[np.bool_]:
         """Which tokens (V,) are green after the token `before`."""
+        import numpy as np
+
         size = -(-num_tokens * _ENTRY // _BLOCK) * _BLOCK
         return np.frombuffer(self._stream(before, 0, size), "<u2")[:num_tokens] < self.below
 
     def are(self, before: Sequence[int], tokens: Sequence[int]) -> NDArray[np.bool_]:
         """Which of some tokens (N,) are green, each after the one before it."""
+        import numpy as np
+
         found = np.empty(len(tokens), np.bool_)
         for place, (last, token) in enumerate(zip(before, tokens, strict=True)):
             block, rest = divmod(token * _ENTRY, _BLOCK)
