@@ -47,8 +47,9 @@ from buril.generators._generator import Request
 from buril.serve.ledger import Entry, Ledger
 
 SIZES = {"small": (60, 4_000, 400), "full": (300, 40_000, 2_000)}
-BEGIN, END = "# begin of what was written", "# end of what was written"
+BEGIN, END = "# 'begin'", "# 'end'"  # in quotes, so that no edit changes them
 LINES = range(3, 25)
+CUT, MINE = "\x1f", "mine_"
 
 
 class Function(NamedTuple):
@@ -137,7 +138,7 @@ def one_in_four(text: str) -> str:
     lines = middle.split("\n")
     for place in range(3, len(lines) - 1, 4):
         indent = re.match(r"\s*", lines[place])
-        lines[place] = f"{indent[0] if indent else ''}mine_{place} = given[{place}] or other({place})"
+        lines[place] = f"{indent[0] if indent else ''}{MINE}{place} = given[{place}] or other({place})"
     return head + "\n".join(lines) + tail
 
 
@@ -192,7 +193,11 @@ def recall(texts: Sequence[str], source: Fingerprints) -> Recall:
         if len(marks) != 2:
             continue
         bare = [row for row in rows if row.strip() not in (BEGIN, END)]
-        truth = {number for number in range(marks[0] + 1, marks[1]) if bare[number - 1].strip()}
+        truth = {
+            number
+            for number in range(marks[0] + 1, marks[1])
+            if bare[number - 1].strip() and MINE not in bare[number - 1]
+        }
         found = attributed("\n".join(bare), source)
         told = {line for piece in found.pieces for line in range(piece.first, piece.last + 1) if bare[line - 1].strip()}
         counts.update(lines=len(truth), found=len(truth & told), others=found.lines - len(truth),
@@ -200,15 +205,24 @@ def recall(texts: Sequence[str], source: Fingerprints) -> Recall:
     return Recall(*(counts[name] for name in ("lines", "found", "others", "wrong", "files")))
 
 
-def alarms(title: str, texts: Sequence[str], source: Fingerprints) -> None:
-    began, lines, wrong, files, sizes = time.process_time(), 0, 0, 0, Counter[str]()
+def alarms(title: str, texts: Sequence[str], source: Fingerprints, bodies: Sequence[Function]) -> None:
+    """What of people's code is taken for the model's; what is a copy of a body, token for token, is told apart."""
+    counts, spent = Counter[str](), 0.0
     for text in texts:
+        began = time.process_time()
         found = attributed(text, source)
-        lines, wrong, files = lines + found.lines, wrong + found.generated, files + bool(found.pieces)
-        sizes.update(piece.how for piece in found.pieces)
-    spent = time.process_time() - began
-    print(f"{title}: {wrong} of {lines} lines of people are taken for the model's ({100 * wrong / lines:.3f} %), "
-          f"in {files} of {len(texts)} files {dict(sizes)}; {lines / spent:,.0f} lines a second of CPU", flush=True)  # fmt: skip
+        spent += time.process_time() - began
+        whole = f"\0{CUT.join(winnow.lexical(text))}\0" if found.pieces else ""
+        counts["lines"] += found.lines
+        for piece in found.pieces:
+            copied = CUT.join(winnow.lexical(bodies[int(piece.id, 16)].body)) in whole
+            counts["copies" if copied else piece.how] += piece.last - piece.first + 1
+        counts["files"] += any(CUT.join(winnow.lexical(bodies[int(piece.id, 16)].body)) not in whole
+                               for piece in found.pieces)  # fmt: skip
+    lines, wrong, files = counts["lines"], counts["named"] + counts["nameless"], counts["files"]
+    print(f"{title}: {wrong} of {lines} lines of people are taken for a model's ({100 * wrong / lines:.3f} %), "
+          f"in {files} of {len(texts)} files; copies token for token: {counts['copies']} lines; "
+          f"{lines / spent:,.0f} lines a second", flush=True)  # fmt: skip
 
 
 def main() -> None:
@@ -234,14 +248,15 @@ def main() -> None:
     for title, given in (("completions of the model", made), ("bodies of people", stand_in)):
         with tempfile.TemporaryDirectory() as folder:
             source = kept(given, Path(folder))
-        alarms(title, people, source)
+        alarms(title, people, source, given)
         sample = random_.sample(given, min(len(given), 150))
         whole = [text for number, item in enumerate(sample) if (text := placed(item, people[number % len(people)]))]
         for name, edit in edits(chosen.black).items():
             found = recall([edit(text) for text in whole], source)
             shares[title, name] = found.found / max(1, found.lines)
-            print(f"{title}, {name:<22} {found.found}/{found.lines} lines found ({shares[title, name]:.3f}), in "
-                  f"{found.files} of {len(whole)} files; {found.wrong} of {found.others} others", flush=True)  # fmt: skip
+            told = f"{found.found}/{found.lines} lines found ({shares[title, name]:.3f})"
+            print(f"{title}, {name:<22} {told}, in {found.files} of {len(whole)} files; "
+                  f"{found.wrong} of {found.others} others", flush=True)  # fmt: skip
     ours = shares["completions of the model", "ruff format"]
     print(json.dumps({
         "name": "attribution", "ours": round(ours, 3), "peer": None, "peer_name": None,

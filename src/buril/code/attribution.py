@@ -29,7 +29,11 @@ PART: dict[How, float] = {"named": 0.3, "nameless": 0.5}
 """Share of a completion's fingerprints that must stand together."""
 LEAST: dict[How, int] = {"named": 14, "nameless": 30}
 """Tokens that these fingerprints must cover: fewer in a row are idioms, which people write too."""
-MIN_HITS = 3
+ALONE: dict[How, int] = {"named": 10, "nameless": 30}
+"""The same where all of its fingerprints stand there."""
+HITS: dict[How, int] = {"named": 3, "nameless": 4}
+"""Different fingerprints that there must be. Of a short text with names all; without names, a text of fewer is one that
+goes round, such as a list of arguments, and proves nothing."""
 SLACK = 24
 """Tokens that may stand between the parts of a completion, beside as many as it has."""
 
@@ -105,28 +109,31 @@ def attributed(text: str, source: Source, added: Sequence[range] | None = None) 
     tokens, places = winnow.placed(text)
     starts = list(accumulate((len(row) + 1 for row in rows), initial=0))
     lines = [bisect.bisect_right(starts, place) for place in places]
-    claims = _claims(tokens, [asked[line] for line in lines], source)
+    claims = _claims(tokens, lines, asked, source)
     owners = _filled(_owners(claims, lines), set(lines), asked)
     generated = [number for number in owners if rows[number - 1].strip()]
     return Attributed(total, len(generated), tuple(_pieces(owners)))
 
 
-def _claims(tokens: list[str], may: list[bool], source: Source) -> list[_Claim]:
-    """The completions of which enough stands on the tokens that may count, the nearest to their whole first."""
+def _claims(tokens: list[str], lines: Sequence[int], asked: Sequence[bool], source: Source) -> list[_Claim]:
+    """The completions of which enough stands on the lines that are asked about, the nearest to their whole first."""
     found: dict[str, _Claim] = {}
     for how in SHAPES:
-        for claim in _of_kind(winnow.nameless(tokens) if how == "nameless" else tokens, may, source, how):
+        read = winnow.nameless(tokens) if how == "nameless" else tokens
+        for claim in _of_kind(read, lines, asked, source, how):
             if claim.written.id not in found:
                 found[claim.written.id] = claim
     return sorted(found.values(), key=lambda claim: (-claim.share, claim.how, claim.written.id))
 
 
-def _of_kind(tokens: list[str], may: list[bool], source: Source, how: How) -> list[_Claim]:
+def _of_kind(
+    tokens: list[str], lines: Sequence[int], asked: Sequence[bool], source: Source, how: How
+) -> list[_Claim]:  # fmt: skip
     import numpy as np
 
     length = SHAPES[how][0]
     prints = winnow.prints(tokens, SHAPES[how])
-    before = np.concatenate([[0], np.cumsum(may)])
+    before = np.concatenate([[0], np.cumsum([asked[line] for line in lines], dtype=np.int64)])
     kept = before[np.minimum(prints.places + length, len(tokens))] - before[prints.places] == length
     hashes, places = prints.hashes[kept], prints.places[kept]
     asked_M, owner_M = source.hits(hashes, how)
@@ -140,15 +147,18 @@ def _of_kind(tokens: list[str], may: list[bool], source: Source, how: How) -> li
         written = source.written(owner) if count > 1 else None
         if written is not None:
             mine = asked_M[begin : begin + count]
-            claim = _claim(written, places[mine].tolist(), hashes[mine].tolist(), how)
+            claim = _claim(written, places[mine].tolist(), hashes[mine].tolist(), how, lines)
             claims += [claim] if claim else []
     return claims
 
 
-def _claim(written: Written, places: list[int], hashes: list[int], how: How) -> _Claim | None:
+def _claim(
+    written: Written, places: list[int], hashes: list[int], how: How, lines: Sequence[int]
+) -> _Claim | None:  # fmt: skip
     """What a completion may claim of the tokens at which its fingerprints begin; None where that proves nothing."""
     whole = getattr(written, how)
-    needed = max(math.ceil(PART[how] * whole), min(MIN_HITS, whole))
+    least = min(HITS[how], whole) if how == "named" else HITS[how]
+    needed = max(math.ceil(PART[how] * whole), least)
     length, reach = SHAPES[how][0], 2 * written.tokens + SLACK
     covered: set[int] = set()
     best = end = 0
@@ -159,10 +169,33 @@ def _claim(written: Written, places: list[int], hashes: list[int], how: How) -> 
         if together < needed:
             continue
         tokens = {token for start in places[begin:end] for token in range(start, start + length)}
-        if len(tokens) >= LEAST[how]:
+        if len(tokens) >= (ALONE if together == whole else LEAST)[how]:
             best = max(best, together)
             covered |= tokens
+            covered |= _edges(tokens, written.tokens, how, lines) if together == whole else set()
     return _Claim(written, min(1.0, best / whole), how, covered) if covered else None
+
+
+def _edges(tokens: set[int], whole: int, how: How, lines: Sequence[int]) -> set[int]:
+    """The tokens at both ends of a text that is there as a whole: its first and last few may be in no fingerprint.
+
+    How many they are together is known; they are shared out so that the text begins and ends with lines, if it can.
+    """
+    most, first, last = SHAPES[how][1] - 1, min(tokens), max(tokens)
+    rest = whole - len(tokens)
+    if last - first + 1 != len(tokens) or not 0 < rest <= 2 * most:
+        return set()
+
+    def fits(before: int) -> tuple[bool, bool]:
+        begin, end = first - before, last + rest - before
+        if begin < 0 or end >= len(lines):
+            return False, False
+        starts = begin == 0 or lines[begin - 1] != lines[begin]
+        return (end + 1 == len(lines) or lines[end + 1] != lines[end]), starts
+
+    before = max(range(max(0, rest - most), min(rest, most) + 1), key=fits)
+    edges = {*range(first - before, first), *range(last + 1, last + 1 + rest - before)}
+    return {token for token in edges if 0 <= token < len(lines)}
 
 
 def _owners(claims: Sequence[_Claim], lines: Sequence[int]) -> dict[int, _Claim]:

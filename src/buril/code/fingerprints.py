@@ -33,7 +33,7 @@ COLUMNS = ("id", "model", "tokens", "named", "nameless")
 
 
 class Row(NamedTuple):
-    """A completion: as `Written`, with its fingerprints as 64-bit hashes."""
+    """A completion: as `Written`, with its fingerprints as hashes of 64 bits, each once."""
 
     id: str
     model: str

@@ -85,5 +85,7 @@ def _row(record: Record) -> Row | None:
     """A completion's record as a row; None for any other, and for one whose fingerprints can't be compared."""
     if record["kind"] != "completion" or record.get("winnow") != winnow.VERSION:
         return None
-    named, nameless = (unpacked(record[name]) for name in ("prints", "nameless"))
+    import numpy as np
+
+    named, nameless = (np.unique(unpacked(record[name])) for name in ("prints", "nameless"))
     return Row(str(record["id"]), model_name(record.get("model", {})), int(record["num_lexical"]), named, nameless)
