@@ -262,6 +262,8 @@ def test_several_scanners_and_paths(runner: Runner) -> None:
 
 BODY = PLANTED["shell.py"].split("\n\n\n")[1] + "    return [line for line in x.splitlines()]\n"
 
+MILD = BODY.replace("shell=True", "timeout=eval(x)")
+
 
 @pytest.fixture
 def ledger(runner: Runner, tmp_path: Path) -> Path:
@@ -271,7 +273,8 @@ def ledger(runner: Runner, tmp_path: Path) -> Path:
 
     path = tmp_path / "written.parquet"
     kept = Ledger(tmp_path / "ledger")
-    kept.append(Entry("abc123abc123", BODY, "openvino", {"train": "7a" * 32}))
+    model = {"train": "7a" * 32}
+    kept.append(Entry("abc123abc123", BODY, "openvino", model), Entry("def456def456", MILD, "openvino", model))
     kept.fingerprints().write(path)
     runner.repository.write("shell.py", PLANTED["shell.py"].split("\n\n\n")[0] + "\n\n\n" + BODY)
     runner.repository.commit()
@@ -301,7 +304,7 @@ def test_lines_that_a_model_wrote_are_told(runner: Runner, ledger: Path) -> None
         assert error and "written by the model 7a7a7a7a7a7a (completion abc123abc123)" in error[0]
         assert re.search(r"^::notice file=shell.py,line=4,endLine=6,", done.stdout, re.MULTILINE)
         summary = (runner.folder / "summary.md").read_text()
-        assert "lines that a model wrote&#58; 3 of 17, findings on them&#58; 1; by 7a7a7a7a7a7a" in summary
+        assert re.search(r"lines that a model wrote&#58; 3 of \d+, findings on them&#58; 1; by 7a7a7a7a7a7a", summary)
     without = runner.step(1)
     assert "written by" not in without.stdout and "model" not in (runner.folder / "buril.sarif").read_text()
 
@@ -309,7 +312,7 @@ def test_lines_that_a_model_wrote_are_told(runner: Runner, ledger: Path) -> None
 def test_such_lines_may_be_held_to_more(runner: Runner, ledger: Path) -> None:
     for name in PLANTED:
         (runner.repository.root / name).unlink()
-    runner.repository.write("gen.py", "import subprocess\n\n\n" + BODY.replace("shell=True", "timeout=eval(x)"))
+    runner.repository.write("gen.py", "import subprocess\n\n\n" + MILD)
     runner.repository.commit()
     assert runner.step(1, ledger=str(ledger)).returncode == 0
     assert runner.step(1, ledger=str(ledger), generated_fail_on="medium").returncode == 3

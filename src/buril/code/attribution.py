@@ -31,7 +31,7 @@ LEAST: dict[How, int] = {"named": 14, "nameless": 30}
 """Tokens that these fingerprints must cover: fewer in a row are idioms, which people write too."""
 ALONE: dict[How, int] = {"named": 10, "nameless": 30}
 """The same where all of its fingerprints stand there."""
-HITS: dict[How, int] = {"named": 3, "nameless": 4}
+HITS: dict[How, int] = {"named": 3, "nameless": 6}
 """Different fingerprints that there must be. Of a short text with names all; without names, a text of fewer is one that
 goes round, such as a list of arguments, and proves nothing."""
 SLACK = 24

@@ -105,6 +105,10 @@ class Found(NamedTuple):
         return {**told, **listed, **{name: round(told[name], 3) for name in ("covered", "covered_nameless")}}
 
 
+NOTHING = Found(0, (), (), 0.0, 0.0, too_short=True)
+"""What is known of a text that is not looked at."""
+
+
 class Ledger:
     """The ledger of a folder; any number of threads and processes may use one.
 
