@@ -8,7 +8,9 @@ to no mark, tokens written, how many of them the gate lets count, the share that
 and the share of pools of 1, 2, 4 and 8 completions in which the test finds it at 1 % false positives, with the
 model's entropies and without. The same for texts after an edit (comments taken out, formatted by ruff, identifiers
 renamed, half of the text), and beside it what the ledger finds of the same texts; unmarked completions and files of
-Python's standard library are what must not be found. Last comes the ledger's own speed.
+Python's standard library are what must not be found. Then what the mark costs the session that a server has: tokens a
+second with and without, by turns, for one sample at a time and for four. Last come the ledger's own speed, and all
+that in one table.
 
 The last line compares pools of 4 completions: found with the model's entropies, beside Kirchenbauer et al.'s mark
 (every place leaned on and scored) at the same lean.
@@ -331,8 +333,7 @@ def lookup_speed(number: int) -> None:
             print(f"ledger: a look-up of 30 lines among {number} records, {title} {told}")
 
 
-def main() -> None:
-    """Measure, and print one JSON line last."""
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=sorted(SIZES), default="small")
     parser.add_argument("--model", default="smollm2-135m")
@@ -344,7 +345,12 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=5_000, help="appended to a ledger")
     parser.add_argument("--lookup", type=int, default=1_000_000, help="records among which texts are looked up")
     parser.add_argument("--only-ledger", action="store_true")
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and print one JSON line last."""
+    chosen = options()
     if chosen.only_ledger:
         ledger_speed(chosen.records)
         lookup_speed(chosen.lookup)
@@ -363,22 +369,30 @@ def main() -> None:
         suite.prepare(problems, context)
         cost(max(generator.loaded.encoder.vocabulary.values()) + 1)
         all_made: dict[str, Written] = {}
+        rows: list[list[str]] = []
         for scheme in (chosen.schemes or schemes).split(","):
             completions, seconds = write(scheme, generator, problems, chosen.max_tokens)
             texts = [suite.text_of(item, problem) for item, problem in zip(completions, problems, strict=True)]
             programs = [problem.head + text for problem, text in zip(problems, texts, strict=True)]
             passed = [verdict.passed for verdict in suite.judge(problems, programs, context)]
             all_made[scheme] = Written(scheme, mark_of(scheme), completions, texts, passed, seconds)
-            quality(all_made[scheme], all_made.get("none"))
+            rows.append(quality(all_made[scheme], all_made.get("none")))
         found = {name: detection(made, generator, problems) for name, made in all_made.items() if name != "none"}
+        edited_found: dict[str, dict[int, float]] = {}
+        wrong: dict[str, dict[int, float]] = {}
         if "none" in all_made:
             for name in found:
-                tell(f"no mark, by {name}", _scored(generator, problems, all_made["none"]), all_made[name].watermark)
+                wrong[name] = tell(
+                    f"no mark, by {name}", _scored(generator, problems, all_made["none"]), all_made[name].watermark
+                )
         if "sweet" in all_made:
-            survival(all_made["sweet"], generator, problems)
+            edited_found = survival(all_made["sweet"], generator, problems)
             ledger_finds(all_made["sweet"], problems)
+        served_speed(generator)
     ledger_speed(chosen.records)
     lookup_speed(chosen.lookup)
+    table(rows, found, {**{f"sweet, {name}": told for name, told in edited_found.items()},
+                        **{f"no mark, by {name}": told for name, told in wrong.items()}})  # fmt: skip
     ours, peer = found.get("sweet", {}).get(4, 0.0), found.get("kgw", {}).get(4, 0.0)
     print(json.dumps({
         "name": "watermark", "ours": round(ours, 3), "peer": round(peer, 3), "peer_name": "kgw, all places",
@@ -387,7 +401,54 @@ def main() -> None:
     }))  # fmt: skip
 
 
-def quality(made: Written, plain: Written | None) -> None:
+SERVED = ("def parse(path):\n    with open(path) as file:\n", "class Queue:\n    def __init__(self, size):\n")
+
+
+def served_speed(generator: Any, *, turns: int = 7, tokens: int = 48) -> dict[int, tuple[float, float]]:
+    """Tokens a second of a session, without the mark and with it, for one sample at a time and for four."""
+    found = {}
+    for rows in (1, 4):
+        spent: dict[str, list[float]] = {"none": [], "sweet": []}
+        for turn in range(turns + 1):  # the first warms up
+            for scheme, times in spent.items():
+                generator.mark = mark_of(scheme) if SCHEMES[scheme] else None
+                session = generator.session()
+                session.writer.end_ids = frozenset()  # each writes as many
+                asked = Request(
+                    SERVED[turn % 2], max_tokens=tokens, temperature=TEMPERATURE, seed=turn, num_samples=rows
+                )
+                session.add(session.rows(asked))
+                began = time.perf_counter()
+                while len(session):
+                    session.step()
+                times.append((time.perf_counter() - began) / (rows * tokens))
+                session.close()
+        generator.mark = None
+        plain, marked_s = (statistics.median(times[1:]) for times in spent.values())
+        pairs = [other / one for one, other in zip(spent["none"][1:], spent["sweet"][1:], strict=True)]
+        told = f"{1 / plain:.1f} tokens/s without, {1 / marked_s:.1f} with the mark"
+        print(f"session, {rows} at a time: {told}, {1000 * (marked_s - plain):+.2f} ms a token, "
+              f"ratio of pairs {statistics.median(pairs):.3f}", flush=True)  # fmt: skip
+        found[rows] = (1 / plain, 1 / marked_s)
+    return found
+
+
+def table(rows: Sequence[Sequence[str]], found: dict[str, dict[int, float]], more: dict[str, dict[int, float]]) -> None:
+    """All that was found: a row a scheme, then an edit or what must not be found."""
+    heads = ["mark", "pass@1 (95 %)", "less no mark (95 %)", "tokens", *(f"found of {pools}" for pools in POOLS)]
+    whole = [heads, *([*row, *shares_of(found.get(row[0], {}))] for row in rows)]
+    whole += [[name, "", "", "", *shares_of(shares)] for name, shares in more.items()]
+    widths = [max(len(row[place]) for row in whole) for place in range(len(heads))]
+    print()
+    for row in whole:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def shares_of(found: dict[int, float]) -> list[str]:
+    return [f"{found[pools]:.2f}" if pools in found else "" for pools in POOLS]
+
+
+def quality(made: Written, plain: Written | None) -> list[str]:
     number = len(made.passed)
     share = wilson(sum(made.passed), number)
     tokens = sum(len(item.tokens) for item in made.completions)
@@ -395,12 +456,15 @@ def quality(made: Written, plain: Written | None) -> None:
         f"{made.name}: pass@1 {share.value:.3f} ({share.low:.3f} to {share.high:.3f}), {tokens / number:.1f} tokens, "
     )
     line += f"{made.seconds:.0f} s, {1000 * made.seconds / tokens:.1f} ms a token"
+    told = [made.name, f"{share.value:.3f} ({share.low:.3f} to {share.high:.3f})", "", f"{tokens / number:.0f}"]
     if plain and plain is not made:
         lost = sum(one and not other for one, other in zip(plain.passed, made.passed, strict=True))
         won = sum(other and not one for one, other in zip(plain.passed, made.passed, strict=True))
         gap = paired_shares(lost, won, number)
-        line += f", less no mark {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}, p {gap.p:.2f})"
+        told[2] = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+        line += f", less no mark {told[2][:-1]}, p {gap.p:.2f})"
     print(line, flush=True)
+    return told
 
 
 def _scored(generator: Any, problems: list[Problem], made: Written) -> list[Scored]:
@@ -416,12 +480,14 @@ def detection(made: Written, generator: Any, problems: list[Problem]) -> dict[in
     return tell(made.name, scored, made.watermark)
 
 
-def survival(made: Written, generator: Any, problems: list[Problem]) -> None:
+def survival(made: Written, generator: Any, problems: list[Problem]) -> dict[str, dict[int, float]]:
     """What the test still finds after an edit; the entropies are those of the edited program."""
+    found = {}
     for name, edit in EDITS.items():
         parts = [edited(edit, item, text) for item, text in zip(problems, made.texts, strict=True)]
         scored = scored_of(generator, [head for head, _text in parts], [text for _head, text in parts])
-        tell(f"{made.name}, {name}", scored, made.watermark)
+        found[name] = tell(f"{made.name}, {name}", scored, made.watermark)
+    return found
 
 
 if __name__ == "__main__":

@@ -143,6 +143,61 @@ def test_check_of_what_is_not_there(call: Callable[..., Any], store: Store, tmp_
         assert answer.code == 2 and f"error[{code}]" in answer.err, words
 
 
+def test_check_of_a_folder_tells_the_lines_of_what_is_known(
+    call: Callable[..., Any], store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "code"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "lock.py").write_text(OTHER)
+    (folder / "deep/mixed.py").write_text(OTHER + "\n\n" + PIECE)
+    (folder / "image.png").write_bytes(b"\x89PNG\0")
+    told = call("watermark", "check", "code", "--watermark", "off", "--json").json
+    found = {item["name"]: item for item in told["texts"]}
+    assert found.keys() == {"code/lock.py", "code/deep/mixed.py"}
+    (piece,) = found["code/deep/mixed.py"]["pieces"]
+    rows = (folder / "deep/mixed.py").read_text().split("\n")
+    assert rows[piece["first"] - 1].startswith("def prints(") and piece["id"] == "abc123abc123"
+    assert piece["last"] - piece["first"] + 1 >= PIECE.rstrip().count("\n")
+    assert told["generated"] == found["code/deep/mixed.py"]["generated"] > 20 and not found["code/lock.py"]["known"]
+    shown = call("watermark", "check", "code", "--watermark", "off").out
+    assert "mixed.py" in shown and "lock.py" not in shown
+    assert f"lines that a model wrote: {told['generated']} of {told['lines']}, in 1 of 2 texts" in shown
+
+
+def test_fingerprints_for_others(call: Callable[..., Any], store: Store, tmp_path: Path) -> None:
+    ledger = Ledger(store.root / "ledger")
+    ledger.append(Entry("def456def456", OTHER, "openvino", MODEL), Entry("aaa111aaa111", PIECE, "openvino", MODEL))
+    ledger.append(Entry("bbb222bbb222", "return x\n", "openvino", MODEL))
+    ledger.event("def456def456", "accepted")
+    told = call("ledger", "fingerprints", "a.parquet", "--json").json
+    assert told["completions"] == 2 and told["bytes"] == (tmp_path / "a.parquet").stat().st_size
+    assert told["head"] == ledger.verify().head
+    assert call("ledger", "fingerprints", "b.parquet", "--accepted", "--json").json["completions"] == 1
+    assert call("ledger", "fingerprints", "b.parquet", "--since", "2999-01-01", "--json").json["completions"] == 0
+    assert call("ledger", "fingerprints", "b.parquet", "--since", "1d").code == 0
+    (tmp_path / "file").write_text("")
+    assert "error[W236]" in call("ledger", "fingerprints", "file/a.parquet").err
+    (tmp_path / "new.py").write_text(OTHER + "\n" + PIECE)
+    ids = {}
+    for given in ("a.parquet", str(store.root), str(store.root / "ledger")):
+        found = call("scan", "new.py", "--no-config", "--scanner", "ruff", "--ledger", given, "--json").json[
+            "generated"
+        ]
+        ids[given] = {piece["id"] for item in found["files"] for piece in item["pieces"]}
+        assert found["generated"] > 0.9 * found["lines"]
+    assert set(map(frozenset, ids.values())) == {frozenset({"abc123abc123", "def456def456"})}, "each text once"
+
+
+def test_what_is_no_ledger(call: Callable[..., Any], store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(PIECE)
+    (tmp_path / "empty").mkdir()
+    for given in ("a.py", "empty", "nowhere"):
+        answer = call("scan", "a.py", "--no-config", "--scanner", "ruff", "--ledger", given)
+        assert answer.code == 2 and "error[W245]" in answer.err, given
+    answer = call("scan", "a.py", "--no-config", "--scanner", "ruff", "--generated-fail-on", "low")
+    assert answer.code == 2 and "error[W002]" in answer.err and "--ledger" in answer.err
+
+
 # --- ledger
 
 
@@ -276,5 +331,6 @@ def test_check_of_commits_and_ranges(call: Callable[..., Any], repository: Repos
     assert [item["known"] for item in found["HEAD~2"]] == [False]
     assert [(item["name"], item["known"]) for item in found["HEAD~1"]] == [("lock.py", True)]
     assert found["HEAD~1"][0]["covered"] > 0.9
+    assert found["HEAD~1"][0]["generated"] >= found["HEAD~1"][0]["lines"] - 1 > 15
     assert {item["name"]: item["known"] for item in found["HEAD~2..HEAD"]} == {"lock.py": True, "b.py": False}
     assert call("watermark", "check", "--commit", "nowhere..HEAD").code == 2

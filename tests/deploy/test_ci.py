@@ -247,7 +247,7 @@ def test_a_change_can_not_lend_us_its_modules(runner: Runner) -> None:
 
 def test_inputs_are_words_and_never_commands(runner: Runner) -> None:
     nasty = "$(touch taken) `touch taken`; touch taken #"
-    for name in ("paths", "scanners", "base", "baseline", "import", "config", "fail_on"):
+    for name in ("paths", "scanners", "base", "baseline", "import", "config", "fail_on", "ledger", "generated_fail_on"):
         assert runner.step(1, **{name: nasty}).returncode not in (0, 3), name
     assert runner.step(0, version=nasty).returncode == 2
     assert not (runner.repository.root / "taken").exists()
@@ -258,10 +258,105 @@ def test_several_scanners_and_paths(runner: Runner) -> None:
     assert [name for name, _level in runner.results] == ["settings.txt", "shell.py"]
 
 
+# --- lines that a model wrote
+
+BODY = PLANTED["shell.py"].split("\n\n\n")[1] + "    return [line for line in x.splitlines()]\n"
+
+MILD = BODY.replace("shell=True", "timeout=eval(x)")
+
+
+@pytest.fixture
+def ledger(runner: Runner, tmp_path: Path) -> Path:
+    """Fingerprints of a completion that is in the change."""
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    from buril.serve.ledger import Entry, Ledger
+
+    path = tmp_path / "written.parquet"
+    kept = Ledger(tmp_path / "ledger")
+    model = {"train": "7a" * 32}
+    kept.append(Entry("abc123abc123", BODY, "openvino", model), Entry("def456def456", MILD, "openvino", model))
+    kept.fingerprints().write(path)
+    runner.repository.write("shell.py", PLANTED["shell.py"].split("\n\n\n")[0] + "\n\n\n" + BODY)
+    runner.repository.commit()
+    return path
+
+
+def generated(runner: Runner) -> dict[str, list[Any]]:
+    """By file, what the results say of who wrote their lines."""
+    found: dict[str, list[Any]] = {}
+    for run in json.loads((runner.folder / "buril.sarif").read_text(encoding="utf-8"))["runs"]:
+        for item in run["results"]:
+            path = item["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+            found.setdefault(path, []).append(item["properties"].get("generated"))
+    return found
+
+
+def test_lines_that_a_model_wrote_are_told(runner: Runner, ledger: Path) -> None:
+    for given in (str(ledger), str(ledger.parent / "ledger")):  # a file, a ledger's folder
+        (runner.folder / "summary.md").unlink(missing_ok=True)
+        done = runner.step(1, ledger=given)
+        assert done.returncode == 3, done.stderr
+        wrote = {"completion": "abc123abc123", "model": "7a" * 6, "share": 1.0}
+        found = generated(runner)
+        assert {path for path, told in found.items() if wrote in told} == {"shell.py"}
+        assert all(told in (wrote, None) for items in found.values() for told in items)
+        error = re.search(r"^::error file=shell.py,.*", done.stdout, re.MULTILINE)
+        assert error and "written by the model 7a7a7a7a7a7a (completion abc123abc123)" in error[0]
+        assert re.search(r"^::notice file=shell.py,line=4,endLine=6,", done.stdout, re.MULTILINE)
+        summary = (runner.folder / "summary.md").read_text()
+        assert re.search(r"lines that a model wrote&#58; 3 of \d+, findings on them&#58; 1; by 7a7a7a7a7a7a", summary)
+    without = runner.step(1)
+    assert "written by" not in without.stdout and "model" not in (runner.folder / "buril.sarif").read_text()
+
+
+def test_such_lines_may_be_held_to_more(runner: Runner, ledger: Path) -> None:
+    for name in PLANTED:
+        (runner.repository.root / name).unlink()
+    runner.repository.write("gen.py", "import subprocess\n\n\n" + MILD)
+    runner.repository.commit()
+    assert runner.step(1, ledger=str(ledger)).returncode == 0
+    assert runner.step(1, ledger=str(ledger), generated_fail_on="medium").returncode == 3
+    assert runner.step(1, ledger=str(ledger), generated_fail_on="all").returncode == 2
+    assert runner.step(1, generated_fail_on="medium").returncode == 2, "without a ledger it can't be heeded"
+    assert runner.step(1, ledger="/nowhere").returncode == 2
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_the_ledger_is_that_of_the_base(runner: Runner, ledger: Path, tmp_path: Path, folder: bool) -> None:
+    """A change can't take its own completions out of it."""
+    repository, name = runner.repository, "written" if folder else "written.parquet"
+    repository.git("checkout", "-q", "main")
+    if folder:
+        shutil.copytree(tmp_path / "ledger", repository.root / name)
+    else:
+        shutil.copy(ledger, repository.root / name)
+    runner.event["pull_request"]["base"]["sha"] = repository.commit()
+    repository.git("checkout", "-q", "change")
+    repository.git("merge", "-q", "main")
+    if folder:
+        shutil.rmtree(repository.root / name)
+    repository.write("written.parquet", "nothing")
+    repository.commit()
+    assert runner.step(1, ledger=name).returncode == 3
+    assert any(generated(runner)["shell.py"])
+
+
+def test_a_ledger_that_the_change_brings_along_is_not_believed(runner: Runner, ledger: Path) -> None:
+    repository = runner.repository
+    (repository.root / "cache").symlink_to("docs")
+    repository.write("docs/written.parquet", ledger.read_bytes())
+    repository.commit()
+    for name in ("docs/written.parquet", "cache/written.parquet", f"{repository.root}/docs/written.parquet"):
+        done = runner.step(1, ledger=name)
+        assert done.returncode == 2 and "::error::" in done.stdout, name
+    repository.write("later.parquet", ledger.read_bytes())
+    assert runner.step(1, ledger="later.parquet").returncode == 3, "what an earlier step has put there is used"
+
+
 # --- GitLab, pre-commit
 
 
-def test_the_job_of_gitlab(runner: Runner) -> None:
+def test_the_job_of_gitlab(runner: Runner, ledger: Path) -> None:
     job = loaded(GITLAB)["buril-scan"]
     env = {"PATH": os.environ["PATH"], "HOME": str(runner.folder), "CI_BUILDS_DIR": str(runner.folder), **job["variables"],
            "CI_MERGE_REQUEST_DIFF_BASE_SHA": runner.event["pull_request"]["base"]["sha"]}  # fmt: skip
@@ -270,6 +365,16 @@ def test_the_job_of_gitlab(runner: Runner) -> None:
     assert done.returncode == 3, done.stderr
     assert {line.split(":")[0] for line in done.stdout.splitlines()} == set(PLANTED)
     assert (runner.repository.root / job["artifacts"]["paths"][0]).exists()
+
+    def again(**more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["bash", "-e", "-c", job["script"][-1]], cwd=runner.repository.root, env={**env, **more},
+                              capture_output=True, text=True, check=False)  # fmt: skip
+
+    assert "written by" not in done.stdout and "written by the model" in again(BURIL_LEDGER=str(ledger)).stdout
+    runner.repository.write("mine.parquet", ledger.read_bytes())
+    runner.repository.commit()
+    assert again(BURIL_LEDGER="mine.parquet").returncode == 2
+    assert again(BURIL_GENERATED_FAIL_ON="medium").returncode == 2
 
 
 def test_the_hook_stops_a_commit(runner: Runner) -> None:

@@ -16,6 +16,7 @@ from buril.generators.transformers import Transformers
 from buril.serve.answer import Answered, Kept, Served
 from buril.serve.engine import Engine
 from buril.serve.guards import Guard
+from buril.serve.marking import marked_by, watermark_of
 from buril.serve.metrics import Metrics
 from buril.serve.run import Serving, check, listen
 from buril.serve.settings import ServeSettings
@@ -67,13 +68,16 @@ class Running:
     def _load(self) -> Served:
         generator = Transformers(Transformers.Settings(dtype="fp32", device="cpu", batch_size=4))
         generator.use(self._loaded)
+        mark = watermark_of(self.told)
+        marked_by(generator, mark, name="transformers")
         waiting = self._more.get("queue", self.told.queue)
         session = generator.session()
         if self._more.get("endless"):  # random weights end a text soon: here only limits and clients do
             session.writer.end_ids = frozenset()
         engine = Engine(session, most_waiting=waiting)
         links = {"base": {"stage": "base", "digest": "d" * 64}, "fingerprint": "f" * 12}
-        return Served("tiny", engine, generator, self._guards, Metrics("tiny", "f" * 12), links, self)
+        told = mark.record() if mark else None
+        return Served("tiny", engine, generator, self._guards, Metrics("tiny", "f" * 12), links, self, watermark=told)
 
     def __call__(self, answered: Answered) -> Kept:
         """Keep an answer."""

@@ -344,6 +344,15 @@ def test_the_tail_is_the_binomial_one(green: int, scored: int, share: float) -> 
     assert tail(green, scored, share) == pytest.approx(wanted, abs=1e-9)
 
 
+@pytest.mark.parametrize("green", [1_000, 499_000, 500_000, 501_500, 510_000, 1_000_000])
+def test_the_tail_of_a_whole_tree_is_as_exact(green: int) -> None:
+    """What it leaves out has no digit: two tails beside each other differ by the one term."""
+    scored = 1_000_000
+    log = math.lgamma(scored + 1) - math.lgamma(green + 1) - math.lgamma(scored - green + 1) + scored * math.log(0.5)
+    assert tail(green, scored, 0.5) - tail(green + 1, scored, 0.5) == pytest.approx(math.exp(log), rel=1e-6, abs=1e-12)
+    assert tail(scored - green + 1, scored, 0.5) == pytest.approx(1 - tail(green, scored, 0.5), abs=1e-9)
+
+
 def test_power_and_the_least_count() -> None:
     least = needed(100, 0.5, 0.01)
     assert tail(least, 100, 0.5) <= 0.01 < tail(least - 1, 100, 0.5)

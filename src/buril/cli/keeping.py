@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from buril.core.store import Store
     from buril.serve.answer import Answered, Kept
     from buril.serve.ledger import Ledger
+    from buril.serve.watermark import Watermark
 
 SHOWN_MATCHES = 5
 """Matches that an answer names; its record has all."""
@@ -32,12 +33,17 @@ class Keeper:
         model: that answers.
         engine: its name.
         looked: the index of what the model has learnt from, where there is one.
+        mark: what is on all that the model writes, where there is one.
     """
 
-    def __init__(self, store: Store, model: Linked, *, engine: str, looked: tracing.Looked | None = None) -> None:
+    def __init__(
+        self, store: Store, model: Linked, *, engine: str, looked: tracing.Looked | None = None,
+        mark: Watermark | None = None,
+    ) -> None:  # fmt: skip
         from buril.code.traffic import TrafficWriter
 
         self._store, self._model, self._engine, self._looked = store, model, engine, looked
+        self._mark = mark
         link = model_among(model.links())
         assert link is not None, "every model is made of something"
         self.digest = link.digest
@@ -85,7 +91,7 @@ class Keeper:
         record = record_of(self._model, hole, told=told, sample=answered.sample, found=found)
         before = "" if asked.chat else given[0]
         traced = tracing.record_of(self._looked, answered.text, asked.language, before)
-        return {**record, "finish_reason": answered.finish_reason, **logged(answered.fired), **traced}
+        return {**record, "finish_reason": answered.finish_reason, **logged(answered.fired, self._mark), **traced}
 
     def _count(self, answered: Answered) -> None:
         from buril.code.traffic import Served

@@ -62,6 +62,34 @@ def export_command(file: IO[str], config_path: Path, store_path: Path | None) ->
     common.following("buril ledger verify")
 
 
+@command.command("fingerprints")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--since", "age", metavar="AGE", help=N_("Only completions of the last `180d`, or since 2026-01-31."))
+@click.option("--accepted", is_flag=True, help=N_("Only completions that an editor has told were taken over."))
+@common.config_option
+@common.store_option
+@common.json_option
+def fingerprints_command(
+    file: Path, age: str | None, accepted: bool, config_path: Path, store_path: Path | None, as_json: bool
+) -> None:
+    """Write the fingerprints of all completions into FILE (Parquet): by them `buril scan --ledger` knows lines again.
+
+    There is no code in it, no prompt and no time. Who has it can test whether a text that they know was written.
+    """
+    since = _before(age) if age else None
+    found = ledger_of(common.open_store(config_path, store_path)).fingerprints(since=since, accepted=accepted)
+    try:
+        found.write(file)
+    except OSError as problem:
+        raise BurilError("W236", path=file, problem=problem.strerror or str(problem)) from problem
+    told = {"file": str(file), "completions": len(found), "bytes": file.stat().st_size, "head": found.head}
+    if as_json:
+        common.put(told)
+    else:
+        click.echo(_("{completions} completions, {bytes} bytes: {file}").format(**told))
+    common.following(f"buril scan --diff main --ledger {file}")
+
+
 @command.command("forget")
 @click.option("--older-than", "age", required=True, metavar="AGE", help=N_("`180d`, or a date such as 2026-01-31."))
 @key_option

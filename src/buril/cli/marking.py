@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buril.cli.common import say
@@ -31,8 +32,8 @@ def ledger_of(store: Store, key: str | None = None) -> Ledger:
     return Ledger(store.root / FOLDER, Settings(key=place))
 
 
-def watermark_settings(text: str) -> Settings | None:
-    """The settings of `--watermark`; None for `off`.
+def watermark_settings(text: str, command: str = "buril complete") -> Settings | None:
+    """The settings of a command's `--watermark`; None for `off`.
 
     Raises:
         BurilError: W002 for a text that is none.
@@ -46,22 +47,40 @@ def watermark_settings(text: str) -> Settings | None:
         given = yaml.safe_load(text)
         if given in (False, None):
             return None
-        return Settings(**(given if isinstance(given, dict) else _only_on(given)))
+        return Settings(**(given if isinstance(given, dict) else _only_on(given, command)))
     except yaml.YAMLError as problem:
-        raise _wrong(_("`{text}` is no YAML").format(text=text)) from problem
+        raise _wrong(_("`{text}` is no YAML").format(text=text), command) from problem
     except ValidationError as problem:
         first = problem.errors()[0]
-        raise _wrong(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from problem
+        raise _wrong(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", command) from problem
 
 
-def _only_on(given: Any) -> dict[str, Any]:
+def watermark_asked(text: str | None, config_path: Path) -> Settings | None:
+    """The settings of a `--watermark` that looks for a mark: without one the YAML's `serve.watermark`, else `on`.
+
+    Raises:
+        BurilError: W002, C0xx.
+    """
+    from buril.chain import Chain
+    from buril.serve.settings import ServeSettings
+
+    if text is not None:
+        return watermark_settings(text, "buril watermark check")
+    if config_path.exists():
+        served = Chain.from_yaml(config_path).settings("serve")
+        if isinstance(served, ServeSettings) and served.watermark:
+            return served.watermark
+    return watermark_settings("on")
+
+
+def _only_on(given: Any, command: str) -> dict[str, Any]:
     if given is not True:
-        raise _wrong(_("`on`, `off`, or settings such as `{{delta: 2}}`").format())
+        raise _wrong(_("`on`, `off`, or settings such as `{{delta: 2}}`").format(), command)
     return {}
 
 
-def _wrong(problem: str) -> BurilError:
-    return BurilError("W002", problem=f"--watermark: {problem}", command="buril complete")
+def _wrong(problem: str, command: str) -> BurilError:
+    return BurilError("W002", problem=f"--watermark: {problem}", command=command)
 
 
 def mark_of(text: str) -> Watermark | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from buril.cli.common import YAML_NAME, following, json_option, put, say
+from buril.cli.written import told_of, written_in
 from buril.core.errors import BurilError, GateFailed
 from buril.core.text import N_, _
 
@@ -64,6 +65,14 @@ class Gate(NamedTuple):
     "--fail-on", type=click.Choice(("high", "medium", "low", "none")), default="high", show_default=True,
     help=N_("The severity from which the gate fails."),
 )  # fmt: skip
+@click.option(
+    "--ledger", "ledger", type=click.Path(path_type=Path), metavar="PATH",
+    help=N_("Tell which lines a model wrote, by its ledger: the folder, or what `buril ledger fingerprints` wrote."),
+)  # fmt: skip
+@click.option(
+    "--generated-fail-on", type=click.Choice(("high", "medium", "low")),
+    help=N_("The severity from which the gate fails on such lines, where that is stricter."),
+)  # fmt: skip
 @click.option("--allow-inconclusive", is_flag=True, help=N_("Pass even where files could not be analysed."))
 @click.option("--github", is_flag=True, help=N_("Print annotations for GitHub, and add to GITHUB_STEP_SUMMARY."))
 @click.option("--language", default="", help=N_("The language of the text on the standard input."))
@@ -78,7 +87,7 @@ def command(
     paths: tuple[Path, ...], scanners: tuple[str, ...], config_path: Path | None, no_config: bool, base: str | None,
     known: Path | None, write_baseline: bool, imports: tuple[Path, ...], sarif: str | None, fail_on: str,
     allow_inconclusive: bool, github: bool, language: str, name: str, generated: bool, max_bytes: int, workers: int,
-    as_json: bool,
+    as_json: bool, ledger: Path | None, generated_fail_on: str | None,
 ) -> None:  # fmt: skip
     """PATH is a file or a folder (default: this one), `-` a text on the standard input."""
     from buril.gate import scan
@@ -86,6 +95,8 @@ def command(
 
     if write_baseline and (known is None or base is not None):
         raise _wrong(_("`--write-baseline` needs `--baseline FILE`, and looks at all lines"))
+    if generated_fail_on and ledger is None:
+        raise _wrong(_("`--generated-fail-on` is about lines that a ledger knows: give `--ledger PATH`"))
     text, root = None, Path.cwd()
     if Path("-") in paths:
         if len(paths) > 1 or base is not None:
@@ -97,7 +108,7 @@ def command(
     refs = _scanners(scanners, None if no_config else config_path, no_config=no_config)
     request = scan.Request(
         _top(paths) if base is not None else root, paths, refs, text, base, None if write_baseline else known, imports,
-        Limits(max_bytes, generated), workers,
+        Limits(max_bytes, generated), workers, written_in(ledger) if ledger else None, generated_fail_on or "none",
     )  # fmt: skip
     report = scan.run(request, _progress())
     _out(report, request, Gate(fail_on, allow_inconclusive, sarif, as_json, github))
@@ -226,7 +237,7 @@ def _out(report: Report, request: Request, gate: Gate) -> None:
     from buril.gate import baseline, github, sarif
 
     if gate.sarif:
-        document = sarif.document(report.tools, report.results)
+        document = sarif.document(report.tools, report.results, report.generated)
         if gate.sarif == "-":
             click.echo(document, nl=False)
         else:
@@ -259,11 +270,13 @@ def _json(report: Report, gate: Gate) -> dict[str, Any]:
         "uncovered": report.uncovered,
         "gate": {"passed": not stops and not unread, "fail_on": gate.fail_on, "findings": len(stops),
                  "inconclusive": len(report.unread)},
+        **({"generated": told_of(report)} if report.generated else {}),
     }  # fmt: skip
 
 
 def _row(item: Result) -> dict[str, Any]:
     told = {**item.finding._asdict(), "fingerprint": item.fingerprint, "also": list(item.also)}
+    told |= {"generated": item.generated.record()} if item.generated else {}
     return {"path": item.path, **told}
 
 
@@ -279,10 +292,13 @@ def _table(report: Report, root: Path) -> None:
 
 
 def _cells(item: Result, root: Path) -> tuple[str, ...]:
+    from buril.gate.generated import wrote
+
     finding = item.finding
     place = f"{os.path.relpath(root / item.path) if (root / item.path).exists() else item.path}:{finding.line}"
     place += f":{finding.column}" if finding.column else ""  # as editors open it
     message = finding.message or finding.rule.replace("_", " ")
+    message += f" [{wrote(item.generated)}]" if item.generated else ""
     if item.also:
         message += " " + _("(also: {names})").format(names=", ".join(item.also))
     return tuple(map(_printable, (place, finding.rule, finding.cwe, finding.severity, message)))
@@ -308,6 +324,8 @@ def _talk(report: Report) -> None:
     ):  # fmt: skip
         told += " · " + text.format(number=number) if number else ""
     say(told)
+    if report.generated:
+        say(report.generated.sentence(report.counted))
     if report.skipped:
         said = ", ".join(f"{reason} {number}" for reason, number in report.skipped.items())
         say(_("left out: {reasons}").format(reasons=said))

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import os
 import sys
-import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from buril.cli.behind import Behind, behind, is_behind, set_up
-from buril.cli.bundle import Bundled, opened
 from buril.cli.common import config_option, say, store_option
-from buril.cli.guarding import tested
-from buril.cli.in_use import InUse, open_on
+from buril.cli.marking import watermark_settings
+from buril.cli.serving import model_of, served
 from buril.core.text import N_, _
 
 if TYPE_CHECKING:
-    from buril.cli.keeping import Keeper
-    from buril.core.plugins import Ref
-    from buril.core.store import Store
-    from buril.generators._generator import Generator
-    from buril.serve.answer import Served
     from buril.serve.settings import ServeSettings
-    from buril.serve.writing import AnyEngine
 
 OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
 
@@ -54,6 +41,10 @@ OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
     help=N_("Seconds that answers on their way are given at the end (default: 30)."),
 )  # fmt: skip
 @click.option(
+    "--watermark", metavar="YAML",
+    help=N_("Mark all that is written: `on`, `off`, or settings such as `{delta: 2}` (default: `serve.watermark`)."),
+)  # fmt: skip
+@click.option(
     "--supervise/--no-supervise", default=True, help=N_("Start another worker where one dies (default: yes).")
 )
 @config_option
@@ -76,19 +67,15 @@ def command(
 
     for package in ("fastapi", "uvicorn", "prometheus_client"):
         require(package, kind="verb", name="serve")
+    from buril.serve.marking import check_mark
     from buril.serve.run import Serving, check, listen
     from buril.serve.supervise import inherited
     from buril.serve.supervise import supervise as watch
 
-    told = settings(config_path, {name: value for name, value in given.items() if value is not None})
+    told = settings(config_path, _given(**given))
     keys, listening = check(told), inherited()
-    wanted = str(bundle) if bundle else ref
-    store: Store | None
-    model: InUse | Bundled | Behind
-    if told.engine is not None and is_behind(told.engine):
-        store, model = behind(told.engine, config_path, store_path, wanted)
-    else:
-        store, model = opened(config_path, store_path, wanted)  # fails now, not in the worker
+    check_mark(told)  # fails now, not in the worker, as does this
+    store, model = model_of(told, config_path, store_path, str(bundle) if bundle else ref)
     if listening is None:
         listening = listen(told)
         host, port = listening.getsockname()[:2]
@@ -96,6 +83,19 @@ def command(
         if supervise:
             sys.exit(watch(listening, sys.argv[1:]))
     Serving(told, keys, lambda: served(told, store, model)).run(listening)
+
+
+def _given(*, watermark: str | None, **others: Any) -> dict[str, Any]:
+    """The options that are given, as the YAML would have them.
+
+    Raises:
+        BurilError: W002 for a `--watermark` that is none.
+    """
+    found = {name: value for name, value in others.items() if value is not None}
+    if watermark is not None:
+        marked = watermark_settings(watermark, command="buril serve")
+        found["watermark"] = marked.model_dump(mode="json", exclude_unset=True) if marked else None
+    return found
 
 
 def settings(config_path: Path, given: dict[str, Any]) -> ServeSettings:
@@ -115,81 +115,3 @@ def settings(config_path: Path, given: dict[str, Any]) -> ServeSettings:
     found = chain.settings("serve")
     assert isinstance(found, ServeSettings)
     return found
-
-
-def served(told: ServeSettings, store: Store | None, model: InUse | Bundled | Behind) -> Served:
-    """Load the model, choose what runs it, warm it up; or wait for the server that does.
-
-    Raises:
-        BurilError: V008, W244, T0xx, V104 for a bundle without a file for the engine.
-    """
-    from buril.serve.answer import Served
-    from buril.serve.metrics import Metrics
-
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    guards = tested([ref.make() for ref in told.guards])
-    generator: Generator
-    engine: AnyEngine
-    if isinstance(model, Behind):
-        assert told.engine is not None, "what is behind a URL is named"
-        chosen, (generator, engine) = "openai", set_up(told.engine, model, most_waiting=told.queue)
-    else:
-        chosen, generator, engine = _set_up(told, model)
-    keeper = _keeper(told, store, model, chosen)
-    digests = sorted((name, link.digest) for name, link in model.links().items())
-    fingerprint = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
-    links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
-    name = told.name or "model"
-    return Served(
-        name, engine, generator, guards, Metrics(name, fingerprint), {**links, "fingerprint": fingerprint}, keeper,
-        created=int(time.time()), remote=isinstance(model, Behind) and model.is_elsewhere,
-    )  # fmt: skip
-
-
-def _set_up(told: ServeSettings, model: InUse | Bundled) -> tuple[str, Generator, AnyEngine]:
-    """The engine of this process: its name, its generator, and what writes with it."""
-    from buril.core.allocator import give_back
-    from buril.serve.choice import choose, measure
-    from buril.serve.engine import Engine
-    from buril.serve.log import line
-
-    began = time.monotonic()
-    chosen = choose(told.engine, lambda name, given: opened_on(model, name, given))
-    session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
-    speed = measure(session)
-    give_back()
-    line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),
-         prompt_tokens_s=round(speed.prompt), answer_tokens_s=round(speed.answer, 1))  # fmt: skip
-    return chosen.name, chosen.generator, Engine(session, most_waiting=told.queue)
-
-
-def _keeper(told: ServeSettings, store: Store | None, model: InUse | Bundled | Behind, engine: str) -> Keeper:
-    """What keeps answers; where the store has an index of the model's data, it says where they are from."""
-    from buril.cli import tracing
-    from buril.cli.keeping import Keeper, store_at
-    from buril.serve.log import line
-
-    tuned = getattr(model, "tuned", None)
-    unknown = isinstance(model, Behind) and model.known is None  # what it has learnt is not in the store
-    looked = tracing.index_of_model(store, tuned, wanted=None) if store and not unknown else None
-    if looked:
-        looked.reader.self_test()  # its kernels are loaded before the first request
-    line("keeping", ledger=bool(find_spec("cryptography")), provenance=looked.artifact.digest[:12] if looked else None)
-    return Keeper(store_at(store, told.state), model, engine=engine, looked=looked)
-
-
-def opened_on(model: InUse | Bundled, name: str, given: Ref | None) -> Generator:
-    """A generator, open on a model.
-
-    Raises:
-        BurilError: P002, T0xx, V104.
-    """
-    from buril.core.plugins import plugin
-
-    if isinstance(model, Bundled):
-        settings = {key: getattr(given.settings, key) for key in given.settings.model_fields_set} if given else {}
-        return model.bundle.open(name, **settings)
-    found = plugin("generator", name)
-    generator: Generator = given.make() if given else found(found.Settings())
-    open_on(generator, model)
-    return generator

@@ -4,53 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from buril.cli import common
-from buril.cli.marking import ledger_of, watermark_settings
+from buril.cli.looking import added_pieces, committed, heading, looked, named, root, row
+from buril.cli.marking import ledger_of, watermark_asked
 from buril.core.errors import BurilError
 from buril.core.text import N_, _
 
 if TYPE_CHECKING:
+    from buril.cli.bundle import Bundled
+    from buril.cli.in_use import InUse
+    from buril.cli.looking import Seen, Text
     from buril.core.store import Store
-    from buril.serve.ledger import Found, Ledger, Match
+    from buril.serve.ledger import Ledger, Match
     from buril.serve.watermark import Settings, Verdict
 
-PATH_CHARS = 44
-ROW = "{name:<44} {tokens:>7} {covered:>8} {nameless:>8}  {what}"
 IDS = 3
-"""Completions that a trailer or a row names."""
+"""Completions that a trailer names."""
 TRAILER = "AI-Generated-By"
-
-
-@dataclass(frozen=True)
-class Text:
-    """What is looked at as one: a file, or the pieces that a commit added to one."""
-
-    name: str
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the ledger knows of a text: the shares over all of its parts, and the completions, the nearest first."""
-
-    text: Text
-    tokens: int
-    covered: float
-    nameless: float
-    matches: tuple[Match, ...]
-
-    def record(self) -> dict[str, Any]:
-        """As plain JSON."""
-        listed = [{**item._asdict(), "share": round(item.share, 3)} for item in self.matches]
-        shares = {"covered": round(self.covered, 3), "covered_nameless": round(self.nameless, 3)}
-        return {"name": self.text.name, "tokens": self.tokens, **shares, "known": bool(listed), "matches": listed}
 
 
 @click.group()
@@ -62,8 +39,9 @@ def command() -> None:
 @click.argument("files", nargs=-1)
 @click.option("--commit", "commits", multiple=True, metavar="REV", help=N_("What a commit or a range (A..B) added."))
 @click.option(
-    "--watermark", "watermark_text", metavar="YAML", default="on", show_default=True,
-    help=N_("The settings that the texts were marked with: `on`, `off`, or `{delta: 2}`."),
+    "--watermark", "watermark_text", metavar="YAML",
+    help=N_("The settings that the texts were marked with: `on`, `off`, or `{delta: 2}` (default: `serve.watermark` of "
+            "the configuration, else `on`)."),
 )  # fmt: skip
 @click.option(
     "--entropies", is_flag=True, help=N_("Load the model and score only where it was unsure: finds far more.")
@@ -77,88 +55,31 @@ def command() -> None:
 @common.store_option
 @common.json_option
 def check_command(
-    files: tuple[str, ...], commits: tuple[str, ...], watermark_text: str, entropies: bool, alpha: float,
+    files: tuple[str, ...], commits: tuple[str, ...], watermark_text: str | None, entropies: bool, alpha: float,
     ref: str | None, config_path: Path, store_path: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Look at FILES (`-`: the standard input), or at what a commit added; all of them together for the watermark."""
+    """Look at FILES (folders too; `-`: the standard input), or at what a commit added.
+
+    The ledger is asked about each; the watermark is looked for in all of them together.
+    """
     if not files and not commits:
         raise BurilError("W222", problem=_("give files, `-`, or `--commit REV`"))
-    texts = [*(_file(name) for name in files), *(item for name in commits for item in _committed(name))]
+    texts = [*(item for name in files for item in named(name)), *(item for name in commits for item in committed(name))]
     store = common.open_store(config_path, store_path)
-    seen = [looked(ledger_of(store), text) for text in texts]
-    settings = watermark_settings(watermark_text)
+    ledger = ledger_of(store)
+    seen = [looked(ledger, text) for text in texts]
+    settings = watermark_asked(watermark_text, config_path)
     verdict, why = _tested(store, texts, settings, _How(entropies, alpha, ref)) if settings else (None, _("it is off"))
     if as_json:
         told = verdict.record() if verdict else None
-        common.put({"texts": [item.record() for item in seen], "watermark": told, "not_tested": why})
+        lines = {
+            "lines": sum(item.lines.lines for item in seen),
+            "generated": sum(item.lines.generated for item in seen),
+        }
+        common.put({"texts": [item.record() for item in seen], **lines, "watermark": told, "not_tested": why})
     else:
         _tell(seen, verdict, why)
     common.following("buril ledger verify")
-
-
-# --- texts
-
-
-def _file(name: str) -> Text:
-    """A file as one text.
-
-    Raises:
-        BurilError: W220 for one that can't be read.
-    """
-    try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return Text(name, (raw.decode("utf-8"),))
-    except UnicodeDecodeError as problem:
-        raise BurilError("W220", path=name, problem=_("it is not UTF-8")) from problem
-    except OSError as problem:
-        raise BurilError("W220", path=name, problem=problem.strerror or str(problem)) from problem
-
-
-def _committed(revision: str) -> Iterator[Text]:
-    from buril.gate import git
-
-    root = _root()
-    end, files = git.committed(root, revision)
-    for path, file in files.items():
-        text = git.content(root, end, path).decode("utf-8", "replace")
-        yield from _added(path, text, file.lines)
-
-
-def _root() -> Path:
-    from buril.gate import git
-
-    found = git.top(Path.cwd())
-    if found is None:
-        raise BurilError("W232", problem=_("`{path}` lies in no repository of git").format(path=Path.cwd()))
-    return found
-
-
-def _added(path: str, text: str, ranges: Sequence[range] | None) -> Iterator[Text]:
-    """The pieces of a file that were added, where it is text."""
-    if "\0" in text:
-        return
-    lines = text.split("\n")
-    parts = [text] if ranges is None else ["\n".join(lines[part.start - 1 : part.stop - 1]) + "\n" for part in ranges]
-    if parts:
-        yield Text(path, tuple(parts))
-
-
-# --- the ledger
-
-
-def looked(ledger: Ledger, text: Text) -> Seen:
-    """What the ledger knows of the parts of a text."""
-    found: list[Found] = [ledger.find(part) for part in text.parts]
-    tokens = sum(item.tokens for item in found)
-    covered, nameless = (
-        sum(getattr(item, name) * item.tokens for item in found) / max(1, tokens)
-        for name in ("covered", "covered_nameless")
-    )
-    best: dict[str, Match] = {}
-    for match in (match for item in found for match in item.matches):
-        if match.id not in best or best[match.id].share < match.share:
-            best[match.id] = match
-    return Seen(text, tokens, covered, nameless, tuple(sorted(best.values(), key=lambda match: -match.share)))
 
 
 # --- the watermark
@@ -175,16 +96,16 @@ class _How:
 
 def _tested(store: Store, texts: Sequence[Text], settings: Settings, how: _How) -> tuple[Verdict | None, str]:
     """What the test says of all texts together, or why it was not made."""
-    from buril.cli.in_use import model_in_use, open_model
+    from buril.cli.in_use import open_model
     from buril.generators._encoder import Encoder
     from buril.serve.watermark import pooled
     from buril.serve.watermark.detect import encoded
 
     try:
         green = settings.green()
-        model = model_in_use(store, how.ref)
+        model = _model_of(store, how.ref)
         generator = open_model(model) if how.entropies else None
-        encode = generator.encode if generator else Encoder(model.tokenizer.folder).encode
+        encode = generator.encode if generator else Encoder(_tokenizer_of(model)).encode
     except BurilError as problem:
         if problem.code not in ("V310", "S007", "P002"):
             raise
@@ -195,14 +116,43 @@ def _tested(store: Store, texts: Sequence[Text], settings: Settings, how: _How) 
     return pooled(scored, green, threshold=threshold, alpha=how.alpha), ""
 
 
+def _model_of(store: Store, ref: str | None) -> InUse | Bundled:
+    """The model of a reference, or of a bundle's folder.
+
+    Raises:
+        BurilError: as `model_in_use`, V100 to V103 for a damaged bundle.
+    """
+    from buril.cli.bundle import Bundled, bundle_at
+    from buril.cli.in_use import model_in_use
+
+    if folder := bundle_at(ref):
+        from buril.generators._bundle import read_bundle
+
+        return Bundled(read_bundle(folder))
+    return model_in_use(store, ref)
+
+
+def _tokenizer_of(model: InUse | Bundled) -> Path:
+    """The folder of a model's tokenizer."""
+    from buril.cli.bundle import Bundled
+
+    if not isinstance(model, Bundled):
+        return model.tokenizer.folder
+    bundle = model.bundle
+    folders = [told.folders["tokenizer_dir"] for name in bundle.engines() if (told := bundle.opening(name))]
+    return folders[0]  # a bundle that nothing can open is none
+
+
 def _tell(seen: Sequence[Seen], verdict: Verdict | None, why: str) -> None:
-    heads = {"tokens": _("tokens"), "covered": _("known"), "nameless": _("renamed")}
-    click.echo(ROW.format(name=_("text"), **heads, what=_("completions")))
-    for item in seen:
-        ids = ", ".join(f"{match.id} ({match.how} {match.share:.0%})" for match in item.matches[:IDS])
-        name = item.text.name if len(item.text.name) <= PATH_CHARS else "…" + item.text.name[1 - PATH_CHARS :]
-        shares = {"covered": f"{item.covered:.0%}", "nameless": f"{item.nameless:.0%}"}
-        click.echo(ROW.format(name=name, tokens=item.tokens, **shares, what=ids or _("unknown")))
+    """A row for each text, of folders for those alone of which something is known; then what the test says."""
+    shown = [item for item in seen if item.matches or item.lines.pieces or not item.text.of_folder]
+    if shown:
+        click.echo(heading())
+    for item in shown:
+        click.echo(row(item))
+    lines, generated = (sum(getattr(item.lines, name) for item in seen) for name in ("lines", "generated"))
+    told = _("lines that a model wrote: {generated} of {lines}, in {known} of {texts} texts")
+    click.echo(told.format(generated=generated, lines=lines, known=sum(item.known for item in seen), texts=len(seen)))
     if verdict is None:
         click.echo(_("watermark: not tested: {why}").format(why=why))
     else:
@@ -210,7 +160,7 @@ def _tell(seen: Sequence[Seen], verdict: Verdict | None, why: str) -> None:
         answer = _("found") if verdict.found else _("not found")
         click.echo(told.format(answer=answer, **{n: getattr(verdict, n) for n in ("green", "scored", "z", "p")}))
         click.echo(_("a mark would be found in {power:.0%} of texts of this length").format(power=verdict.power))
-    if not any(item.matches for item in seen) and not (verdict and verdict.found):
+    if not any(item.known for item in seen) and not (verdict and verdict.found):
         click.echo(_("unknown: that is no proof that a person wrote it"))
 
 
@@ -241,7 +191,7 @@ def trailer_command(
         if message:
             from buril.gate import git
 
-            git.add_trailers(_root(), message, found)
+            git.add_trailers(root(), message, found)
     except (BurilError, OSError) as problem:
         if message is None:
             raise
@@ -257,27 +207,22 @@ def trailer_command(
 def _trailers(ledger: Ledger, since: str) -> list[str]:
     """One line for each model, with the completions of which most was staged."""
     from buril.gate import git
+    from buril.serve._ledger.lines import model_name
 
-    root = _root()
+    top = root()
     matches: dict[str, Match] = {}
-    for path, file in git.staged(root, since).items():
-        text = git.staged_content(root, path).decode("utf-8", "replace")
-        for item in _added(path, text, file.lines):
+    for path, file in git.staged(top, since).items():
+        text = git.staged_content(top, path).decode("utf-8", "replace")
+        for item in added_pieces(path, text, file.lines):
             for match in looked(ledger, item).matches:
                 matches.setdefault(match.id, match)
     models: dict[str, list[Match]] = {}
     for match in sorted(matches.values(), key=lambda match: (-match.share, match.id)):
-        models.setdefault(_model(match), []).append(match)
+        models.setdefault(model_name(match.model), []).append(match)
     return [
         f"{TRAILER}: buril model={model} ledger={','.join(match.id for match in found[:IDS])}"
         for model, found in sorted(models.items())
     ]
-
-
-def _model(match: Match) -> str:
-    """The digest of what wrote a completion, the last of its chain."""
-    digest = next((match.model[name] for name in ("align", "train", "base") if name in match.model), "")
-    return digest[:12] or "unknown"
 
 
 HOOK = """#!/bin/sh
@@ -296,9 +241,9 @@ def _install(store: Path) -> Path:
     """
     import subprocess
 
-    told = ["git", "-C", str(_root()), "rev-parse", "--git-path", "hooks"]
+    told = ["git", "-C", str(root()), "rev-parse", "--git-path", "hooks"]
     said = subprocess.run(told, capture_output=True, text=True, check=True)  # noqa: S603  fixed words
-    path = _root() / said.stdout.strip() / "prepare-commit-msg"
+    path = root() / said.stdout.strip() / "prepare-commit-msg"
     text = HOOK.format(python=sys.executable, store=store.resolve())
     try:
         if path.exists() and "buril watermark trailer" not in path.read_text("utf-8", "replace"):

@@ -65,7 +65,17 @@ def lexical(text: str) -> list[str]:
     Example:
         `lexical("f('a',)  # call")` → ["f", "(", '"a', ")"]
     """
+    return placed(text)[0]
+
+
+def placed(text: str) -> tuple[list[str], list[int]]:
+    r"""The lexical tokens of a text, and where in it each begins.
+
+    Example:
+        `placed("a,\n b")` → (["a", ",", "b"], [0, 1, 4])
+    """
     found: list[str] = []
+    places: list[int] = []
     for match in _TOKEN.finditer(text):
         kind, lexeme = match.lastgroup, match[0]
         if kind == "comment" or lexeme in _DROPPED:
@@ -76,8 +86,10 @@ def lexical(text: str) -> list[str]:
             lexeme = lexeme.lower()
         elif lexeme in ")]}" and found and found[-1] == ",":
             found.pop()
+            places.pop()
         found.append(lexeme)
-    return found
+        places.append(match.start())
+    return found, places
 
 
 def _string(token: str) -> str:

@@ -985,6 +985,10 @@ MESSAGES: dict[str, Message] = {
         N_("give it other settings, or name other guards with `--guards`"),
         EXIT_PREREQUISITE,
     ),
+    "W245": Message(
+        N_("`{path}` can't be used as a ledger: {problem}"),
+        N_("write one for others with `buril ledger fingerprints FILE`, or name the folder `ledger` of a store"),
+    ),
     # --- serving
     "V001": Message(
         N_("at {host} others than this machine could ask, and there are no API keys"),
@@ -1016,6 +1020,11 @@ MESSAGES: dict[str, Message] = {
     "V008": Message(
         N_("no engine can serve this model: {problem}"),
         N_('install one: `pip install "buril[openvino]"`, or name another with `--engine`'),
+        EXIT_PREREQUISITE,
+    ),
+    "V050": Message(
+        N_("the engine `{engine}` can't put the watermark on that `serve.watermark` asks for: {problem}"),
+        N_("serve with transformers, openvino or llamacpp, or without a watermark: the ledger knows its texts too"),
         EXIT_PREREQUISITE,
     ),
     "V100": Message(

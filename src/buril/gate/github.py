@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from buril.core.text import _
+from buril.gate.generated import Generated, message, wrote
 from buril.gate.result import SEVERITIES, Result
 from buril.gate.scan import Report
 
 SHOWN_ROWS = 100
+SHOWN_NOTICES = 10
 _DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _PROPERTY = {**_DATA, ":": "%3A", ",": "%2C"}
 _MARKDOWN = {sign: f"&#{ord(sign)};" for sign in "&<>|`*_[]()\\!#~@$:"}
@@ -32,6 +34,17 @@ def commands(report: Report, least: str) -> Iterator[str]:
         yield _command(level, item)
     for item in report.unread:
         yield _command("error", item)
+    if report.generated is not None:
+        yield from _notices(report.generated)
+
+
+def _notices(generated: Generated) -> Iterator[str]:
+    """A notice for each run of lines that a model wrote, the longest first; GitHub shows ten."""
+    pieces = sorted(generated.pieces, key=lambda found: (found[1].first - found[1].last, found[0], found[1].first))
+    for path, piece in pieces[:SHOWN_NOTICES]:
+        place = {"file": path, "line": str(piece.first), "endLine": str(piece.last), "title": "buril ledger"}
+        told = ",".join(f"{name}={_escaped(value, _PROPERTY)}" for name, value in place.items())
+        yield f"::notice {told}::{_escaped(wrote(piece), _DATA)}"
 
 
 def _command(level: str, item: Result) -> str:
@@ -45,7 +58,7 @@ def _command(level: str, item: Result) -> str:
             place["endColumn"] = str(finding.end_column)
     place["title"] = " ".join(part for part in (finding.scanner, finding.rule, finding.cwe) if part)
     told = ",".join(f"{name}={_escaped(value, _PROPERTY)}" for name, value in place.items())
-    return f"::{level} {told}::{_escaped(finding.message or finding.rule, _DATA)}"
+    return f"::{level} {told}::{_escaped(message(item), _DATA)}"
 
 
 def _escaped(text: str, signs: dict[str, str]) -> str:
@@ -63,6 +76,8 @@ def summary(report: Report, least: str) -> str:
         files=report.num_files, numbers=numbers, unread=unread
     )
     rows = [f"### buril scan: {head}", "", told, ""]
+    if report.generated is not None:
+        rows += [_escaped(report.generated.sentence(report.counted), _MARKDOWN), ""]
     found = [*report.unread, *sorted(report.counted, key=lambda item: -SEVERITIES.index(item.finding.severity))]
     if found:
         rows += [f"| {_('place')} | {_('rule')} | CWE | {_('severity')} | {_('message')} |", "|---|---|---|---|---|"]
@@ -84,5 +99,5 @@ def summary(report: Report, least: str) -> str:
 def _row(item: Result) -> str:
     finding = item.finding
     column = f":{finding.column}" if finding.column else ""
-    cells = (f"{item.path}:{finding.line}{column}", finding.rule, finding.cwe, finding.severity, finding.message)
+    cells = (f"{item.path}:{finding.line}{column}", finding.rule, finding.cwe, finding.severity, message(item))
     return "| " + " | ".join(_escaped(cell, _MARKDOWN) for cell in cells) + " |"

@@ -87,4 +87,5 @@ def _grouped(scanners: Iterable[list[Result]]) -> list[list[Result]]:
 def _one(group: list[Result]) -> Result:
     severity = max((item.finding.severity for item in group), key=SEVERITIES.index)
     also = tuple(f"{item.finding.scanner} {item.finding.rule}" for item in group[1:])
-    return replace(group[0], finding=group[0].finding._replace(severity=severity), also=also)
+    generated = next((item.generated for item in group if item.generated), None)
+    return replace(group[0], finding=group[0].finding._replace(severity=severity), also=also, generated=generated)

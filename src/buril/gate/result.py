@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from buril.code.attribution import Piece
 from buril.code.codefile import Finding
 from buril.scanners import INCONCLUSIVE, PARTIAL, PERSONAL, Span
 
@@ -30,7 +31,7 @@ class Result:
     """A finding in a file.
 
     `path` is relative to the root, with forward slashes. `known` is None without a baseline. `also` names other
-    scanners that saw the same.
+    scanners that saw the same. `generated`: what wrote the lines, where a ledger knows that a model did.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Result:
     suppression: Suppression | None = None
     known: bool | None = None
     also: tuple[str, ...] = ()
+    generated: Piece | None = None
 
     @property
     def unread(self) -> bool:

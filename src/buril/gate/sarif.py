@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from buril import __version__
+from buril.gate.generated import Generated
 from buril.gate.result import SEVERITIES, Result, worst
 from buril.scanners import INCONCLUSIVE, PARTIAL, About
 
@@ -37,13 +38,20 @@ class Tool(NamedTuple):
     """Whether another program ran it, and we read its results."""
 
 
-def document(tools: Sequence[Tool], results: Sequence[Result]) -> str:
-    """The log as text: a run for each tool, also for one that saw nothing."""
+def document(tools: Sequence[Tool], results: Sequence[Result], generated: Generated | None = None) -> str:
+    """The log as text: a run for each tool, also for one that saw nothing.
+
+    Where a ledger was asked, each run tells in `properties.generated` how many lines a model wrote, and how many of its
+    own findings are on them.
+    """
     by_tool: dict[str, list[Result]] = {tool.name: [] for tool in tools}
     for result in sorted(results, key=lambda item: item.order):
         by_tool.setdefault(result.finding.scanner, []).append(result)
     told = {tool.name: tool for tool in tools}
     runs = [_run(told.get(name, Tool(name, {})), found) for name, found in by_tool.items()]
+    if generated is not None:
+        for run, found in zip(runs, by_tool.values(), strict=True):
+            run["properties"] = {"generated": generated.summary(found)}
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": runs}
     return json.dumps(log, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
@@ -125,6 +133,9 @@ def _result(item: Result, rules: Sequence[str], weaknesses: Sequence[int]) -> di
         told["baselineState"] = "unchanged" if item.known else "new"
     properties = {key: value for key, value in (("confidence", finding.confidence), ("owasp", finding.owasp)) if value}
     told["properties"] = {**properties, "security-severity": _SCORES[finding.severity]}
+    if wrote := item.generated:
+        share = {"completion": wrote.id, "model": wrote.model, "share": round(wrote.share, 3)}
+        told["properties"]["generated"] = share
     return told
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from buril.code.attribution import Source
 from buril.code.language import detect
 from buril.core.errors import BurilError
 from buril.core.machine import cpus
@@ -21,8 +22,9 @@ from buril.core.plugins import Ref
 from buril.core.workers import each
 from buril.gate import baseline, git, sarif_in, suppress
 from buril.gate.files import NAME, Found, Limits, Target, decoded, find, inside
+from buril.gate.generated import Generated, looked, tagged
 from buril.gate.merge import merged
-from buril.gate.result import SEVERITIES, Result, located, odd_lines
+from buril.gate.result import Result, located, odd_lines
 from buril.gate.sarif import Tool
 from buril.gate.suppress import Mark
 from buril.scanners import Scanner, Span, Text, inconclusive, owasp, reads
@@ -43,7 +45,8 @@ class Request:
     """What to look at, and what is known before.
 
     `base`: only lines that were added since that commit. `text`: a text instead of files. `known`: a baseline.
-    `imports`: logs of other tools.
+    `imports`: logs of other tools. `written`: completions of models, of which lines are known again, and
+    `generated_least` the severity from which findings on such lines stop the gate.
     """
 
     root: Path
@@ -55,6 +58,8 @@ class Request:
     imports: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
     workers: int = 0
+    written: Source | None = None
+    generated_least: str = "none"
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Report:
     uncovered: dict[str, int]
     strict: bool = False
     """Whether lines that were not analysed count like whole files: so it is where only added lines are looked at."""
+    generated: Generated | None = None
+    """Which lines a model wrote; None where no ledger was asked."""
 
     @cached_property
     def counted(self) -> list[Result]:
@@ -82,10 +89,9 @@ class Report:
         return [item for item in self.results if item.unread or (self.strict and item.partly)]
 
     def worse(self, least: str) -> list[Result]:
-        """The findings that are as bad as `least` or worse; none for "none"."""
-        if least == "none":
-            return []
-        return [item for item in self.counted if SEVERITIES.index(item.finding.severity) >= SEVERITIES.index(least)]
+        """The findings that are as bad as `least` or worse, none for "none"; on lines of a model by their bound."""
+        generated = self.generated or Generated({})
+        return [item for item in self.counted if generated.stops(item, least)]
 
 
 class Job(NamedTuple):
@@ -129,6 +135,11 @@ def run(request: Request, told: Told = _silent) -> Report:
     if change:
         change.files.update((item.path, git.File(None)) for item in seen if item.odd)
         results = _changed(request, change, results)
+    generated = None
+    if request.written is not None:
+        files = looked(found.targets, request.written, change)
+        generated = Generated(files, request.generated_least)
+        results = tagged(results, generated)
     if request.known is not None:
         results = baseline.compared(results, baseline.read(request.known), request.root)
     tools += [tool for log in imported for tool in log.tools]
@@ -138,6 +149,7 @@ def run(request: Request, told: Told = _silent) -> Report:
     return Report(
         tools, sorted(results, key=lambda item: item.order), len(found.targets), dict(sorted(found.skipped.items())),
         _uncovered(request.scanners, seen), strict=change is not None,
+        generated=generated,
     )  # fmt: skip
 
 

@@ -46,6 +46,7 @@ class Served:
         created: when it was made, in seconds since 1970.
         remote: it runs on another machine, which guards must know.
         keep: keeps a completion and says what is known of it, and keeps what became of one.
+        watermark: the mark that is on all that is written, as records name it; None without.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Served:
     keep: Keeping
     created: int = 0
     remote: bool = False
+    watermark: Mapping[str, Any] | None = None
 
 
 class Kept(NamedTuple):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,7 +40,10 @@ from buril.serve._ledger.record import (
 )
 
 if TYPE_CHECKING:
+    from buril.code.attribution import Attributed
+    from buril.code.fingerprints import Fingerprints
     from buril.serve._ledger.index import Index
+    from buril.serve._ledger.lines import Indexed
 
 __all__ = ["Entry", "Found", "Ledger", "Match", "Record", "Report", "Settings"]
 FOLDER = "ledger"
@@ -102,6 +105,10 @@ class Found(NamedTuple):
         return {**told, **listed, **{name: round(told[name], 3) for name in ("covered", "covered_nameless")}}
 
 
+NOTHING = Found(0, (), (), 0.0, 0.0, too_short=True)
+"""What is known of a text that is not looked at."""
+
+
 class Ledger:
     """The ledger of a folder; any number of threads and processes may use one.
 
@@ -114,6 +121,7 @@ class Ledger:
         self.folder, self.settings = folder, settings or Settings()
         self.log = Log(folder, key=self.settings.key, sync=self.settings.sync)
         self._index: Index | None = None
+        self._lines: Indexed | None = None
 
     @property
     def index(self) -> Index:
@@ -165,7 +173,7 @@ class Ledger:
             self.log.append_locked([{"kind": "forgotten", "before": limit, "ranges": ranges}], signer)
             for number in sorted({seq // SEGMENT for seq in old}):
                 self.log.rewrite(number, lambda record: tombstone(record) if is_old(record) else record)
-            self._index = None
+            self._index = self._lines = None
         return len(old)
 
     def rotate(self, new: str | None = None) -> Record:
@@ -201,6 +209,26 @@ class Ledger:
             write(json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n")
             count += 1
         return count
+
+    def fingerprints(self, *, since: datetime.datetime | None = None, accepted: bool = False) -> Fingerprints:
+        """What a CI needs to know lines of completions again: their fingerprints, each text once, and nothing else.
+
+        Args:
+            since: leave out completions from before.
+            accepted: only those of which an editor has told that something was taken over.
+        """
+        from buril.serve._ledger.lines import fingerprints
+
+        return fingerprints(self.records(), since=since, accepted=accepted)
+
+    def lines(self, text: str, added: Sequence[range] | None = None) -> Attributed:
+        """Which lines of a file were written as completions of this ledger; see `buril.code.attribution`."""
+        from buril.code.attribution import attributed
+        from buril.serve._ledger.lines import Indexed
+
+        if self._lines is None:
+            self._lines = Indexed(self.index)
+        return attributed(text, self._lines, added)
 
     def of(self, id_: str) -> list[Record]:
         """The records of a completion, the first first: itself, as often as it was written, and its events."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Settings as BaseSettings
+from buril.serve.watermark.lean import Settings as WatermarkSettings
 
 
 class ServeSettings(BaseSettings):
@@ -52,14 +53,25 @@ class ServeSettings(BaseSettings):
     """Open connections, at most."""
     metrics: Literal["open", "key", "off"] = "open"
     """Who may read `/metrics`: anybody, who has a key with the scope `metrics`, or nobody. It holds counts alone."""
+    watermark: WatermarkSettings | None = None
+    """A mark on all that is written, which no client can switch off: `on`, or settings such as `{delta: 2}`, as in
+    `buril complete --watermark`. None, or `off`, marks nothing: a mark costs quality."""
 
     @model_validator(mode="before")
     @classmethod
     def _chosen(cls, given: Any) -> Any:
-        """`engine: auto` is none in particular."""
-        if isinstance(given, dict) and given.get("engine") == "auto":
-            return {name: value for name, value in given.items() if name != "engine"}
-        return given
+        """`engine: auto` is none in particular; `watermark: on` takes its defaults."""
+        if not isinstance(given, dict):
+            return given
+        words: dict[tuple[str, str | bool], Any] = {
+            ("engine", "auto"): None,
+            ("watermark", True): {},
+            ("watermark", False): None,
+        }
+        return {
+            name: words.get((name, value), value) if isinstance(value, str | bool) else value
+            for name, value in given.items()
+        }
 
 
 class Serve:

@@ -185,6 +185,7 @@ def told(served: Served, ends: Sequence[End]) -> Mapping[str, Any]:
         "records": [end.kept.record_id for end in ends],
         "guards": [[item.record() for item in end.fired] for end in ends],
         "provenance": [list(end.kept.provenance) for end in ends],
+        **({"watermark": {"key": served.watermark["key"]}} if served.watermark else {}),
     }
 
 

@@ -30,6 +30,10 @@ WINDOW, OVERLAP = 1024, 256
 """Tokens that a model reads at one time, and those of them that were scored before and only tell what came before."""
 
 
+_TOKEN_BITS = 32
+_TOKEN = (1 << _TOKEN_BITS) - 1
+
+
 class Scored(NamedTuple):
     """One text: its tokens, from which of them on they are scored, and the entropy at each of them, where it is known.
 
@@ -65,24 +69,31 @@ class Verdict(NamedTuple):
 
 def pooled(texts: Iterable[Scored], green: Green, *, threshold: float, alpha: float = ALPHA) -> Verdict:
     """Look for a mark in some texts together."""
-    pairs: dict[tuple[int, int], None] = {}
-    total, by_entropy = 0, True
-    for text in texts:
-        total += len(text.tokens) - text.start
-        by_entropy = by_entropy and text.entropies is not None
-        pairs.update(dict.fromkeys(_pairs(text, threshold, context=green.context)))
-    before, tokens = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    hits, scored = int(green.are(before, tokens).sum()), len(pairs)
+    import numpy as np
+
+    listed = list(texts)
+    pairs = [np.zeros(0, np.int64), *(_pairs(text, threshold, context=green.context) for text in listed)]
+    pair_N = np.unique(np.concatenate(pairs))
+    hits, scored = int(green.are(pair_N >> _TOKEN_BITS, pair_N & _TOKEN).sum()), len(pair_N)
+    by_entropy = all(text.entropies is not None for text in listed)
     p = tail(hits, scored, green.gamma)
     able = power(scored, green.gamma, SHARES[by_entropy], alpha)
+    total = sum(len(text.tokens) - text.start for text in listed)
     return Verdict(p <= alpha, z_of(hits, scored, green.gamma), p, hits, scored, total, able, by_entropy)
 
 
-def _pairs(text: Scored, threshold: float, *, context: int) -> Iterable[tuple[int, int]]:
-    """The tokens that are scored, each after the one before it (0 where that does not matter)."""
-    for place in range(max(1, text.start), len(text.tokens)):
-        if text.entropies is None or text.entropies[place - 1] > threshold:
-            yield (text.tokens[place - 1] if context else 0, text.tokens[place])
+def _pairs(text: Scored, threshold: float, *, context: int) -> NDArray[np.int64]:
+    """The tokens that are scored, each after the one before it (0 where that does not matter), as one number."""
+    import numpy as np
+
+    tokens = np.asarray(text.tokens, np.int64)
+    first = max(1, text.start)
+    before, after = tokens[first - 1 : -1], tokens[first:]
+    if text.entropies is not None:
+        above = np.asarray(text.entropies)[first - 1 : len(tokens) - 1] > threshold
+        before, after = before[above], after[above]
+    found: NDArray[np.int64] = (before << _TOKEN_BITS if context else 0) | after
+    return found
 
 
 def encoded(

@@ -5,7 +5,7 @@ are below `gamma`. The stream's place depends on the token before, its key on th
 ever permuted or kept, one costs well below a millisecond for 150,000 tokens, one entry of it some microseconds, and who
 does not have the key can't tell green from red.
 
-Shapes: V vocabulary, N tokens.
+Shapes: V vocabulary, N tokens, E entries of a block.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from buril.core.plugins import require
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 _BLOCK = 16
@@ -51,16 +50,33 @@ class Green:
 
     def after(self, before: int, num_tokens: int) -> NDArray[np.bool_]:
         """Which tokens (V,) are green after the token `before`."""
+        import numpy as np
+
         size = -(-num_tokens * _ENTRY // _BLOCK) * _BLOCK
         return np.frombuffer(self._stream(before, 0, size), "<u2")[:num_tokens] < self.below
 
-    def are(self, before: Sequence[int], tokens: Sequence[int]) -> NDArray[np.bool_]:
+    def are(
+        self, before: Sequence[int] | NDArray[np.int64], tokens: Sequence[int] | NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
         """Which of some tokens (N,) are green, each after the one before it."""
-        found = np.empty(len(tokens), np.bool_)
-        for place, (last, token) in enumerate(zip(before, tokens, strict=True)):
-            block, rest = divmod(token * _ENTRY, _BLOCK)
-            entry = self._stream(last, block, _BLOCK)[rest : rest + _ENTRY]
-            found[place] = int.from_bytes(entry, "little") < self.below
+        import numpy as np
+
+        block_N, rest_N = np.divmod(np.asarray(tokens, np.int64), _BLOCK // _ENTRY)
+        places = np.empty((len(tokens), 2), ">u8")
+        places[:, 0] = before if self.context else _EVERYWHERE
+        places[:, 1] = block_N
+        entry_NE = np.frombuffer(self._blocks(places.tobytes()), "<u2").reshape(-1, _BLOCK // _ENTRY)
+        found: NDArray[np.bool_] = entry_NE[np.arange(len(tokens)), rest_N] < self.below
+        return found
+
+    def _blocks(self, places: bytes) -> bytes:
+        """The blocks of the stream at some places, each 16 bytes: that of the token, then that of the block.
+
+        A block of counter mode is its counter encrypted, so many are got at once, wherever they are.
+        """
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        found: bytes = Cipher(algorithms.AES(self._key), modes.ECB()).encryptor().update(places)  # noqa: S305  of counters
         return found
 
     def _stream(self, before: int, block: int, size: int) -> bytes:

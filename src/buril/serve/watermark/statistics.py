@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+FAR = 40.0
+"""Standard deviations below the mean from which on a tail is 1, in every digit that a number here has."""
+NOTHING = 1e-25
+"""A term that small beside the largest adds nothing: there are fewer than 10^8 of them."""
+
 
 def z_of(green: int, scored: int, gamma: float) -> float:
     """Standard deviations by which a count of green tokens is above what chance gives; 0 for none scored."""
@@ -24,11 +29,15 @@ def tail(green: int, scored: int, share: float) -> float:
         return 0.0
     up, down = math.log(share), math.log1p(-share)
     whole = math.lgamma(scored + 1)
-    terms = [
-        whole - math.lgamma(count + 1) - math.lgamma(scored - count + 1) + count * up + (scored - count) * down
-        for count in range(green, scored + 1)
-    ]
-    return min(1.0, math.fsum(map(math.exp, terms)))
+    middle = scored * share
+    most, terms = 0.0, []
+    for count in range(max(green, int(middle - FAR * math.sqrt(middle * (1 - share)))), scored + 1):
+        log = whole - math.lgamma(count + 1) - math.lgamma(scored - count + 1) + count * up + (scored - count) * down
+        terms.append(math.exp(log))
+        most = max(most, terms[-1])
+        if count > middle and terms[-1] < NOTHING * most:
+            break  # from here on they fall faster than in a geometric row
+    return min(1.0, math.fsum(terms))
 
 
 @lru_cache(maxsize=256)

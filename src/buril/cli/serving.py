@@ -1,0 +1,135 @@
+"""What `buril serve` does before it is ready: the model is loaded, and what stands around it is put together."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import time
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from buril.cli.behind import Behind, behind, is_behind, set_up
+from buril.cli.bundle import Bundled, opened
+from buril.cli.guarding import tested
+from buril.cli.in_use import InUse, open_on
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from buril.cli.keeping import Keeper
+    from buril.core.plugins import Ref
+    from buril.core.store import Store
+    from buril.generators._generator import Generator
+    from buril.serve.answer import Served
+    from buril.serve.settings import ServeSettings
+    from buril.serve.watermark import Watermark
+    from buril.serve.writing import AnyEngine
+
+Model = InUse | Bundled | Behind
+
+
+class Up(NamedTuple):
+    """What writes: its name, the generator, and the engine that lets many ask it."""
+
+    name: str
+    generator: Generator
+    engine: AnyEngine
+
+
+def served(told: ServeSettings, store: Store | None, model: Model) -> Served:
+    """Load the model, choose what runs it, warm it up; or wait for the server that does.
+
+    Raises:
+        BurilError: V008, V050, V310, W244, T0xx, V104 for a bundle without a file for the engine.
+    """
+    from buril.serve.answer import Served
+    from buril.serve.marking import watermark_of
+    from buril.serve.metrics import Metrics
+
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    guards, mark = tested([ref.make() for ref in told.guards]), watermark_of(told)
+    up = _elsewhere(told, model) if isinstance(model, Behind) else _here(told, model, mark)
+    keeper = _keeper(told, store, model, engine=up.name, mark=mark)
+    links, name = links_of(model), told.name or "model"
+    return Served(
+        name, up.engine, up.generator, guards, Metrics(name, links["fingerprint"]), links, keeper,
+        created=int(time.time()), remote=isinstance(model, Behind) and model.is_elsewhere,
+        watermark=mark.record() if mark else None,
+    )  # fmt: skip
+
+
+def model_of(
+    told: ServeSettings, config_path: Path, store_path: Path | None, ref: str | None
+) -> tuple[Store | None, Model]:
+    """The store and the model that a reference means; with an engine by URL, the model that is there.
+
+    Raises:
+        BurilError: as `opened`.
+    """
+    if told.engine is not None and is_behind(told.engine):
+        return behind(told.engine, config_path, store_path, ref)
+    return opened(config_path, store_path, ref)
+
+
+def links_of(model: Model) -> dict[str, Any]:
+    """What a model is made of, as answers tell it."""
+    digests = sorted((name, link.digest) for name, link in model.links().items())
+    links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
+    return {**links, "fingerprint": hashlib.sha256(repr(digests).encode()).hexdigest()[:12]}
+
+
+def _elsewhere(told: ServeSettings, model: Behind) -> Up:
+    assert told.engine is not None, "what is behind a URL is named"
+    return Up(told.engine.name, *set_up(told.engine, model, most_waiting=told.queue))
+
+
+def _here(told: ServeSettings, model: InUse | Bundled, mark: Watermark | None) -> Up:
+    """The engine of this process, warm."""
+    from buril.core.allocator import give_back
+    from buril.serve.choice import choose, measure
+    from buril.serve.engine import Engine
+    from buril.serve.log import line
+    from buril.serve.marking import marked_by
+
+    began = time.monotonic()
+    chosen = choose(told.engine, lambda name, given: marked_by(opened_on(model, name, given), mark, name=name))
+    session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
+    speed = measure(session)
+    give_back()
+    line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),
+         prompt_tokens_s=round(speed.prompt), answer_tokens_s=round(speed.answer, 1))  # fmt: skip
+    return Up(chosen.name, chosen.generator, Engine(session, most_waiting=told.queue))
+
+
+def _keeper(told: ServeSettings, store: Store | None, model: Model, *, engine: str, mark: Watermark | None) -> Keeper:
+    """What keeps answers; where the store has an index of the model's data, it says where they are from."""
+    from buril.cli import tracing
+    from buril.cli.keeping import Keeper, store_at
+    from buril.serve.log import line
+
+    tuned = getattr(model, "tuned", None)
+    unknown = isinstance(model, Behind) and model.known is None  # what it has learnt is not in the store
+    looked = tracing.index_of_model(store, tuned, wanted=None) if store and not unknown else None
+    if looked:
+        looked.reader.self_test()  # its kernels are loaded before the first request
+    line("keeping", ledger=bool(find_spec("cryptography")), watermark=mark.green.key_id if mark else None,
+         provenance=looked.artifact.digest[:12] if looked else None)  # fmt: skip
+    return Keeper(store_at(store, told.state), model, engine=engine, looked=looked, mark=mark)
+
+
+def opened_on(model: InUse | Bundled, name: str, given: Ref | None) -> Generator:
+    """A generator, open on a model.
+
+    Raises:
+        BurilError: P002, T0xx, V104.
+    """
+    from buril.core.plugins import plugin
+
+    if isinstance(model, Bundled):
+        settings = {key: getattr(given.settings, key) for key in given.settings.model_fields_set} if given else {}
+        return model.bundle.open(name, **settings)
+    found = plugin("generator", name)
+    generator: Generator = given.make() if given else found(found.Settings())
+    open_on(generator, model)
+    return generator
