@@ -141,6 +141,8 @@ class Serving:
             if self.server.served is not None:
                 self.server.served.engine.close()
                 self.server.served.keep.close()
+            if save := self.server.keys.save(now=True):
+                save()
             line("ended")
         if self.failed:
             raise self.failed
@@ -154,6 +156,8 @@ class Serving:
         """End where the engine has: whoever supervises starts another."""
         while True:
             await asyncio.sleep(0.2)
+            if save := self.server.keys.save():
+                await asyncio.to_thread(save)
             served = self.server.served
             if served is not None and served.engine.broken and not self.server.ending:
                 self.failed = served.engine.broken
