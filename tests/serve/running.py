@@ -14,6 +14,7 @@ import httpx
 from buril.generators._load import Loaded
 from buril.generators.transformers import Transformers
 from buril.serve.answer import Answered, Kept, Served
+from buril.serve.editing import Editing
 from buril.serve.engine import Engine
 from buril.serve.guards import Guard
 from buril.serve.metrics import Metrics
@@ -73,7 +74,10 @@ class Running:
             session.writer.end_ids = frozenset()
         engine = Engine(session, most_waiting=waiting)
         links = {"base": {"stage": "base", "digest": "d" * 64}, "fingerprint": "f" * 12}
-        return Served("tiny", engine, generator, self._guards, Metrics("tiny", "f" * 12), links, self)
+        editing = Editing(self.told, generator, self._guards)
+        editing.start()
+        metrics = Metrics("tiny", "f" * 12)
+        return Served("tiny", engine, generator, self._guards, metrics, links, self, editing=editing)
 
     def __call__(self, answered: Answered) -> Kept:
         """Keep an answer."""

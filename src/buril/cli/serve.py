@@ -120,6 +120,7 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
     """
     from buril.serve.answer import Served
     from buril.serve.choice import choose, measure
+    from buril.serve.editing import Editing
     from buril.serve.engine import Engine
     from buril.serve.log import line
     from buril.serve.metrics import Metrics
@@ -135,10 +136,11 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
     digests = sorted((name, link.digest) for name, link in model.links().items())
     fingerprint = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
     links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
-    name = told.name or "model"
+    name, editing = told.name or "model", Editing(told, chosen.generator, guards)
+    editing.start()
     return Served(
         name, Engine(session, most_waiting=told.queue), chosen.generator, guards, Metrics(name, fingerprint),
-        {**links, "fingerprint": fingerprint}, keeper, created=int(time.time()),
+        {**links, "fingerprint": fingerprint}, keeper, created=int(time.time()), editing=editing,
     )  # fmt: skip
 
 

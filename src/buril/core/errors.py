@@ -1199,6 +1199,15 @@ MESSAGES: dict[str, Message] = {
         N_("the model's window of {window} tokens leaves no room for a prompt beside {max_tokens} tokens of answer"),
         N_("ask for fewer with `--max-tokens`"),
     ),
+    "V040": Message(
+        N_("this server reads no repository named `{name}`"),
+        N_("name one of {known}, or none: `serve: {{repositories: {{NAME: FOLDER}}}}` says which there are"),
+    ),
+    "V041": Message(
+        N_("the answer was not whole after {seconds:g} s, and a deterministic one is not cut by time"),
+        N_("ask for fewer tokens, ask when less is asked, or raise `serve.time_limit_s`"),
+        EXIT_PREREQUISITE,
+    ),
 }
 
 

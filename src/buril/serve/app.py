@@ -25,6 +25,7 @@ from buril.serve.engine import Busy
 from buril.serve.http import LOOPBACK, Bounded, EventStream, problem, unless_gone
 from buril.serve.keys import Keys, Refused, Scope
 from buril.serve.log import line
+from buril.serve.reuse import answer_of
 from buril.serve.schemas import ChatRequest, CompletionRequest, EventRequest, InfillRequest
 from buril.serve.settings import ServeSettings
 from buril.serve.shapes import CHAT, COMPLETION, INFILL, Shape
@@ -225,7 +226,13 @@ class UnknownModel(Exception):
 
 def _coded(one: BurilError) -> JSONResponse:
     """An error of ours: the client's where the request can't be written, else the engine's."""
-    status = 400 if one.code in ("T015", "T017", "T021", "V006") else 503 if one.code == "V004" else 500
+    status = (
+        400
+        if one.code in ("T015", "T017", "T021", "V006", "V040", "V601")
+        else 503
+        if one.code in ("V004", "V041")
+        else 500
+    )
     return problem(status, one.cause, code=one.code)
 
 
@@ -250,12 +257,13 @@ def _named(served: Served, name: str) -> Served:
 async def _answer(caller: Caller, shape: Shape, make: Callable[[Served], list[Asked]], body: Any) -> Response:
     """Admit a request, and answer it whole or in parts."""
     served, server = _named(caller.served, getattr(body, "model", "")), caller.server
-    answers = [Answer(served, asked) for asked in make(served)]
+    owner = caller.key.sha256 if caller.key else ""
+    answers = [answer_of(served, asked, owner) for asked in make(served)]
     told = Told(caller, answers)
     with told:
         for answer in answers:
             await answer.admit()
-    headers = {"x-buril-model": served.name}
+    headers = {"x-buril-model": served.name, **({"x-buril-cache": answers[0].how} if answers[0].how else {})}
     if body.stream:
         events = told.counted(shape.stream(served, answers, body))
         return EventStream(events, patience_s=server.settings.patience_s, headers=headers, done=shape.done)
@@ -305,18 +313,17 @@ class Told:
     def end(self, status: str) -> None:
         """Take what is left of it out of the engine; write the line and the counts."""
         for answer in self._answers:
-            if answer.ticket and answer.ticket.left:
-                self._served.engine.cancel(answer.ticket)
+            answer.leave()
         answers, seconds = self._answers, time.monotonic() - self._answers[0].came
         prompt = sum(answer.prompt_tokens for answer in answers)
         tokens = sum(answer.num_tokens for answer in answers)
-        self._server.keys.use(self._key, prompt + tokens)
+        self._server.keys.use(self._key, sum(answer.charged for answer in answers))
         self._served.metrics.requests.labels(route=self._route, status=status).inc()
         first = answers[0].first_s
         if status == "ok":
             self._served.metrics.answered(seconds=seconds, first_s=first, prompt_tokens=prompt, tokens=tokens)
         fired = [f"{item.guard}:{item.action}" for answer in answers for item in answer.fired]
         line("request", route=self._route, status=status, key=self._key.name if self._key else None,
-             model=self._served.name, prompt_tokens=prompt, tokens=tokens, ms=round(1000 * seconds, 1),
+             model=self._served.name, cache=answers[0].how or None, prompt_tokens=prompt, tokens=tokens, ms=round(1000 * seconds, 1),
              first_ms=round(1000 * first, 1) if first is not None else None, guards=fired,
              finish=[reason for answer in answers for reason in answer.finished])  # fmt: skip

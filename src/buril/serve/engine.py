@@ -24,12 +24,16 @@ RECENT = 64
 
 
 class Event(NamedTuple):
-    """What is new of a sample: its whole text so far, and its completion when it has ended, or what went wrong."""
+    """What is new of a sample: its whole text so far, and its completion when it has ended, or what went wrong.
+
+    `num_tokens` are those written at that time; the row may have more by the time this is read.
+    """
 
     sample: int
     text: str
     completion: Completion | None = None
     problem: BurilError | None = None
+    num_tokens: int = 0
 
 
 @dataclass(eq=False)
@@ -202,7 +206,9 @@ class Engine:
             if found.ended or len(found.text) > ticket.shown[sample]:
                 ticket.shown[sample] = len(found.text)
                 completion = writer.completion(row) if found.ended else None
-                news.setdefault(id(ticket), (ticket, []))[1].append(Event(sample, found.text, completion))
+                news.setdefault(id(ticket), (ticket, []))[1].append(
+                    Event(sample, found.text, completion, num_tokens=len(row.ids))
+                )
         for row in ended:
             self.tokens += len(row.ids)
             ticket = self._tickets.pop(id(row), None)

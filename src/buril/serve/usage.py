@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from buril.core.artifact import atomic
 from buril.serve.log import line
@@ -38,15 +39,18 @@ def read(path: Path) -> dict[str, Account]:
     One that can't be read is said in the log and counted anew: a damaged file must not keep a team out.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["format"] != FORMAT:
-            raise ValueError(f"format {told['format']}")
-        return {key: _account(entry) for key, entry in told["keys"].items()}
+        return _accounts(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as problem:
         line("usage_lost", path=str(path), problem=type(problem).__name__)
         return {}
+
+
+def _accounts(told: Mapping[str, Any]) -> dict[str, Account]:
+    if told["format"] != FORMAT:
+        raise ValueError(f"format {told['format']}")
+    return {key: _account(entry) for key, entry in told["keys"].items()}
 
 
 def _account(entry: Mapping[str, object]) -> Account:
