@@ -66,7 +66,8 @@ class Running:
             self.ended = problem
 
     def _load(self) -> Served:
-        generator = Transformers(Transformers.Settings(dtype="fp32", device="cpu", batch_size=4))
+        generator: Any = self._more.get("generator")  # another engine than the reference
+        generator = generator or Transformers(Transformers.Settings(dtype="fp32", device="cpu", batch_size=4))
         generator.use(self._loaded)
         waiting = self._more.get("queue", self.told.queue)
         session = generator.session()

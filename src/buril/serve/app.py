@@ -41,6 +41,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (429, "Come again after `Retry-After`."), (500, "The engine has failed."), (503, "Not ready."),
     )
 }  # fmt: skip
+STATUS = {**dict.fromkeys(("T015", "T017", "T021", "V006", "V040", "V601"), 400), "V004": 503, "V041": 503}
+"""Of our own errors: the client's where the request can't be written; the others are the engine's."""
 ERROR_SCHEMA = {
     "type": "object", "required": ["error"],
     "properties": {"error": {
@@ -165,6 +167,12 @@ def _answers(app: FastAPI, server: Server) -> None:
         caller = Caller(server, request, "complete")
         return await _answer(caller, COMPLETION, lambda served: asked_of_completion(served, body, told), body)
 
+    @app.post("/v1/fim/completions", responses=taken)
+    async def fim(body: CompletionRequest, request: Request) -> Response:
+        """The same in the form of Mistral's API, which some editors' plugins speak."""
+        caller = Caller(server, request, "complete")
+        return await _answer(caller, CHAT, lambda served: asked_of_completion(served, body, told), body)
+
     @app.post("/v1/chat/completions", responses=taken)
     async def chat(body: ChatRequest, request: Request) -> Response:
         """The next message of a chat."""
@@ -225,15 +233,8 @@ class UnknownModel(Exception):
 
 
 def _coded(one: BurilError) -> JSONResponse:
-    """An error of ours: the client's where the request can't be written, else the engine's."""
-    status = (
-        400
-        if one.code in ("T015", "T017", "T021", "V006", "V040", "V601")
-        else 503
-        if one.code in ("V004", "V041")
-        else 500
-    )
-    return problem(status, one.cause, code=one.code)
+    """An error of ours."""
+    return problem(STATUS.get(one.code, 500), one.cause, code=one.code)
 
 
 def _invalid(one: RequestValidationError) -> JSONResponse:
@@ -324,6 +325,6 @@ class Told:
             self._served.metrics.answered(seconds=seconds, first_s=first, prompt_tokens=prompt, tokens=tokens)
         fired = [f"{item.guard}:{item.action}" for answer in answers for item in answer.fired]
         line("request", route=self._route, status=status, key=self._key.name if self._key else None,
-             model=self._served.name, cache=answers[0].how or None, prompt_tokens=prompt, tokens=tokens, ms=round(1000 * seconds, 1),
-             first_ms=round(1000 * first, 1) if first is not None else None, guards=fired,
+             model=self._served.name, cache=answers[0].how or None, prompt_tokens=prompt, tokens=tokens,
+             ms=round(1000 * seconds, 1), first_ms=round(1000 * first, 1) if first is not None else None, guards=fired,
              finish=[reason for answer in answers for reason in answer.finished])  # fmt: skip

@@ -206,9 +206,8 @@ class Engine:
             if found.ended or len(found.text) > ticket.shown[sample]:
                 ticket.shown[sample] = len(found.text)
                 completion = writer.completion(row) if found.ended else None
-                news.setdefault(id(ticket), (ticket, []))[1].append(
-                    Event(sample, found.text, completion, num_tokens=len(row.ids))
-                )
+                event = Event(sample, found.text, completion, num_tokens=len(row.ids))
+                news.setdefault(id(ticket), (ticket, []))[1].append(event)
         for row in ended:
             self.tokens += len(row.ids)
             ticket = self._tickets.pop(id(row), None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple
 
 from buril.serve.answer import Answer, Asked, End, Piecemeal, Served
@@ -41,7 +41,7 @@ class Reuse:
         self._flights: dict[int, Flight] = {}
 
     def known(self, place: Place) -> Hit | None:
-        """What is left to write of a completion that is known. Of one that its limit cut, at least half must be left."""
+        """What is left to write of a completion that is known; of one that its limit cut, at least half."""
         hit = self._known.get(*place)
         cut = hit is not None and hit.how != "exact" and hit.told.end.finish_reason == "length"
         return None if hit is None or (cut and 2 * len(hit.text) < hit.told.size) else hit
@@ -59,10 +59,7 @@ class Reuse:
     def fly(self, place: Place, answer: Shared) -> Flight:
         """Begin to write an answer, for whoever comes to it."""
         number = self._flying.start(*place)
-        flight = self._flights[number] = Flight(answer)
-
-        def grown(_text: str) -> None:
-            self._flying.grow(number, flight.text)
+        flight = self._flights[number] = Flight(answer, lambda text: self._flying.grow(number, text))
 
         def ended(_task: asyncio.Task[None]) -> None:
             self._flying.end(number)
@@ -72,7 +69,6 @@ class Reuse:
                 told = Remembered(end, len(flight.text), answer.prompt_tokens)
                 self._known.put(*place, flight.text, told=told)
 
-        flight.grown = grown
         flight.task.add_done_callback(ended)
         return flight
 
@@ -90,10 +86,15 @@ class Diverged(Exception):
 
 
 class Flight:
-    """An answer that is being written, for all who wait for it."""
+    """An answer that is being written, for all who wait for it.
 
-    def __init__(self, answer: Shared) -> None:
-        self.answer = answer
+    Args:
+        answer: of who asked first.
+        grown: told of the text so far whenever there is more of it.
+    """
+
+    def __init__(self, answer: Shared, grown: Callable[[str], None]) -> None:
+        self.answer, self._grown = answer, grown
         self.text = ""
         self.end: End | None = None
         self.readers = 0
@@ -103,15 +104,12 @@ class Flight:
         self.task = asyncio.create_task(self._run())
         self.task.add_done_callback(self._ended)
 
-    def grown(self, text: str) -> None:
-        """Told of each new piece; who flies it says what to do."""
-
     async def _run(self) -> None:
         await self.answer.begin()
         self.begun.set_result(None)
         async for part in self.answer.written():
             self.text, self.end = self.text + part.text, part.end
-            self.grown(part.text)
+            self._grown(self.text)
             self._tell()
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -75,8 +75,12 @@ def check(told: ServeSettings) -> Keys:
     """The keys of the settings.
 
     Raises:
-        BurilError: V001 where others could ask without one, V002 for a file that can't be read.
+        BurilError: V001 where others could ask without one, V002 for a file that can't be read, V600 for a repository
+            that is no folder.
     """
+    for folder in told.repositories.values():
+        if not folder.is_dir():
+            raise BurilError("V600", path=folder)
     if told.host not in LOOPBACK and told.keys is None:
         raise BurilError("V001", host=told.host)
     return Keys(told.keys)

@@ -38,7 +38,7 @@ class ServeSettings(BaseSettings):
     context_tokens: int = Field(1024, ge=0)
     """Tokens of a prompt that other files may take, at most: from repositories, and those that a client sends along."""
     cache_mb: int = Field(64, ge=0)
-    """Memory in MB for completions that were written, from which those are answered that type them along; 0 for none."""
+    """Memory in MB for completions that were written: who types one along is answered from it. 0 for none."""
     deterministic: bool = False
     """The same request gives the same text, whatever else is being written: each is computed by itself, which takes
     longer where many ask. A request may ask for it by itself (`deterministic: true`)."""

@@ -169,7 +169,8 @@ def _context(
     texts = [tokens.encoder.encode(snippet.text.rstrip("\n") + "\n") for snippet in snippets]
     places = [Place(repo, snippet.path, snippet.language, ()) for snippet in snippets]
     given = [number for number, snippet in enumerate(snippets) if snippet.kind == "given"][::-1]
-    taken, left = set(), room - len(last) - _SLACK
+    taken: set[int] = set()
+    left = room - len(last) - _SLACK
     for number in [*given, *(number for number in range(len(snippets)) if number not in given)]:
         size = len(texts[number]) + len(heads.of(places[number], first=not taken))
         if size <= left:
@@ -177,7 +178,8 @@ def _context(
             left -= size
     if not taken:
         return (alone if len(alone) <= room else []), ()
-    order, found = sorted(taken), []
+    order = sorted(taken)
+    found: list[int] = []
     for number in order:
         found += heads.of(places[number], first=not found) + texts[number]
     return found + last, tuple(snippets[number] for number in order)

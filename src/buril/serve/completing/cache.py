@@ -22,7 +22,7 @@ How = Literal["exact", "typed", "indented"]
 
 
 class Hit(NamedTuple):
-    """What is left to write of a completion that is known, how it was found, and what was said of it when it was put."""
+    """What is left to write of a completion that is known, how it was found, and what was said when it was put."""
 
     text: str
     how: How
@@ -100,20 +100,18 @@ class Suggestions:
 
     def get(self, scope: str, prefix: str, suffix: str) -> Hit | None:
         """What is known for a place: the same, one whose text was typed since, or one indented otherwise since."""
-        key, oldest = (scope, suffix, prefix), time.monotonic() - self.max_age_s
+        oldest = time.monotonic() - self.max_age_s
         recent = list(self._by_suffix.get((scope, suffix), ()))[::-1][:MOST_LOOKED_AT]
-        for before in [before for before in (prefix, *recent) if (scope, suffix, before) in self._kept]:
-            if self._kept[scope, suffix, before].at < oldest:
+        for before in dict.fromkeys((prefix, *recent)):
+            kept = self._kept.get((scope, suffix, before))
+            if kept is not None and kept.at < oldest:
                 self._drop((scope, suffix, before))
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return Hit(self._kept[key].text, "exact", self._kept[key].told)
-        for before in [before for before in recent if (scope, suffix, before) in self._kept]:
-            kept = self._kept[scope, suffix, before]
-            found = typed_along(kept, prefix) or reindented(kept, prefix)
-            if found is not None:
-                self._kept.move_to_end((scope, suffix, before))
-                return found._replace(told=kept.told)
+            elif kept is not None:
+                same = Hit(kept.text, "exact") if before == prefix else None
+                found = same or typed_along(kept, prefix) or reindented(kept, prefix)
+                if found is not None:
+                    self._kept.move_to_end((scope, suffix, before))
+                    return found._replace(told=kept.told)
         return None
 
 

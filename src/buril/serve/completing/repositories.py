@@ -28,7 +28,7 @@ MOST_BYTES = 64_000_000
 """Text that the indexes hold together; files that come later by their path are left out."""
 KEPT_ANSWERS = 256
 LEAST_LINES, SAME_SHARE = 5, 0.7
-"""Lines around a cursor that say something, and the share of them that a file must have to be taken for the edited one."""
+"""Lines around a cursor that say something, and the share of them that a file must have to be the cursor's."""
 Tell = Callable[..., None]
 
 
