@@ -121,6 +121,18 @@ def test_a_prompt_shows_what_the_repository_defines(server: Running, place: dict
     assert server.records[-1].asked.language == "python"
 
 
+def test_a_file_that_is_not_saved_yet_has_context_and_one_elsewhere_has_none(server: Running) -> None:
+    asked = {"prompt": CART, "suffix": "\n", "max_tokens": 3, "finish": False}
+    for file, context in (("shop/new.py", True), ("/elsewhere/x/new.py", False), ("../shop/new.py", False)):
+        found = server.post("/v1/completions", **asked, file=file).json()
+        assert ("context" in found["buril"]) is context, file
+    extra = [{"filename": "m.py", "text": "def m(): ...\n"}]
+    server.post(
+        "/infill", input_prefix="x = ", input_suffix="\n", input_extra=extra, file="/home/ana/a/b.py", n_predict=2
+    )
+    assert "<|file_sep|>b.py\n<|fim_prefix|>" in prompt_of(server), "by its name alone"
+
+
 def test_nothing_is_read_without_being_told(loaded: Loaded, shop: Path) -> None:
     with running(ServeSettings(**LOCAL), loaded, endless=True) as server:
         asked = {"prompt": CART, "suffix": "\n", "max_tokens": 4, "file": str(shop / "shop/cart.py")}

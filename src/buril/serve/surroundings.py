@@ -14,6 +14,7 @@ from buril.generators._generator import Request
 from buril.serve.completing.budget import LEAST_ROOM, RESERVE, Tokens, prompt
 from buril.serve.completing.context import Around
 from buril.serve.completing.fixed import fixed
+from buril.serve.completing.repositories import shown
 from buril.serve.completing.snippet import Snippet
 from buril.serve.guards import Fired
 
@@ -85,7 +86,7 @@ class Surroundings:
             return replace(base, prompt=above + own[0]) if above else base
         most = tokens.max_positions - RESERVE - LEAST_ROOM - SENTINELS
         base = replace(base, max_tokens=min(base.max_tokens, most)) if most > 0 else base
-        around = Around(self.file, self.language, own[0], own[1] if self.fim else "")
+        around = Around(shown(self.file), self.language, own[0], own[1] if self.fim else "")
         if most <= 0:
             return base
         found = prompt(replace(tokens, uses_fim=self.fim), around, snippets, max_tokens=base.max_tokens,

@@ -51,7 +51,7 @@ def paths_of(folder: Path) -> Iterator[str]:
     Of a repository that git can't list, none: what it ignores is not known.
     """
     listed = _by_git(folder)
-    if listed is None:
+    if not listed:  # a folder that was named may lie in one that git ignores as a whole
         listed = [] if (folder / ".git").exists() else _by_walking(folder)
     for path in listed:
         if may_be_source(path) and not is_secret(path) and not _MADE.search(path):

@@ -193,11 +193,12 @@ class Repositories:
 
     def _find(self, around: Around, repository: str, *, guess: bool) -> Found:
         file = self.locate(around.path, repository) if around.path else self._guessed(around) if guess else None
-        name = file.repository if file else repository if around.path else ""
-        one = self._all.get(name) or (next(iter(self._all.values())) if around.path and len(self._all) == 1 else None)
+        one = self._all.get(file.repository if file else repository if around.path else "")
+        if one is None and len(self._all) == 1 and _may_be_new(around.path):
+            one = next(iter(self._all.values()))
         if one is None:
             return Found(file)
-        path = file.path if file else PurePosixPath(around.path.replace("\\", "/")).name
+        path = file.path if file else shown(around.path)
         language = around.language or detect(path, around.prefix)
         with one.lock:
             snippets = context(one.index, replace(around, path=path, language=language))
@@ -216,6 +217,17 @@ class Repositories:
                     if share >= SAME_SHARE and (best is None or share > best[0]):
                         best = share, Located(one.name, path)
         return best[1] if best else None
+
+
+def _may_be_new(file: str) -> bool:
+    """Whether a path that no repository has is one in a repository nevertheless: that of a file not saved yet."""
+    path = PurePosixPath(file.replace("\\", "/"))
+    return bool(file) and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
+
+
+def shown(file: str) -> str:
+    """A path as a prompt may have it: one that leads through a client's file system by its name alone."""
+    return file if _may_be_new(file) else PurePosixPath(file.replace("\\", "/")).name
 
 
 def _lines(lines: Iterable[str]) -> frozenset[str]:
