@@ -79,7 +79,7 @@ def check(told: ServeSettings) -> Keys:
             that is no folder.
     """
     for folder in told.repositories.values():
-        if not folder.is_dir():
+        if not folder.expanduser().is_dir():
             raise BurilError("V600", path=folder)
     if told.host not in LOOPBACK and told.keys is None:
         raise BurilError("V001", host=told.host)

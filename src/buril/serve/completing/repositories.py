@@ -55,7 +55,7 @@ class Repository:
     """
 
     def __init__(self, name: str, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
-        self.name, self.folder, self.most_bytes = name, folder.resolve(), most_bytes
+        self.name, self.folder, self.most_bytes = name, folder.expanduser().resolve(), most_bytes
         self.index = Index(self.folder)
         self.lock = threading.RLock()
         self.left_out = 0
