@@ -21,6 +21,7 @@ from buril.generators._load import Loaded  # noqa: E402
 from buril.serve.completing import Around  # noqa: E402
 from buril.serve.completing.context import steady  # noqa: E402
 from buril.serve.completing.repositories import Repositories, Repository  # noqa: E402
+from buril.serve.engine import Engine, Ticket  # noqa: E402
 from buril.serve.guards.injection import Injection  # noqa: E402
 from buril.serve.keys import add  # noqa: E402
 from buril.serve.run import check  # noqa: E402
@@ -448,6 +449,29 @@ def test_a_deterministic_answer_is_the_same_whatever_else_is_written(
         assert server.records[0].request.alone and server.records[0].request.seed != 0
         seeded = server.post("/v1/completions", **asked, seed=5).json()
         assert server.records[-1].request.seed == 5 and seeded["choices"] != first["choices"]
+
+
+def test_what_is_finished_counts_the_tokens_that_were_there(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine writes on while a text is being finished: how far it came is chance, and must not be told."""
+    from tests.serve.test_server import Says
+
+    text = "    return a + b\n\n\ndef other():\n    return 1\n" * 30
+    monkeypatch.setattr("buril.serve.engine.seen", Says(text))
+    stopped = Engine.stop
+
+    def late(engine: Engine, ticket: Ticket, sample: int) -> None:
+        time.sleep(0.05)  # some tokens more are written
+        stopped(engine, ticket, sample)
+
+    monkeypatch.setattr(Engine, "stop", late)
+    with running(ServeSettings(**LOCAL, deterministic=True), loaded, endless=True) as server:
+        asked = {"prompt": "def add(a, b):\n", "suffix": "\n\nprint(add(1, 2))\n", "language": "python"}
+        found = server.post("/v1/completions", **asked, max_tokens=400).json()
+        assert found["choices"][0]["text"] == "    return a + b"
+        needed = -(
+            -len("    return a + b\n\n\ndef") // 3
+        )  # three letters a token, up to where it is sure to have ended
+        assert found["usage"]["completion_tokens"] <= needed
 
 
 def test_a_deterministic_answer_is_not_cut_by_time(loaded: Loaded) -> None:
