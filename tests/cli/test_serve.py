@@ -146,6 +146,23 @@ def test_the_yaml_says_how_it_is_served_and_keys_who_may_ask(root: Path) -> None
     assert buril(root, "keys", "remove", "ana").returncode == 2
 
 
+def test_what_a_key_has_used_outlives_a_server_that_is_killed(root: Path, tmp_path: Path) -> None:
+    made = buril(root, "keys", "add", "eva", "--tokens-per-day", "12", "--file", str(tmp_path / "keys.json"))
+    told = {"authorization": f"Bearer {made.stdout.strip()}"}
+    asked = {"prompt": "def add(a, b):\n", "max_tokens": 12}
+    given = ("--keys", str(tmp_path / "keys.json"), "--state", str(tmp_path / "state"), "--no-supervise")
+    with served(root, *given) as server:
+        assert server.client.post("/v1/completions", json=asked, headers=told).status_code == 200
+        until = time.monotonic() + 20
+        while not (tmp_path / "state/usage.json").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        server.process.kill()
+        server.process.wait()
+    with served(root, *given) as server:
+        again = server.client.post("/v1/completions", json=asked, headers=told)
+        assert again.status_code == 429 and int(again.headers["retry-after"]) > 0
+
+
 def test_what_can_not_be_served_is_said_at_once(root: Path, tmp_path: Path) -> None:
     open_to_all = buril(root, "serve", "--host", "0.0.0.0")
     assert open_to_all.returncode == 2 and "V001" in open_to_all.stderr

@@ -14,6 +14,7 @@ import httpx
 from buril.generators._load import Loaded
 from buril.generators.transformers import Transformers
 from buril.serve.answer import Answered, Kept, Served
+from buril.serve.editing import Editing
 from buril.serve.engine import Engine
 from buril.serve.guards import Guard
 from buril.serve.marking import marked_by, watermark_of
@@ -66,7 +67,8 @@ class Running:
             self.ended = problem
 
     def _load(self) -> Served:
-        generator = Transformers(Transformers.Settings(dtype="fp32", device="cpu", batch_size=4))
+        generator: Any = self._more.get("generator")  # another engine than the reference
+        generator = generator or Transformers(Transformers.Settings(dtype="fp32", device="cpu", batch_size=4))
         generator.use(self._loaded)
         mark = watermark_of(self.told)
         marked_by(generator, mark, name="transformers")
@@ -76,8 +78,10 @@ class Running:
             session.writer.end_ids = frozenset()
         engine = Engine(session, most_waiting=waiting)
         links = {"base": {"stage": "base", "digest": "d" * 64}, "fingerprint": "f" * 12}
-        told = mark.record() if mark else None
-        return Served("tiny", engine, generator, self._guards, Metrics("tiny", "f" * 12), links, self, watermark=told)
+        editing = Editing(self.told, generator, self._guards)
+        editing.start()
+        metrics, told = Metrics("tiny", "f" * 12), mark.record() if mark else None
+        return Served("tiny", engine, generator, self._guards, metrics, links, self, editing=editing, watermark=told)
 
     def __call__(self, answered: Answered) -> Kept:
         """Keep an answer."""

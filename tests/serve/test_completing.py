@@ -102,13 +102,15 @@ def test_training_and_serving_write_the_same_tokens(encoder: Encoder, tokens: Ca
     assert packed[: len(found.ids)] == list(found.ids)
 
 
-def test_a_model_without_holes_goes_on_from_the_prefix_and_its_last_line_is_healed(
-    tokens: Callable[..., Tokens], encoder: Encoder
+def test_a_model_without_holes_goes_on_from_the_prefix_and_its_end_is_healed(
+    tokens: Callable[..., Tokens],
 ) -> None:
     found = prompt(tokens(uses_fim=False), Around("a.py", "python", "a = 1\nb = ret", "\nc"), max_tokens=8)
-    assert list(found.ids) == encoder.encode("a = 1\n")
-    assert found.prefill == "b = ret"
-    assert found.request(max_tokens=8).prefill == "b = ret"
+    assert (found.ids, found.prefill) == ((), "a = 1\nb = ret"), "encoded as one text, with the end that is healed"
+    assert found.request(max_tokens=8).prefill == "a = 1\nb = ret"
+    shown = [Snippet("m.py", "def ret(): ...", "python", "definitions")]
+    beside = prompt(tokens(uses_fim=False), Around("a.py", "python", "b = ret", ""), shown, max_tokens=8, repo="r")
+    assert beside.ids and beside.prefill == "b = ret" and beside.shown == tuple(shown)
 
 
 def test_what_spells_a_control_token_never_becomes_one(tokens: Callable[..., Tokens], encoder: Encoder) -> None:
@@ -374,9 +376,9 @@ SCOPE = scope_of("digest", {"max_tokens": 16})
 def test_what_was_suggested_is_found_as_it_is_typed() -> None:
     kept = Suggestions()
     kept.put(SCOPE, "x = ", "\n", "foo(1)")
-    assert kept.get(SCOPE, "x = ", "\n") == ("foo(1)", "exact")
+    assert kept.get(SCOPE, "x = ", "\n") == ("foo(1)", "exact", None)
     for number in range(1, 6):
-        assert kept.get(SCOPE, "x = " + "foo(1)"[:number], "\n") == ("foo(1)"[number:], "typed")
+        assert kept.get(SCOPE, "x = " + "foo(1)"[:number], "\n") == ("foo(1)"[number:], "typed", None)
     for prefix, suffix in (("x = b", "\n"), ("x = foo(1)", "\n"), ("x = f", ")\n"), ("x =", "\n"), ("y = f", "\n")):
         assert kept.get(SCOPE, prefix, suffix) is None
     assert kept.get(scope_of("other", {"max_tokens": 16}), "x = ", "\n") is None
@@ -386,18 +388,18 @@ def test_what_was_suggested_is_found_as_it_is_typed() -> None:
 def test_an_indentation_that_changes_takes_the_suggestion_along() -> None:
     kept = Suggestions()
     kept.put(SCOPE, "if a:\n", "\n", "    b()\n    c()")
-    assert kept.get(SCOPE, "if a:\n    ", "\n") == ("b()\n    c()", "typed")
-    assert kept.get(SCOPE, "if a:\n  ", "\n") == ("  b()\n    c()", "typed")
-    assert kept.get(SCOPE, "if a:\n\t", "\n") == ("b()\n\tc()", "indented")
+    assert kept.get(SCOPE, "if a:\n    ", "\n") == ("b()\n    c()", "typed", None)
+    assert kept.get(SCOPE, "if a:\n  ", "\n") == ("  b()\n    c()", "typed", None)
+    assert kept.get(SCOPE, "if a:\n\t", "\n") == ("b()\n\tc()", "indented", None)
     kept.put(SCOPE, "def f():\n        ", "\n", "b()\n        c()")
-    assert kept.get(SCOPE, "def f():\n    b", "\n") == ("()\n    c()", "indented")
+    assert kept.get(SCOPE, "def f():\n    b", "\n") == ("()\n    c()", "indented", None)
     assert kept.get(SCOPE, "def g():\n    b", "\n") is None
 
 
 def test_nothing_to_show_is_remembered_too() -> None:
     kept = Suggestions()
     kept.put(SCOPE, "x", "", "")
-    assert kept.get(SCOPE, "x", "") == ("", "exact")
+    assert kept.get(SCOPE, "x", "") == ("", "exact", None)
     assert kept.get(SCOPE, "xy", "") is None
 
 

@@ -84,8 +84,9 @@ class Keeper:
 
         asked, request, given = answered.asked, answered.request, answered.given
         told = Parameters(
-            request.max_tokens, request.temperature, request.num_samples, request.seed, asked.fim, asked.finish
-        )
+            request.max_tokens, request.temperature, request.num_samples, request.seed, asked.fim, asked.finish,
+            answered.context,
+        )  # fmt: skip
         hole = Hole("\0".join(given) if asked.chat else given[0], given[1] if asked.fim else None)
         found = Completion(answered.text, (0,) * answered.num_tokens, "eos", math.nan)
         record = record_of(self._model, hole, told=told, sample=answered.sample, found=found)

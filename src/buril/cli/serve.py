@@ -67,10 +67,12 @@ def command(
 
     for package in ("fastapi", "uvicorn", "prometheus_client"):
         require(package, kind="verb", name="serve")
+    from buril.cli.keeping import store_at
     from buril.serve.marking import check_mark
     from buril.serve.run import Serving, check, listen
     from buril.serve.supervise import inherited
     from buril.serve.supervise import supervise as watch
+    from buril.serve.usage import FILE
 
     told = settings(config_path, _given(**given))
     keys, listening = check(told), inherited()
@@ -82,6 +84,7 @@ def command(
         say(_("http://{host}:{port}/v1 · Ctrl-C ends it").format(host=f"[{host}]" if ":" in host else host, port=port))
         if supervise:
             sys.exit(watch(listening, sys.argv[1:]))
+    keys.keep_at(store_at(store, told.state).root / FILE)
     Serving(told, keys, lambda: served(told, store, model)).run(listening)
 
 

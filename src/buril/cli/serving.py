@@ -44,6 +44,7 @@ def served(told: ServeSettings, store: Store | None, model: Model) -> Served:
         BurilError: V008, V050, V310, W244, T0xx, V104 for a bundle without a file for the engine.
     """
     from buril.serve.answer import Served
+    from buril.serve.editing import Editing
     from buril.serve.marking import watermark_of
     from buril.serve.metrics import Metrics
 
@@ -51,11 +52,12 @@ def served(told: ServeSettings, store: Store | None, model: Model) -> Served:
     guards, mark = tested([ref.make() for ref in told.guards]), watermark_of(told)
     up = _elsewhere(told, model) if isinstance(model, Behind) else _here(told, model, mark)
     keeper = _keeper(told, store, model, engine=up.name, mark=mark)
-    links, name = links_of(model), told.name or "model"
+    links, name, editing = links_of(model), told.name or "model", Editing(told, up.generator, guards)
+    editing.start()
     return Served(
         name, up.engine, up.generator, guards, Metrics(name, links["fingerprint"]), links, keeper,
         created=int(time.time()), remote=isinstance(model, Behind) and model.is_elsewhere,
-        watermark=mark.record() if mark else None,
+        watermark=mark.record() if mark else None, editing=editing,
     )  # fmt: skip
 
 

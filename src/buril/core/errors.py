@@ -1022,6 +1022,41 @@ MESSAGES: dict[str, Message] = {
         N_('install one: `pip install "buril[openvino]"`, or name another with `--engine`'),
         EXIT_PREREQUISITE,
     ),
+    "V010": Message(
+        N_("the engine at {url} can't be reached: {problem}"),
+        N_("start it, or mend its `url` in `serve: {{engine: {{openai: …}}}}`; the server notices when it is there"),
+        EXIT_PREREQUISITE,
+    ),
+    "V011": Message(
+        N_("the engine at {url} broke off, or sent what can't be understood: {problem}"),
+        N_("ask again; its own log says more"),
+        EXIT_PREREQUISITE,
+    ),
+    "V012": Message(
+        N_("the engine at {url} refuses, with status {status}: {problem}"),
+        N_("see to `model`, `key` and `fills` of `serve: {{engine: {{openai: …}}}}`, or ask for what it can do"),
+        EXIT_PREREQUISITE,
+    ),
+    "V013": Message(
+        N_("the text spells the control token `{token}`, which the engine behind the URL would read as one"),
+        N_("use an engine that takes prompts of token ids, such as vLLM, or leave that token out of the text"),
+    ),
+    "V014": Message(
+        N_(
+            "the engine at {url} has another tokenizer: of one text it makes {found} tokens, the model of ours {wanted}"
+        ),
+        N_("name the model that it runs, `buril serve NAME` or `--bundle FOLDER`, or none: texts go on as they are"),
+        EXIT_PREREQUISITE,
+    ),
+    "V040": Message(
+        N_("this server reads no repository named `{name}`"),
+        N_("name one of {known}, or none: `serve: {{repositories: {{NAME: FOLDER}}}}` says which there are"),
+    ),
+    "V041": Message(
+        N_("the answer was not whole after {seconds:g} s, and a deterministic one is not cut by time"),
+        N_("ask for fewer tokens, ask when less is asked, or raise `serve.time_limit_s`"),
+        EXIT_PREREQUISITE,
+    ),
     "V050": Message(
         N_("the engine `{engine}` can't put the watermark on that `serve.watermark` asks for: {problem}"),
         N_("serve with transformers, openvino or llamacpp, or without a watermark: the ledger knows its texts too"),
@@ -1207,32 +1242,6 @@ MESSAGES: dict[str, Message] = {
     "V601": Message(
         N_("the model's window of {window} tokens leaves no room for a prompt beside {max_tokens} tokens of answer"),
         N_("ask for fewer with `--max-tokens`"),
-    ),
-    "V010": Message(
-        N_("the engine at {url} can't be reached: {problem}"),
-        N_("start it, or mend its `url` in `serve: {{engine: {{openai: …}}}}`; the server notices when it is there"),
-        EXIT_PREREQUISITE,
-    ),
-    "V011": Message(
-        N_("the engine at {url} broke off, or sent what can't be understood: {problem}"),
-        N_("ask again; its own log says more"),
-        EXIT_PREREQUISITE,
-    ),
-    "V012": Message(
-        N_("the engine at {url} refuses, with status {status}: {problem}"),
-        N_("see to `model`, `key` and `fills` of `serve: {{engine: {{openai: …}}}}`, or ask for what it can do"),
-        EXIT_PREREQUISITE,
-    ),
-    "V013": Message(
-        N_("the text spells the control token `{token}`, which the engine behind the URL would read as one"),
-        N_("use an engine that takes prompts of token ids, such as vLLM, or leave that token out of the text"),
-    ),
-    "V014": Message(
-        N_(
-            "the engine at {url} has another tokenizer: of one text it makes {found} tokens, the model of ours {wanted}"
-        ),
-        N_("name the model that it runs, `buril serve NAME` or `--bundle FOLDER`, or none: texts go on as they are"),
-        EXIT_PREREQUISITE,
     ),
 }
 

@@ -22,6 +22,7 @@ class Request:
     token. `stop` strings end the text and are not part of it. The samples of a request differ by their number, and the
     same `seed` gives the same samples. A prompt that does not fit the model beside `max_tokens` loses its far ends: the
     prompt's head, the suffix's tail. `name` is that of the task, for who looks completions up; it changes nothing else.
+    `alone`: in a session it is computed by itself, with nothing of what others left, so that they change nothing of it.
     """
 
     prompt: str | tuple[int, ...]
@@ -33,6 +34,7 @@ class Request:
     stop: tuple[str, ...] = ()
     seed: int = 0
     num_samples: int = 1
+    alone: bool = False
     name: str = field(default="", repr=False, compare=False)
 
 

@@ -138,6 +138,8 @@ class Paged:
         BurilError: T022 when OpenVINO can't compile the graph.
     """
 
+    apart = True
+
     def __init__(self, graph: Any, *, precision: str, threads: int, cache_mb: int) -> None:
         package = openvino()
         self._tensor, self.cache_mb = package.Tensor, cache_mb
@@ -192,8 +194,11 @@ class Paged:
             BurilError: T021 when it would never fit.
         """
         self.check(row)
-        found = self.blocks.take(row.prompt, _room(row), among=self.call)
-        return Writing(list(row.prompt), found[1], found[0], row) if found else None
+        found = self.blocks.take(row.prompt, _room(row), among=None if row.request.alone else self.call)
+        if found is None:
+            return None
+        row.cached = found[1]
+        return Writing(list(row.prompt), found[1], found[0], row)
 
     def give(self, lane: Held) -> None:
         """Take the blocks of a lane back."""

@@ -15,7 +15,11 @@ from buril.generators._writer import Row, Writer
 
 
 class Batching(Protocol):
-    """An engine that runs lanes together."""
+    """An engine that runs lanes together.
+
+    One whose lanes are apart (`apart = True`) computes a lane alike wherever in the cache it lies and whatever else the
+    cache holds: then a row that asks to be alone has steps of its own. On any other it has the engine to itself.
+    """
 
     def check(self, row: Row) -> None:
         """Refuse a row that would never fit (T021)."""
@@ -78,8 +82,8 @@ class Running:
             BurilError: T021.
         """
         ended = self._join()
-        if self.lanes:
-            self.engine.step(self.lanes, self.writer, self.step_tokens)
+        for lanes in self._together():
+            self.engine.step(lanes, self.writer, self.step_tokens)
         for lane in [
             lane for lane in self.lanes if lane.row.ended or (id(lane.row) in self._leaving and lane.due <= 1)
         ]:
@@ -97,12 +101,24 @@ class Running:
             row = self.waiting[0]
             if row.ended is not None:
                 ended.append(row)
-            elif (lane := self.engine.lane(row, self.lanes)) is not None:
+            elif self._may_join(row) and (lane := self.engine.lane(row, self.lanes)) is not None:
                 self.lanes.append(lane)
             else:
                 break
             self.waiting.popleft()
         return ended
+
+    def _together(self) -> Iterator[list[Any]]:
+        """The lanes that a call of the engine runs: all in one, but for those that ask to be alone."""
+        if others := [lane for lane in self.lanes if not lane.row.request.alone]:
+            yield others
+        yield from ([lane] for lane in self.lanes if lane.row.request.alone)
+
+    def _may_join(self, row: Row) -> bool:
+        """Whether a row may be computed beside those that are on their way."""
+        if getattr(self.engine, "apart", False):
+            return True
+        return not self.lanes if row.request.alone else not any(lane.row.request.alone for lane in self.lanes)
 
     def close(self) -> None:
         """Give all lanes back; nothing waits any more."""

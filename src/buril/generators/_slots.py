@@ -131,7 +131,7 @@ class Slots:
         for lane in lanes:
             if lane.source and lane.source.filled >= lane.shared:
                 self.llama.share(lane.source.number, lane.number, lane.shared)
-                lane.filled, lane.source = lane.shared, None
+                lane.filled, lane.source, lane.row.cached = lane.shared, None, lane.shared
 
     # --- scoring
 

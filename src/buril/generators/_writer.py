@@ -47,6 +47,8 @@ class Row:
     logprob: float = 0.0
     ended: Literal["eos", "stop", "length"] | None = None
     text: str | None = None
+    cached: int = 0
+    """Tokens of the prompt that were not run for this row, as the engine's cache held them."""
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng([self.request.seed, self.position[1]])

@@ -6,18 +6,23 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from buril.code.completing.cursor import Cursor
 from buril.code.completing.finish import completed
 from buril.code.completing.stop import Stopper
+from buril.core.errors import BurilError
 from buril.generators._generator import Completion, Generator, Request
 from buril.serve.guards import Fired, Guard, Piece, guarded
 from buril.serve.metrics import Metrics
 from buril.serve.release import Release
 from buril.serve.waiting import within
 from buril.serve.writing import AnyEngine, AnyTicket, Event
+
+if TYPE_CHECKING:
+    from buril.serve.editing import Editing
+    from buril.serve.surroundings import Surroundings
 
 FINISH = {"eos": "stop", "stop": "stop", "length": "length"}
 """What OpenAI's API calls the ways in which a text ends."""
@@ -45,6 +50,7 @@ class Served:
         links: digests of what it is made of, as records name them.
         created: when it was made, in seconds since 1970.
         remote: it runs on another machine, which guards must know.
+        editing: what is done for editors beside; None for nothing.
         keep: keeps a completion and says what is known of it, and keeps what became of one.
         watermark: the mark that is on all that is written, as records name it; None without.
     """
@@ -59,6 +65,7 @@ class Served:
     created: int = 0
     remote: bool = False
     watermark: Mapping[str, Any] | None = None
+    editing: Editing | None = None
 
 
 class Kept(NamedTuple):
@@ -73,7 +80,9 @@ class Asked:
     """What is asked for.
 
     `pieces` are the texts that the model is given, of which the guards judge each, and `make` puts them, as the guards
-    left them, into a request. `finish`: the answer ends where it is complete, and is mended.
+    left them, into a request. `finish`: the answer ends where it is complete, and is mended. `alone`: nothing else that
+    is written may change it. `surroundings`: the place in a repository. `reuse`: what must be equal for the answer to
+    be that of another request as well; "" for never. `told`: what the answer says beside its text, in `buril`.
     """
 
     pieces: tuple[Piece, ...]
@@ -83,6 +92,10 @@ class Asked:
     chat: bool = False
     fim: bool = False
     finish: bool = False
+    alone: bool = False
+    surroundings: Surroundings | None = None
+    reuse: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     def cursor(self, given: Sequence[str]) -> Cursor | None:
         """Where the answer is put, where it is finished there."""
@@ -104,6 +117,7 @@ class Answered(NamedTuple):
     first_s: float | None = None
     prompt_tokens: int = 0
     logprob: float | None = 0.0
+    context: tuple[str, ...] = ()
 
 
 class Piecemeal(NamedTuple):
@@ -115,12 +129,14 @@ class Piecemeal(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a sample ended: the reason in OpenAI's words, and what is kept of it."""
+    """How a sample ended: the reason in OpenAI's words, what is kept of it, and the places that its prompt showed."""
 
     finish_reason: str
     kept: Kept
     fired: tuple[Fired, ...]
     num_tokens: int
+    context: tuple[str, ...] = ()
+    told: Mapping[str, Any] = {}
 
 
 class Refusal(Exception):
@@ -153,6 +169,8 @@ class Answer:
         self._given: tuple[str, ...] = ()
         self._events: dict[int, Event] = {}
         self._stoppers: list[Stopper] = []
+        self.how = ""
+        """Where a text comes from that may be known already; "" where it can't be."""
 
     async def admit(self) -> None:
         """Lead the request through the guards, and have it taken.
@@ -162,6 +180,15 @@ class Answer:
             Busy: there is no room.
             BurilError: it can't be written.
         """
+        await self.let_in()
+        await self._begin()
+
+    async def let_in(self) -> None:
+        """Lead the request through the guards.
+
+        Raises:
+            Refusal: a guard refused it.
+        """
         served = self._served
         outcome = await asyncio.to_thread(guarded, self._asked.pieces, served.guards, remote=served.remote)
         self.fired = outcome.fired
@@ -169,13 +196,40 @@ class Answer:
         if outcome.refusal is not None:
             raise Refusal(outcome.fired)
         self._given = tuple(piece.text for piece in outcome.pieces)
+
+    async def _begin(self) -> None:
+        """Have the request taken.
+
+        Raises:
+            Busy: there is no room.
+            BurilError: it can't be written.
+        """
+        if place := self._asked.surroundings:
+            self._asked = await asyncio.to_thread(place.look, self._served, self._asked, self._given)
+            self.fired += place.fired
+            self._count(place.fired)
         request = await asyncio.to_thread(self._asked.make, self._given)
-        self.ticket = await served.engine.submit(request)
+        self.ticket = await self._served.engine.submit(request)
+
+    @property
+    def charged(self) -> int:
+        """Tokens that count for the quota of who asked."""
+        return self.prompt_tokens + self.num_tokens
+
+    def leave(self) -> None:
+        """Nobody reads this any more: what is left of it goes out of the engine."""
+        if self.ticket and self.ticket.left:
+            self._served.engine.cancel(self.ticket)
 
     @property
     def prompt_tokens(self) -> int:
         """Tokens that the model was given."""
         return self.ticket.prompt_tokens if self.ticket else 0
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that the engine had read already, for another request."""
+        return self.ticket.cached_tokens if self.ticket else 0
 
     @property
     def first_s(self) -> float | None:
@@ -245,8 +299,14 @@ class Answer:
         return event._replace(text=text, completion=Completion(text, (), reason, math.nan))
 
     def _cut(self, ticket: AnyTicket, sample: int) -> Event:
-        """A sample ends where it is."""
+        """A sample ends where it is.
+
+        Raises:
+            BurilError: V041 where it may not, as it would be another text the next time.
+        """
         self._served.engine.cancel(ticket)
+        if self._asked.alone:
+            raise BurilError("V041", seconds=self._asked.time_limit_s)
         while not ticket.events.empty():
             event = ticket.events.get_nowait()
             self._events[event.sample] = event
@@ -267,12 +327,14 @@ class Answer:
             return Piecemeal(event.sample, shown.text)
         done = event.completion
         reason = "content_filter" if shown.stopped or done is None else FINISH[done.finish_reason]
-        return Piecemeal(event.sample, shown.text, await self._end(release, event.sample, reason))
+        return Piecemeal(event.sample, shown.text, await self._end(release, event, reason))
 
-    async def _end(self, release: Release, sample: int, reason: str) -> End:
+    async def _end(self, release: Release, event: Event, reason: str) -> End:
         """Count and record a sample."""
         assert self.ticket is not None, "admit() comes first"
-        num_tokens = self.ticket.num_tokens(sample)
+        sample, num_tokens = event.sample, event.num_tokens
+        if num_tokens is None:
+            num_tokens = self.ticket.num_tokens(sample)
         self.num_tokens += num_tokens
         self.finished.append(reason)
         self._served.metrics.finished.labels(finish_reason=reason).inc()
@@ -281,9 +343,16 @@ class Answer:
         seconds, logprob = time.monotonic() - self.came, self.ticket.logprob(sample)
         answered = Answered(
             self._asked, self.ticket.request, sample, release.shown, num_tokens, reason, fired, self._given,
-            seconds, self.first_s, self.prompt_tokens, logprob,
+            seconds, self.first_s, self.prompt_tokens, logprob, self._shown,
         )  # fmt: skip
-        return End(reason, await asyncio.to_thread(self._served.keep, answered), fired, num_tokens)
+        if self._served.editing:
+            self._served.editing.took(seconds)
+        kept = await asyncio.to_thread(self._served.keep, answered)
+        return End(reason, kept, fired, num_tokens, self._shown, self._asked.told)
+
+    @property
+    def _shown(self) -> tuple[str, ...]:
+        return self._asked.surroundings.shown if self._asked.surroundings else ()
 
     def _count(self, fired: Sequence[Fired]) -> None:
         for item in fired:

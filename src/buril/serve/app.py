@@ -24,6 +24,7 @@ from buril.serve.asking import asked_of_chat, asked_of_completion, asked_of_infi
 from buril.serve.http import LOOPBACK, Bounded, EventStream, problem, unless_gone
 from buril.serve.keys import Keys, Refused, Scope
 from buril.serve.log import line
+from buril.serve.reuse import answer_of
 from buril.serve.schemas import ChatRequest, CompletionRequest, EventRequest, InfillRequest
 from buril.serve.settings import ServeSettings
 from buril.serve.shapes import CHAT, COMPLETION, INFILL, Shape
@@ -41,8 +42,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (503, "Not ready."),
     )
 }  # fmt: skip
-STATUSES = {"T015": 400, "T017": 400, "T021": 400, "V004": 503, "V006": 400, "V010": 503, "V011": 502, "V012": 502,
-            "V013": 400, "V014": 503}  # fmt: skip
+STATUSES = {
+    **dict.fromkeys(("T015", "T017", "T021", "V006", "V013", "V040", "V601"), 400),
+    **dict.fromkeys(("V011", "V012"), 502), **dict.fromkeys(("V004", "V010", "V014", "V041"), 503),
+}  # fmt: skip
 """Statuses of our own errors; any other is the engine's, 500."""
 ERROR_SCHEMA = {
     "type": "object", "required": ["error"],
@@ -169,6 +172,12 @@ def _answers(app: FastAPI, server: Server) -> None:
         caller = Caller(server, request, "complete")
         return await _answer(caller, COMPLETION, lambda served: asked_of_completion(served, body, told), body)
 
+    @app.post("/v1/fim/completions", responses=taken)
+    async def fim(body: CompletionRequest, request: Request) -> Response:
+        """The same in the form of Mistral's API, which some editors' plugins speak."""
+        caller = Caller(server, request, "complete")
+        return await _answer(caller, CHAT, lambda served: asked_of_completion(served, body, told), body)
+
     @app.post("/v1/chat/completions", responses=taken)
     async def chat(body: ChatRequest, request: Request) -> Response:
         """The next message of a chat."""
@@ -265,13 +274,14 @@ def _named(served: Served, name: str) -> Served:
 async def _answer(caller: Caller, shape: Shape, make: Callable[[Served], list[Asked]], body: Any) -> Response:
     """Admit a request, and answer it whole or in parts."""
     served, server = _named(caller.served, getattr(body, "model", "")), caller.server
-    answers = [Answer(served, asked) for asked in make(served)]
+    owner = caller.key.sha256 if caller.key else ""
+    answers = [answer_of(served, asked, owner) for asked in make(served)]
     told = Told(caller, answers)
     with told:
         if not await unless_gone(caller.request.receive, asyncio.ensure_future(_admitted(answers))):
             told.end("gone")
             return Response(status_code=499)
-    headers = {"x-buril-model": served.name}
+    headers = {"x-buril-model": served.name, **({"x-buril-cache": answers[0].how} if answers[0].how else {})}
     if body.stream:
         events = told.counted(shape.stream(served, answers, body))
         return EventStream(events, patience_s=server.settings.patience_s, headers=headers, done=shape.done)
@@ -328,18 +338,17 @@ class Told:
     def end(self, status: str) -> None:
         """Take what is left of it out of the engine; write the line and the counts."""
         for answer in self._answers:
-            if answer.ticket and answer.ticket.left:
-                self._served.engine.cancel(answer.ticket)
+            answer.leave()
         answers, seconds = self._answers, time.monotonic() - self._answers[0].came
         prompt = sum(answer.prompt_tokens for answer in answers)
         tokens = sum(answer.num_tokens for answer in answers)
-        self._server.keys.use(self._key, prompt + tokens)
+        self._server.keys.use(self._key, sum(answer.charged for answer in answers))
         self._served.metrics.requests.labels(route=self._route, status=status).inc()
         first = answers[0].first_s
         if status == "ok":
             self._served.metrics.answered(seconds=seconds, first_s=first, prompt_tokens=prompt, tokens=tokens)
         fired = [f"{item.guard}:{item.action}" for answer in answers for item in answer.fired]
         line("request", route=self._route, status=status, key=self._key.name if self._key else None,
-             model=self._served.name, prompt_tokens=prompt, tokens=tokens, ms=round(1000 * seconds, 1),
-             first_ms=round(1000 * first, 1) if first is not None else None, guards=fired,
+             model=self._served.name, cache=answers[0].how or None, prompt_tokens=prompt, tokens=tokens,
+             ms=round(1000 * seconds, 1), first_ms=round(1000 * first, 1) if first is not None else None, guards=fired,
              finish=[reason for answer in answers for reason in answer.finished])  # fmt: skip

@@ -9,9 +9,10 @@ from buril.core.errors import BurilError
 from buril.generators._generator import Request, capabilities, request_of_chat
 from buril.serve.answer import Asked, Served
 from buril.serve.guards import Piece
+from buril.serve.surroundings import steadied, surrounded
 
 if TYPE_CHECKING:
-    from buril.serve.schemas import ChatRequest, CompletionRequest, InfillRequest, Sampling
+    from buril.serve.schemas import ChatRequest, Coding, CompletionRequest, InfillRequest, Sampling
     from buril.serve.settings import ServeSettings
 
 
@@ -32,10 +33,10 @@ def asked_of_completion(served: Served, body: CompletionRequest, told: ServeSett
         return _sampled(Request(texts[0], texts[1] if fim else None), body, body.max_tokens, told)
 
     return [
-        Asked(
+        surrounded(served, body, Asked(
             tuple(Piece(text, "trusted", language) for text in ([prompt, body.suffix or ""] if fim else [prompt])),
-            request, told.time_limit_s, language, fim=fim, finish=_finishes(body.finish, language),
-        )
+            request, told.time_limit_s, language, fim=fim, alone=_alone(body, told),
+        ))
         for prompt in prompts
     ]  # fmt: skip
 
@@ -57,11 +58,11 @@ def asked_of_chat(served: Served, body: ChatRequest, told: ServeSettings) -> lis
         return _sampled(request_of_chat(served.generator, turns), body, limit, told)
 
     pieces = tuple(Piece(message.text, "user", "") for message in body.messages)
-    return [Asked(pieces, request, told.time_limit_s, body.language or "", chat=True)]
+    return [Asked(pieces, request, told.time_limit_s, body.language or "", chat=True, alone=_alone(body, told))]
 
 
 def asked_of_infill(served: Served, body: InfillRequest, told: ServeSettings) -> list[Asked]:
-    """The request of an editor: other files first, as comments would stand before the code.
+    """The request of an editor, with pieces of other files. One for no token at all warms the cache up.
 
     Raises:
         BurilError: T015.
@@ -71,26 +72,24 @@ def asked_of_infill(served: Served, body: InfillRequest, told: ServeSettings) ->
     language = body.language or ""
     own = (Piece(body.input_prefix + body.prompt, "trusted", language), Piece(body.input_suffix, "trusted", language))
     others = tuple(Piece(extra.text, "third_party", "", extra.filename) for extra in body.input_extra)
-    limit = body.n_predict if body.n_predict > 0 else None
-    seconds = min(told.time_limit_s, body.t_max_predict_ms / 1000 or told.time_limit_s)
+    limit, alone = max(1, body.n_predict) if body.n_predict >= 0 else None, _alone(body, told)
+    seconds = min(told.time_limit_s, (not alone and body.t_max_predict_ms / 1000) or told.time_limit_s)
 
     def request(texts: Sequence[str]) -> Request:
-        above = "".join(f"{text.rstrip()}\n\n" for text in texts[2:] if text.strip())
-        return Request(
-            above + texts[0], texts[1], max_tokens=min(limit or told.max_tokens, told.most_tokens),
+        asked = Request(
+            texts[0], texts[1], max_tokens=min(limit or told.max_tokens, told.most_tokens),
             temperature=body.temperature, top_p=body.top_p, stop=tuple(filter(None, body.stop)),
             seed=max(0, body.seed or 0),
         )  # fmt: skip
+        return steadied(asked, alone=alone, seeded=(body.seed or -1) >= 0)
 
-    finish = _finishes(body.finish, language)
-    return [Asked((*own, *others), request, seconds, language, fim=True, finish=finish)]
+    asked = Asked((*own, *others), request, seconds, language, fim=True, alone=alone)
+    return [surrounded(served, body, asked, given=[extra.filename for extra in body.input_extra])]
 
 
-def _finishes(asked: bool | None, language: str) -> bool:
-    """Whether an answer is finished: as is asked, else where the language says how."""
-    from buril.code.language import languages
-
-    return language in languages() if asked is None else asked
+def _alone(body: Coding, told: ServeSettings) -> bool:
+    """Whether nothing else that is written may change the answer: the server says so, or the request asks for it."""
+    return told.deterministic or bool(body.deterministic)
 
 
 def _few(samples: int, told: ServeSettings) -> None:
@@ -102,7 +101,8 @@ def _sampled(request: Request, body: Sampling, limit: int | None, told: ServeSet
     """A request as the body says that it be sampled."""
     from dataclasses import replace
 
-    return replace(
+    asked = replace(
         request, max_tokens=min(limit or told.max_tokens, told.most_tokens), temperature=body.temperature,
         top_p=body.top_p, stop=body.stops, seed=body.seed or 0, num_samples=body.n,
     )  # fmt: skip
+    return steadied(asked, alone=_alone(body, told), seeded=body.seed is not None)

@@ -42,6 +42,11 @@ class Ticket:
         """Tokens of the prompt."""
         return len(self.rows[0].prompt)
 
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that had been read already, for another request."""
+        return self.rows[0].cached
+
     def num_tokens(self, sample: int) -> int:
         """Tokens of a sample so far."""
         row = self.rows[sample]
@@ -198,7 +203,8 @@ class Engine:
             if found.ended or len(found.text) > ticket.shown[sample]:
                 ticket.shown[sample] = len(found.text)
                 completion = writer.completion(row) if found.ended else None
-                news.setdefault(id(ticket), (ticket, []))[1].append(Event(sample, found.text, completion))
+                event = Event(sample, found.text, completion, num_tokens=ticket.num_tokens(sample))
+                news.setdefault(id(ticket), (ticket, []))[1].append(event)
         for row in ended:
             self.tokens += len(row.ids)
             ticket = self._tickets.pop(id(row), None)

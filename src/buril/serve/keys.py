@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -21,6 +21,8 @@ from pydantic import Field, ValidationError
 from buril.core.artifact import atomic
 from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
+from buril.serve import usage
+from buril.serve.usage import Account
 
 Scope = Literal["complete", "chat", "events", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -42,7 +44,7 @@ class Key(BaseSettings):
     requests_per_minute: int | None = Field(None, ge=1)
     """None: as many as the server takes."""
     tokens_per_day: int | None = Field(None, ge=1)
-    """Tokens of prompts and answers in a day of UTC; None: as many as the server takes. Counted from its start on."""
+    """Tokens of prompts and answers in a day of UTC; None: as many as the server takes."""
     expires: datetime.date | None = None
     """The last day on which it is taken."""
 
@@ -62,26 +64,20 @@ class Refused(Exception):
 
 
 @dataclass
-class Account:
-    """What a key has used: a bucket of requests that fills with time, and the tokens of a day."""
-
-    requests: float = 0.0
-    at: float = 0.0
-    day: datetime.date = datetime.date.min
-    tokens: int = 0
-
-
-@dataclass
 class Keys:
     """The keys of a file, and what each has used.
 
     Args:
         path: of the file; None lets anybody in.
         now: the wall clock, in seconds.
+        kept_at: file that what was used is kept in (`keep_at`); None forgets it at the end.
     """
 
     path: Path | None
     now: Callable[[], float] = time.time
+    kept_at: Path | None = None
+    _saved_at: float = -1e9
+    _used: bool = False
     _accounts: dict[str, Account] = field(default_factory=dict)
     _keys: dict[str, Key] = field(default_factory=dict)
     _looked: float = -1e9
@@ -117,16 +113,36 @@ class Keys:
         """Count tokens that a key has used."""
         if key is not None:
             self._account(key).tokens += tokens
+            self._used = True
+
+    def keep_at(self, path: Path) -> None:
+        """Go on from what a file says was used, and keep it there from now on."""
+        if self.path is not None:
+            self.kept_at, self._accounts = path, usage.read(path)
+
+    def save(self, *, now: bool = False) -> Callable[[], None] | None:
+        """What writes down what was used, in any thread; None where nothing is due. `now`: at the server's end."""
+        if self.kept_at is None or not self._used or (time.monotonic() - self._saved_at < usage.SAVE_S and not now):
+            return None
+        self._saved_at, self._used = time.monotonic(), False
+        path, today = self.kept_at, self._today()
+        counting = {key: replace(account) for key, account in self._accounts.items() if account.day == today}
+
+        def write() -> None:
+            self._used |= not usage.write(path, counting)
+
+        return write
 
     def _count(self, key: Key) -> None:
         account, now = self._account(key), self.now()
+        self._used = True
         if key.tokens_per_day is not None and account.tokens >= key.tokens_per_day:
             tomorrow = 86400 - now % 86400
             raise Refused(429, "the tokens of today are used up", tomorrow)
         if key.requests_per_minute is None:
             return
         rate = key.requests_per_minute / 60
-        account.requests = max(0.0, account.requests - (now - account.at) * rate)
+        account.requests = max(0.0, account.requests - max(0.0, now - account.at) * rate)
         account.at = now
         if account.requests + 1 > key.requests_per_minute:
             raise Refused(429, "too many requests in a minute", (account.requests + 1 - key.requests_per_minute) / rate)

@@ -48,6 +48,7 @@ class Metrics:
                                 buckets=TOKENS, registry=registry)  # fmt: skip
         self.finished = Counter("buril_answers", "Samples that ended, by why.", ["finish_reason"], registry=registry)
         self.guards = Counter("buril_guards", "What guards did.", ["guard", "action"], registry=registry)
+        self.reused = Counter("buril_reused", "Requests by where their answer was.", ["how"], registry=registry)
         self.refused = Counter("buril_refused", "Requests without an answer, by why.", ["reason"], registry=registry)
         self.queue = Gauge("buril_queue_depth", "Samples that wait for their turn.", registry=registry)
         self.running = Gauge("buril_running", "Samples that are being written.", registry=registry)

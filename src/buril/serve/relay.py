@@ -56,6 +56,11 @@ class RemoteTicket:
         told = next((sample.usage[0] for sample in self.samples if sample.usage), 0)
         return told if self.asked.prompt_tokens is None else self.asked.prompt_tokens
 
+    @property
+    def cached_tokens(self) -> int:
+        """The other server does not say."""
+        return 0
+
     def num_tokens(self, sample: int) -> int:
         """Tokens of a sample so far, as the other server counts them; events with text where it does not."""
         one = self.samples[sample]

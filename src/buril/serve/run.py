@@ -75,8 +75,12 @@ def check(told: ServeSettings) -> Keys:
     """The keys of the settings.
 
     Raises:
-        BurilError: V001 where others could ask without one, V002 for a file that can't be read.
+        BurilError: V001 where others could ask without one, V002 for a file that can't be read, V600 for a repository
+            that is no folder.
     """
+    for folder in told.repositories.values():
+        if not folder.expanduser().is_dir():
+            raise BurilError("V600", path=folder)
     if told.host not in LOOPBACK and told.keys is None:
         raise BurilError("V001", host=told.host)
     return Keys(told.keys)
@@ -141,6 +145,8 @@ class Serving:
             if self.server.served is not None:
                 self.server.served.engine.close()
                 self.server.served.keep.close()
+            if save := self.server.keys.save(now=True):
+                save()
             line("ended")
         if self.failed:
             raise self.failed
@@ -154,6 +160,8 @@ class Serving:
         """End where the engine has: whoever supervises starts another."""
         while True:
             await asyncio.sleep(0.2)
+            if save := self.server.keys.save():
+                await asyncio.to_thread(save)
             served = self.server.served
             if served is not None and served.engine.broken and not self.server.ending:
                 self.failed = served.engine.broken

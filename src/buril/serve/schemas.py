@@ -36,6 +36,40 @@ class Lenient(BaseModel):
         return given
 
 
+class TypingHint(BaseModel):
+    """How the user types, for `buril.wait_ms` of the answer; an extension of this server."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+    gaps_ms: Annotated[list[Annotated[float, Field(ge=0, le=1e7)]], Field(max_length=64)] = []
+    """Milliseconds between the last keys, the latest last."""
+    last: str = Field("", max_length=8)
+    """The character typed last; "" where the cursor was moved."""
+    latency_ms: float | None = Field(None, ge=0, le=1e7)
+    """What an answer takes as the client sees it; None takes what the server's last ones took."""
+
+
+class Coding(Lenient):
+    """What a request says of the place that it is for: extensions of this server."""
+
+    file: str | None = Field(None, max_length=4096)
+    """Of the cursor: its path in the repository, or in the client's file system, or its URI."""
+    repository: str | None = Field(None, max_length=200)
+    """The name that the server knows its repository by."""
+    finish: bool | None = None
+    """Whether a completion ends where it is complete, and is mended; by default where its language is known. Chats are
+    never finished."""
+    typing: TypingHint | None = None
+    deterministic: bool | None = None
+    """The same request gives the same text, whatever else is being written; it is computed by itself."""
+    metadata: dict[str, Any] | None = Field(None, max_length=64)
+    """OpenAI's: here `file` and `repository` may stand as well, for clients that can send no other fields."""
+
+    def named(self, name: Literal["file", "repository"]) -> str:
+        """The file or the repository, wherever it stands; "" where it does not."""
+        found = getattr(self, name) or (self.metadata or {}).get(name)
+        return found[:4096] if isinstance(found, str) else ""
+
+
 class StreamOptions(BaseModel):
     """`stream_options`."""
 
@@ -43,7 +77,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class Sampling(Lenient):
+class Sampling(Coding):
     """What both kinds of completion are told."""
 
     model: str = Field("", max_length=512)
@@ -62,10 +96,7 @@ class Sampling(Lenient):
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, max_length=512)
     language: str | None = Field(None, max_length=40)
-    """Language of the code, for guards and for `finish`; an extension of this server."""
-    finish: bool | None = None
-    """Whether a completion ends where it is complete, and is mended; by default where `language` says how. An extension
-    of this server; chats are never finished."""
+    """Language of the code, for guards and for `finish`; by default that of `file`. An extension of this server."""
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -127,7 +158,7 @@ class Extra(BaseModel):
     filename: str = Field("", max_length=4096)
 
 
-class InfillRequest(Lenient):
+class InfillRequest(Coding):
     """`POST /infill`, as llama.cpp's server has it: what editors' plugins send."""
 
     input_prefix: Text = ""
@@ -143,7 +174,6 @@ class InfillRequest(Lenient):
     t_max_predict_ms: int = Field(0, ge=0)
     """Milliseconds after which it ends where it is; 0 leaves the server's own limit."""
     language: str | None = Field(None, max_length=40)
-    finish: bool | None = None
 
 
 class EventRequest(BaseModel):

@@ -33,6 +33,16 @@ class ServeSettings(BaseSettings):
         ["sentinels", "unicode", "injection", "secrets"], validate_default=True
     )
     """What looks at requests and answers, in this order. An answer that a guard reads is shown line by line."""
+    repositories: dict[str, Path] = {}
+    """Folders of repositories that the server may read, by name: what a prompt is shown of them beside the edited file.
+    Whoever may ask for completions can get at what is in them. None are read that do not stand here."""
+    context_tokens: int = Field(1024, ge=0)
+    """Tokens of a prompt that other files may take, at most: from repositories, and those that a client sends along."""
+    cache_mb: int = Field(64, ge=0)
+    """Memory in MB for completions that were written: who types one along is answered from it. 0 for none."""
+    deterministic: bool = False
+    """The same request gives the same text, whatever else is being written: each is computed by itself, which takes
+    longer where many ask. A request may ask for it by itself (`deterministic: true`)."""
     max_tokens: int = Field(256, ge=1)
     """Tokens of an answer where the client asks for none."""
     most_tokens: int = Field(2048, ge=1)

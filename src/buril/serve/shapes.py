@@ -149,7 +149,7 @@ class InfillShape(Shape):
             seconds = time.monotonic() - answer.came
             found |= {
                 "model": served.name, "tokens_predicted": answer.num_tokens, "tokens_evaluated": answer.prompt_tokens,
-                "tokens_cached": 0, "truncated": False, "stop_type": kind, "stopping_word": "",
+                "tokens_cached": answer.cached_tokens, "truncated": False, "stop_type": kind, "stopping_word": "",
                 "timings": {"prompt_n": answer.prompt_tokens, "predicted_n": answer.num_tokens,
                             "prompt_ms": 1000 * (answer.first_s or 0.0),
                             "predicted_ms": 1000 * (seconds - (answer.first_s or 0.0))},
@@ -171,11 +171,13 @@ async def together(answers: Sequence[Answer]) -> AsyncGenerator[tuple[int, Piece
         begin += answer.ticket.request.num_samples if answer.ticket else 0
 
 
-def usage(answers: Sequence[Answer]) -> dict[str, int]:
+def usage(answers: Sequence[Answer]) -> dict[str, Any]:
     """Tokens of prompts and answers."""
     prompt = sum(answer.prompt_tokens for answer in answers)
     written = sum(answer.num_tokens for answer in answers)
-    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+    cached = sum(answer.cached_tokens for answer in answers)
+    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written,
+            "prompt_tokens_details": {"cached_tokens": cached}}  # fmt: skip
 
 
 def told(served: Served, ends: Sequence[End]) -> Mapping[str, Any]:
@@ -186,6 +188,8 @@ def told(served: Served, ends: Sequence[End]) -> Mapping[str, Any]:
         "guards": [[item.record() for item in end.fired] for end in ends],
         "provenance": [list(end.kept.provenance) for end in ends],
         **({"watermark": {"key": served.watermark["key"]}} if served.watermark else {}),
+        **({"context": [list(end.context) for end in ends]} if any(end.context for end in ends) else {}),
+        **{name: value for end in ends for name, value in end.told.items()},
     }
 
 

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 
 class Event(NamedTuple):
-    """What is new of a sample: its whole text so far, and its completion when it has ended, or what went wrong."""
+    """What is new of a sample: its whole text so far, and its completion when it has ended, or what went wrong.
+
+    `num_tokens` are those written at that time: there may be more by the time this is read. None where nobody counts.
+    """
 
     sample: int
     text: str
     completion: Completion | None = None
     problem: BurilError | None = None
+    num_tokens: int | None = None
 
 
 class Busy(Exception):
@@ -47,6 +51,10 @@ class AnyTicket(Protocol):
     @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt."""
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that had been read already, for another request."""
 
     def num_tokens(self, sample: int) -> int:
         """Tokens of a sample so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,21 +46,28 @@ def is_secret(path: str) -> bool:
 
 
 def paths_of(folder: Path) -> Iterator[str]:
-    """The paths of source files of a folder, with `/`: those that git knows or would add, else all that stand there."""
-    for path in _by_git(folder) or _by_walking(folder):
+    """The paths of source files of a folder, with `/`: those that git knows or would add, else all that stand there.
+
+    Of a repository that git can't list, none: what it ignores is not known.
+    """
+    listed = _by_git(folder)
+    if not listed:  # a folder that was named may lie in one that git ignores as a whole
+        listed = [] if (folder / ".git").exists() else _by_walking(folder)
+    for path in listed:
         if may_be_source(path) and not is_secret(path) and not _MADE.search(path):
             yield path
 
 
-def _by_git(folder: Path) -> list[str]:
+def _by_git(folder: Path) -> list[str] | None:
+    """What git lists of a folder; None where it is no repository, or git can't say."""
     asked = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    command = ("git", "-C", str(folder), *_NO_PROGRAMS, *asked)
+    command = ("git", "-C", str(folder), *_NO_PROGRAMS, "-c", f"safe.directory={folder.resolve()}", *asked)
     try:
         done = subprocess.run(  # noqa: S603  fixed program and options; the folder is one whole argument
             command, capture_output=True, check=True, timeout=_GIT_S
         )
     except (OSError, subprocess.SubprocessError):
-        return []
+        return None
     return sorted({item.decode("utf-8", "replace") for item in done.stdout.split(b"\0") if item})
 
 
@@ -73,10 +81,14 @@ def _by_walking(folder: Path) -> list[str]:
 
 
 def read(folder: Path, path: str) -> str | None:
-    """The text of a file; None for what is no code of people: binary, too large, minified, generated, a private key."""
-    where = folder / path
+    """The text of a file; None for what is no code of people: binary, too large, minified, generated, a private key.
+
+    Nor is a link followed, be it the file's or that of a folder on the way to it.
+    """
+    where = folder.resolve() / path
     try:
-        if where.is_symlink() or where.stat().st_size > MAX_FILE_BYTES:
+        told = where.lstat()
+        if not stat.S_ISREG(told.st_mode) or told.st_size > MAX_FILE_BYTES or where.resolve() != where:
             return None
         return as_code(where.read_bytes().decode("utf-8"))
     except (OSError, UnicodeDecodeError):

@@ -30,6 +30,8 @@ PREFIX_SHARE, SUFFIX_SHARE, CONTEXT_SHARE = 1 / 2, 1 / 4, 1 / 2
 STEP_TOKENS = 64
 """How far the beginning of a cut prefix moves at a time, and what the room for context is a multiple of."""
 _KEPT_TEXTS = 4096
+_SLACK = 8
+"""Tokens by which the first head may be longer than was reckoned, as its repository's name joins another path."""
 _CHARS_A_TOKEN = 12
 """No code has more characters a token for long, so what lies further away is not even encoded."""
 
@@ -37,13 +39,16 @@ _CHARS_A_TOKEN = 12
 class Prompt(NamedTuple):
     """The tokens of a prompt and the text that the answer begins with; what `Request` takes.
 
-    `snippets` is how many were shown, `tokens` how many tokens context, prefix and suffix have.
+    `snippets` is how many were shown, `tokens` how many tokens context, prefix and suffix have, `shown` which snippets
+    they were, `whole` whether all of prefix and suffix is there.
     """
 
     ids: tuple[int, ...]
     prefill: str
     snippets: int
     tokens: tuple[int, int, int]
+    shown: tuple[Snippet, ...] = ()
+    whole: bool = True
 
     def request(self, *, max_tokens: int, temperature: float = 0.0, seed: int = 0, samples: int = 1) -> Request:
         """What a generator is asked."""
@@ -63,6 +68,7 @@ class Tokens:
         max_positions: tokens of its window.
         uses_fim: whether it was taught to fill in the middle; else what follows the cursor is not shown.
         named: whether it was trained on repositories as documents, so that even a file alone has its head.
+        context_tokens: tokens that other files may take, at most; None for what the window leaves.
     """
 
     encoder: Encoder
@@ -70,6 +76,7 @@ class Tokens:
     max_positions: int
     uses_fim: bool = True
     named: bool = False
+    context_tokens: int | None = None
 
     def count(self, line: str) -> int:
         """The tokens of a line by itself."""
@@ -89,7 +96,8 @@ def prompt(
     Args:
         tokens: the model's.
         around: the edited file.
-        snippets: of other files, in the order they are shown; those that no longer fit are left out, the last first.
+        snippets: of other files, in the order they are shown; those that no longer fit are left out, the last first, of
+            those that are `given` the first first.
         max_tokens: tokens of the answer.
         repo: name of the repository, for the head of the first file.
 
@@ -104,18 +112,18 @@ def prompt(
     if room < LEAST_ROOM:
         raise BurilError("V601", window=tokens.max_positions, max_tokens=max_tokens)
     before, after, left = _halves(tokens, around, room, filling=filling)
-    head, number = _context(tokens, around, snippets, room=left, repo=repo)
+    head, shown = _context(tokens, around, snippets, room=left, repo=repo)
     suffix = tokens.encoder.encode(after) if filling else []
-    prefill = "" if filling else before[before.rfind("\n") + 1 :]
-    prefix = tokens.encoder.encode(before.removesuffix(prefill) if prefill else before)
+    prefix = tokens.encoder.encode(before)
     spare = room - len(head) - len(suffix)
+    whole = before == around.prefix and (not filling or after == around.suffix) and len(prefix) <= spare
     prefix = prefix[-spare:]  # a single line that is longer than all
     count = (len(head), len(prefix), len(suffix))
-    if not filling:
-        ids = (*bos, *head, *prefix)
-        return Prompt(ids or (() if prefill else (fim["eos"],)), prefill, number, count)
+    if not filling:  # the text is encoded with the end that is healed, so that its tokens are those of training
+        ids = (*bos, *head)
+        return Prompt(ids or (() if before else (fim["eos"],)), before, len(shown), count, shown, whole)
     opening, closing, middle = (int(token) for token in sentinels if token is not None)
-    return Prompt((*bos, *head, opening, *prefix, closing, *suffix, middle), "", number, count)
+    return Prompt((*bos, *head, opening, *prefix, closing, *suffix, middle), "", len(shown), count, shown, whole)
 
 
 def _halves(tokens: Tokens, around: Around, room: int, *, filling: bool) -> tuple[str, str, int]:
@@ -130,7 +138,7 @@ def _halves(tokens: Tokens, around: Around, room: int, *, filling: bool) -> tupl
     for_prefix = min(wants_before, max(sure, room - for_suffix - _context_room(room)))
     before = _kept(lines_before[::-1], tokens, for_prefix, step=STEP_TOKENS)[::-1]
     after = _kept(lines_after, tokens, for_suffix)
-    left = room - for_prefix - for_suffix
+    left = min(room - for_prefix - for_suffix, room if tokens.context_tokens is None else tokens.context_tokens)
     return "".join(before), "".join(after), left - left % STEP_TOKENS
 
 
@@ -152,21 +160,26 @@ def _kept(lines: Sequence[str], tokens: Tokens, room: int, *, step: int = 1) -> 
 
 def _context(
     tokens: Tokens, around: Around, snippets: Sequence[Snippet], *, room: int, repo: str
-) -> tuple[list[int], int]:
-    """The tokens before the edited file's own: snippets under their heads, and its head."""
+) -> tuple[list[int], tuple[Snippet, ...]]:
+    """The tokens before the edited file's own, snippets under their heads and its head; and which snippets."""
     heads = Heads(tokens.encoder)
     own = Place(repo, around.path, around.language, ())
     alone = heads.of(own, first=True) if tokens.named else []
     last = heads.of(own, first=False)
+    texts = [tokens.encoder.encode(snippet.text.rstrip("\n") + "\n") for snippet in snippets]
+    places = [Place(repo, snippet.path, snippet.language, ()) for snippet in snippets]
+    given = [number for number, snippet in enumerate(snippets) if snippet.kind == "given"][::-1]
+    taken: set[int] = set()
+    left = room - len(last) - _SLACK
+    for number in [*given, *(number for number in range(len(snippets)) if number not in given)]:
+        size = len(texts[number]) + len(heads.of(places[number], first=not taken))
+        if size <= left:
+            taken.add(number)
+            left -= size
+    if not taken:
+        return (alone if len(alone) <= room else []), ()
+    order = sorted(taken)
     found: list[int] = []
-    shown = 0
-    for snippet in snippets:
-        place = Place(repo, snippet.path, snippet.language, ())
-        ids = heads.of(place, first=not found) + tokens.encoder.encode(snippet.text.rstrip("\n") + "\n")
-        if len(found) + len(ids) + len(last) > room:
-            continue
-        found += ids
-        shown += 1
-    if not shown:
-        return (alone if len(alone) <= room else []), 0
-    return found + last, shown
+    for number in order:
+        found += heads.of(places[number], first=not found) + texts[number]
+    return found + last, tuple(snippets[number] for number in order)

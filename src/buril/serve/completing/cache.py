@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 MAX_BYTES = 8_000_000
 MOST_LOOKED_AT = 64
@@ -20,10 +22,11 @@ How = Literal["exact", "typed", "indented"]
 
 
 class Hit(NamedTuple):
-    """What is left to write of a completion that is known, and how it was found."""
+    """What is left to write of a completion that is known, how it was found, and what was said when it was put."""
 
     text: str
     how: How
+    told: Any = None
 
 
 class Kept(NamedTuple):
@@ -32,6 +35,8 @@ class Kept(NamedTuple):
     prefix: str
     suffix: str
     text: str
+    told: Any = None
+    at: float = 0.0
 
     @property
     def size(self) -> int:
@@ -56,13 +61,14 @@ class Suggestions:
 
     Args:
         max_bytes: what they may take together.
+        max_age_s: seconds after which one is not found any more.
 
     Example:
         After `put(scope, "x = ", "", "foo(1)")`, `get(scope, "x = fo", "")` → `Hit("o(1)", "typed")`
     """
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self.max_bytes = max_bytes
+    def __init__(self, max_bytes: int = MAX_BYTES, *, max_age_s: float = math.inf) -> None:
+        self.max_bytes, self.max_age_s = max_bytes, max_age_s
         self.num_bytes = 0
         self._kept: OrderedDict[tuple[str, str, str], Kept] = OrderedDict()
         self._by_suffix: dict[tuple[str, str], OrderedDict[str, None]] = {}
@@ -70,11 +76,11 @@ class Suggestions:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def put(self, scope: str, prefix: str, suffix: str, text: str) -> None:
+    def put(self, scope: str, prefix: str, suffix: str, text: str, *, told: Any = None) -> None:
         """Remember a completion; an empty one too (there is nothing to show, which need not be asked again)."""
         key = (scope, suffix, prefix)
         self._drop(key)
-        kept = Kept(prefix, suffix, text)
+        kept = Kept(prefix, suffix, text, told, time.monotonic())
         if kept.size > self.max_bytes:
             return
         self._kept[key] = kept
@@ -94,17 +100,18 @@ class Suggestions:
 
     def get(self, scope: str, prefix: str, suffix: str) -> Hit | None:
         """What is known for a place: the same, one whose text was typed since, or one indented otherwise since."""
-        key = (scope, suffix, prefix)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return Hit(self._kept[key].text, "exact")
+        oldest = time.monotonic() - self.max_age_s
         recent = list(self._by_suffix.get((scope, suffix), ()))[::-1][:MOST_LOOKED_AT]
-        for before in recent:
-            kept = self._kept[scope, suffix, before]
-            found = typed_along(kept, prefix) or reindented(kept, prefix)
-            if found is not None:
-                self._kept.move_to_end((scope, suffix, before))
-                return found
+        for before in dict.fromkeys((prefix, *recent)):
+            kept = self._kept.get((scope, suffix, before))
+            if kept is not None and kept.at < oldest:
+                self._drop((scope, suffix, before))
+            elif kept is not None:
+                same = Hit(kept.text, "exact") if before == prefix else None
+                found = same or typed_along(kept, prefix) or reindented(kept, prefix)
+                if found is not None:
+                    self._kept.move_to_end((scope, suffix, before))
+                    return found._replace(told=kept.told)
         return None
 
 

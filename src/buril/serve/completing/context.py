@@ -8,7 +8,7 @@ need not read it again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from buril.code.imports import Repository, imports
@@ -19,6 +19,8 @@ from buril.serve.completing.index import Index
 from buril.serve.completing.snippet import Snippet
 from buril.serve.completing.symbols import Symbol, symbols
 
+STEADY_LINES = 4
+"""Lines that are typed before context is looked for anew."""
 NEAR_LINES, AFTER_LINES = 20, 8
 """Lines before and after the cursor whose words are looked for."""
 MOST_NAMES, MOST_FILES_A_NAME, MOST_PARSED = 24, 4, 4
@@ -44,6 +46,19 @@ class Around:
         """The lines around the cursor."""
         before = self.prefix.rsplit("\n", NEAR_LINES)[-NEAR_LINES:]
         return "\n".join([*before, *self.suffix.split("\n", AFTER_LINES)[:AFTER_LINES]])
+
+
+def steady(around: Around, step: int = STEADY_LINES) -> Around:
+    """The same file with the cursor moved back to a line that is a multiple of `step` from its beginning.
+
+    What is looked for there stays what it is while these lines are typed, and with it the beginning of the prompt. A
+    `step` of 0 leaves the cursor where it is.
+    """
+    if not step:
+        return around
+    lines = around.prefix.split("\n")
+    kept = lines[: len(lines) - 1 - (len(lines) - 1) % step]
+    return replace(around, prefix="".join(f"{line}\n" for line in kept))
 
 
 def context(index: Index, around: Around, *, most: int = 6) -> list[Snippet]:

@@ -87,6 +87,8 @@ class Index:
         self._postings: dict[str, array[int]] = {}
         self._defined: dict[str, set[str]] = {}
         self._dead = self._total = 0
+        self.num_bytes = 0
+        """Of the texts; the words by which they are found take about as much again."""
 
     @classmethod
     def of(cls, folder: Path, *, most_files: int = MOST_FILES) -> Index:
@@ -124,6 +126,7 @@ class Index:
         for name in defines:
             self._defined.setdefault(name, set()).add(path)
         self.files[path] = Held(code, language, range(first, len(self._windows)), defines)
+        self.num_bytes += len(code)
         return True
 
     def _add(self, path: str, start: int, lines: list[str]) -> None:
@@ -142,6 +145,7 @@ class Index:
         held = self.files.pop(path, None)
         if held is None:
             return
+        self.num_bytes -= len(held.text)
         for name in held.defines:
             self._defined[name].discard(path)
         for number in held.windows:
@@ -151,6 +155,11 @@ class Index:
                 self._windows[number] = None
         self._dead += len(held.windows)
         if self._dead > 1_000 and self._dead > _DEAD_SHARE * len(self._windows):
+            self._sweep()
+
+    def settle(self) -> None:
+        """Leave no trace of what files were before: searches find what they would in an index that is made anew."""
+        if self._dead:
             self._sweep()
 
     def _sweep(self) -> None:

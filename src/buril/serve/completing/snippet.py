@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["definitions", "similar"]
+Kind = Literal["definitions", "similar", "given"]
 _OTHERS = frozenset(("vendor", "vendored", "node_modules", "third_party", "thirdparty", "third-party"))
 _OTHERS = _OTHERS | {"site-packages", "external", "extern", "deps", "bower_components"}
 
@@ -12,7 +12,8 @@ _OTHERS = _OTHERS | {"site-packages", "external", "extern", "deps", "bower_compo
 class Snippet(NamedTuple):
     """Lines of a file.
 
-    `kind`: `definitions` are signatures of what is used near the cursor, `similar` are lines that share its words.
+    `kind`: `definitions` are signatures of what is used near the cursor, `similar` are lines that share its words,
+    `given` is what a client sent along, the latest last.
     `line` is the first of them, from 1. `origin` is that of `buril.serve.guards.Piece`.
     """
 
