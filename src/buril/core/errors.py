@@ -1199,6 +1199,19 @@ MESSAGES: dict[str, Message] = {
         N_("the model's window of {window} tokens leaves no room for a prompt beside {max_tokens} tokens of answer"),
         N_("ask for fewer with `--max-tokens`"),
     ),
+    "V030": Message(
+        N_("the adapter `{name}` ({path}) can't be put on the served model: {problem}"),
+        N_("serve the base that it was trained on with `buril serve base`, or serve it by itself with `buril serve REF`"),
+    ),
+    "V031": Message(
+        N_("the engine `{engine}` has no room for adapters beside each other"),
+        N_("serve with `--engine openvino` or `--engine transformers`, or serve one model without `adapters`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V032": Message(
+        N_("there is no adapter `{name}` here, or no longer"),
+        N_("`GET /v1/models` names those there are"),
+    ),
 }
 
 

@@ -21,7 +21,8 @@ class Request:
     end within a word or a token: what comes back goes on from its last character. `temperature` 0 takes the likeliest
     token. `stop` strings end the text and are not part of it. The samples of a request differ by their number, and the
     same `seed` gives the same samples. A prompt that does not fit the model beside `max_tokens` loses its far ends: the
-    prompt's head, the suffix's tail. `name` is that of the task, for who looks completions up; it changes nothing else.
+    prompt's head, the suffix's tail. `adapter` names one that the generator was given, "" the model without. `name` is
+    that of the task, for who looks completions up; it changes nothing else.
     """
 
     prompt: str | tuple[int, ...]
@@ -33,6 +34,7 @@ class Request:
     stop: tuple[str, ...] = ()
     seed: int = 0
     num_samples: int = 1
+    adapter: str = ""
     name: str = field(default="", repr=False, compare=False)
 
 
@@ -60,6 +62,25 @@ def up_to(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(places)], True) if places else (text, False)
 
 
+class Adapter(NamedTuple):
+    """A LoRA adapter as PEFT writes it, put on the base unmerged.
+
+    Attributes:
+        folder: of the adapter.
+        strength: what it adds is multiplied by it: 0 is the base, 1 the adapter as it was trained.
+        digest: of its content; the same folder with another one is read again.
+    """
+
+    folder: Path
+    strength: float = 1.0
+    digest: str = ""
+
+    @property
+    def identity(self) -> tuple[Path, str]:
+        """Which matrices it has, whatever its strength."""
+        return self.folder, self.digest
+
+
 class Capabilities(NamedTuple):
     """What a generator can do beside writing.
 
@@ -68,12 +89,14 @@ class Capabilities(NamedTuple):
         fills: a suffix may be given.
         chats: the model has a template for chats.
         scores: it knows the log-probability of a given text.
+        adapters: it has a method `adapters`, which takes adapters that requests may name, before `open` the first time.
     """
 
     sessions: bool = False
     fills: bool = False
     chats: bool = False
     scores: bool = False
+    adapters: bool = False
 
 
 class Generator(Protocol):
