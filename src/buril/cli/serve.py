@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import os
 import sys
 import time
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from buril.cli.adapting import Again, Shared, links_of
 from buril.cli.bundle import Bundled, opened
 from buril.cli.common import config_option, say, store_option
 from buril.cli.guarding import tested
@@ -78,7 +77,8 @@ def command(
     from buril.serve.supervise import inherited
     from buril.serve.supervise import supervise as watch
 
-    told = settings(config_path, {name: value for name, value in given.items() if value is not None})
+    options = {name: value for name, value in given.items() if value is not None}
+    told = settings(config_path, options)
     keys, listening = check(told), inherited()
     store, model = opened(config_path, store_path, str(bundle) if bundle else ref)  # fails now, not in the worker
     if listening is None:
@@ -87,7 +87,8 @@ def command(
         say(_("http://{host}:{port}/v1 · Ctrl-C ends it").format(host=f"[{host}]" if ":" in host else host, port=port))
         if supervise:
             sys.exit(watch(listening, sys.argv[1:]))
-    Serving(told, keys, lambda: served(told, store, model)).run(listening)
+    again = Again(config_path, lambda: settings(config_path, options))
+    Serving(told, keys, lambda: served(told, store, model, again)).run(listening)
 
 
 def settings(config_path: Path, given: dict[str, Any]) -> ServeSettings:
@@ -109,11 +110,17 @@ def settings(config_path: Path, given: dict[str, Any]) -> ServeSettings:
     return found
 
 
-def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> Served:
-    """Load the model, choose what runs it, warm it up.
+def served(told: ServeSettings, store: Store | None, model: InUse | Bundled, again: Again | None = None) -> Served:
+    """Load the model, choose what runs it, warm it up; where there are adapters, put them beside it.
+
+    Args:
+        told: how it is served.
+        store: where artifacts are, and records go.
+        model: the main one.
+        again: the settings as they are later, for the adapters.
 
     Raises:
-        BurilError: V008, W244, T0xx, V104 for a bundle without a file for the engine.
+        BurilError: V008, W244, T0xx, V030, V104 for a bundle without a file for the engine.
     """
     from buril.serve.answer import Served
     from buril.serve.choice import choose, measure
@@ -123,20 +130,19 @@ def served(told: ServeSettings, store: Store | None, model: InUse | Bundled) -> 
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     guards, began = tested([ref.make() for ref in told.guards]), time.monotonic()
-    chosen = choose(told.engine, lambda name, given: opened_on(model, name, given))
+    shared = None if told.adapters is None else Shared(told, store, model)
+    chosen = choose(told.engine, lambda name, given: opened_on(model, name, given, shared))
     session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
     speed = measure(session)
     line("engine", name=chosen.name, passed_over=list(chosen.passed_over), load_s=round(time.monotonic() - began, 1),
          prompt_tokens_s=round(speed.prompt), answer_tokens_s=round(speed.answer, 1))  # fmt: skip
     keeper = _keeper(told, store, model, chosen.name)
-    digests = sorted((name, link.digest) for name, link in model.links().items())
-    fingerprint = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
-    links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
-    name = told.name or "model"
-    return Served(
-        name, Engine(session, most_waiting=told.queue), chosen.generator, guards, Metrics(name, fingerprint),
-        {**links, "fingerprint": fingerprint}, keeper, created=int(time.time()),
+    links, name = links_of(model), told.name or "model"
+    found = Served(
+        name, Engine(session, most_waiting=told.queue), chosen.generator, guards,
+        Metrics(name, links["fingerprint"]), links, keeper, created=int(time.time()),
     )  # fmt: skip
+    return shared.beside(found, again) if shared else found
 
 
 def _keeper(told: ServeSettings, store: Store | None, model: InUse | Bundled, engine: str) -> Keeper:
@@ -153,11 +159,11 @@ def _keeper(told: ServeSettings, store: Store | None, model: InUse | Bundled, en
     return Keeper(store_at(store, told.state), model, engine=engine, looked=looked)
 
 
-def opened_on(model: InUse | Bundled, name: str, given: Ref | None) -> Generator:
-    """A generator, open on a model.
+def opened_on(model: InUse | Bundled, name: str, given: Ref | None, shared: Shared | None = None) -> Generator:
+    """A generator, open on a model, or on its base with room for adapters.
 
     Raises:
-        BurilError: P002, T0xx, V104.
+        BurilError: P002, T0xx, V030, V031, V104.
     """
     from buril.core.plugins import plugin
 
@@ -166,5 +172,7 @@ def opened_on(model: InUse | Bundled, name: str, given: Ref | None) -> Generator
         return model.bundle.open(name, **settings)
     found = plugin("generator", name)
     generator: Generator = given.make() if given else found(found.Settings())
-    open_on(generator, model)
+    if shared is not None:
+        shared.make_room(generator, name)
+    open_on(generator, shared.base if shared else model)
     return generator

@@ -66,7 +66,7 @@ def _model_of(store: Store, record: dict[str, Any]) -> Artifact:
     from buril.core.artifact import Link
 
     links = {name: Link(**link) for name, link in record["model"].items()}
-    link = links.get("align") or links.get("train") or links["base"]
+    link = links.get("adapter") or links.get("align") or links.get("train") or links["base"]
     found = store.linked(link)
     if found is None:
         raise BurilError("S001", ref=f"{link.stage}@{link.key[:12]}")

@@ -1201,7 +1201,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "V030": Message(
         N_("the adapter `{name}` ({path}) can't be put on the served model: {problem}"),
-        N_("serve the base that it was trained on with `buril serve base`, or serve it by itself with `buril serve REF`"),
+        N_("serve the base that it was trained on with `buril serve base`, or the adapter by itself"),
     ),
     "V031": Message(
         N_("the engine `{engine}` has no room for adapters beside each other"),

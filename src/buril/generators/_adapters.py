@@ -5,8 +5,8 @@ them (Chen et al. 2023, Punica, arXiv 2310.18547; Sheng et al. 2023, S-LoRA, arX
 
     y = x·Wᵀ + ((x·Aᵀ) ∘ m)·Bᵀ
 
-A row of the mask m holds the strength of its adapter in the columns of that adapter's ranks, and 0 elsewhere. So batches
-mix adapters, and the same adapter at two strengths is there once.
+A row of the mask m holds the strength of its adapter in the columns of that adapter's ranks, and 0 elsewhere. So
+batches mix adapters, and the same adapter at two strengths is there once.
 
 Shapes: N tokens, R ranks of all adapters together, I and O features in and out of a layer.
 """
@@ -177,7 +177,7 @@ def read(folder: Path, name: str = "") -> dict[str, Matrices]:
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         match = _NAME.fullmatch(key)
-        if match is None or tensor.ndim != 2:  # noqa: PLR2004  a matrix
+        if match is None or tensor.ndim != 2:
             raise _unfit(name, folder, _("it trains more than LoRA's matrices (`{key}`)").format(key=key))
         parts.setdefault(match["layer"], {})[match["part"]] = tensor.float()
     if not parts or any(part.keys() != {"A", "B"} for part in parts.values()):

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from buril.core.errors import BurilError
-from buril.generators._lanes import Lane, planned
 from buril.generators._adapters import Stack
+from buril.generators._lanes import Lane, planned
 from buril.generators._openvino import openvino, signal_stack_kept
 from buril.generators._paged_graph import FIRST, MASK, SECOND
 from buril.generators._running import Running, write
@@ -66,7 +66,7 @@ class Blocks:
         self._free = dict.fromkeys(range(number))
         self._users = [0] * number
         self._places: dict[tuple[Hashable, tuple[int, ...]], int] = {}
-        """Blocks that are full of a prompt's tokens, by these and the content before them, or by whom they share with."""
+        """Blocks that are full of a prompt's tokens, by these and the content before them, or who may share them."""
         self._keys: dict[int, tuple[Hashable, tuple[int, ...]]] = {}
         self._contents = [0] * number
         """A number for what a block holds, never given twice: a block is taken for other content, its number is not."""

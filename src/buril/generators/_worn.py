@@ -46,7 +46,7 @@ class Worn:
         def add(_module: torch.nn.Module, given: tuple[torch.Tensor, ...], found: torch.Tensor) -> torch.Tensor:
             if self._mask_B1R is None:
                 return found
-            assert given[0].ndim == 3, "rows apart: the mask is one for each"  # noqa: PLR2004  (B, T, I)
+            assert given[0].ndim == 3, "rows apart: the mask is one for each"
             first_RI, second_OR = self._stack.matrices[name]
             return found + (given[0] @ first_RI.T * self._mask_B1R) @ second_OR.T
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from buril.code.completing.cursor import Cursor
@@ -44,6 +44,8 @@ class Served:
         links: digests of what it is made of, as records name them.
         created: when it was made, in seconds since 1970.
         remote: it runs on another machine, which guards must know.
+        adapter: what the engine calls the adapter that writes, "" for none.
+        beside: the models beside it, by name; they change while it is served.
         keep: keeps a completion and says what is known of it, and keeps what became of one.
     """
 
@@ -56,6 +58,8 @@ class Served:
     keep: Keeping
     created: int = 0
     remote: bool = False
+    adapter: str = ""
+    beside: dict[str, Served] = field(default_factory=dict, repr=False, compare=False)
 
 
 class Kept(NamedTuple):
@@ -167,7 +171,7 @@ class Answer:
             raise Refusal(outcome.fired)
         self._given = tuple(piece.text for piece in outcome.pieces)
         request = await asyncio.to_thread(self._asked.make, self._given)
-        self.ticket = await served.engine.submit(request)
+        self.ticket = await served.engine.submit(replace(request, adapter=served.adapter))
 
     @property
     def prompt_tokens(self) -> int:
