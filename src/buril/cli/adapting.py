@@ -106,11 +106,13 @@ class Shared:
             BurilError: V030.
         """
         from buril.serve.adapters import Shelf
+        from buril.serve.log import line
 
         main = replace(main, adapter=self._own.key if self._own else "")
         own = {self._own.key: self._own.adapter} if self._own else {}
         shelf = Shelf(main, own, lambda: self._changed(main, again))
         shelf.put(self._models(main, self._wanted))
+        line("adapters", names=sorted(self._wanted))
         shelf.watch()
         return main
 

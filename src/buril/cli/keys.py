@@ -39,12 +39,8 @@ def add_command(
     from buril.serve.keys import add
 
     named = [model.strip() for model in models.split(",") if model.strip()] if models is not None else None
-    told = {
-        **quotas,
-        "models": named,
-        **({"scopes": scopes} if scopes else {}),
-        "expires": expires.date() if expires else None,
-    }
+    until = expires.date() if expires else None
+    told = {**quotas, "models": named, **({"scopes": scopes} if scopes else {}), "expires": until}
     made = add(path, name, **told)
     click.echo(made)
     say(_("this key is shown once; {path} holds its SHA-256").format(path=path))

@@ -227,15 +227,7 @@ class UnknownModel(Exception):
 
 def _coded(one: BurilError) -> JSONResponse:
     """An error of ours: the client's where the request can't be written, else the engine's."""
-    status = (
-        404
-        if one.code == "V032"
-        else 400
-        if one.code in ("T015", "T017", "T021", "V006")
-        else 503
-        if one.code == "V004"
-        else 500
-    )
+    status = {"T015": 400, "T017": 400, "T021": 400, "V006": 400, "V032": 404, "V004": 503}.get(one.code, 500)
     return problem(status, one.cause, code=one.code)
 
 

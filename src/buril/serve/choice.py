@@ -43,7 +43,8 @@ def choose(given: Ref | None, opened: Callable[[str, Ref | None], Generator]) ->
         opened: opens a generator, by its name and its settings, on the model.
 
     Raises:
-        BurilError: what the engine raises that was asked for, V030, V008 where none can run the model or it has no sessions.
+        BurilError: what the engine raises that was asked for, V030, V008 where none can run the
+            model or it has no sessions.
     """
     if given is not None:
         generator = opened(given.name, given)
