@@ -6,8 +6,8 @@ Adapters of rank 16 on all layers with random numbers (how fast they are does no
 as PEFT writes them. The same requests, holes in files of the standard library, go to two engines in turns: one that has
 the first adapter merged into its weights, and one that has all of them beside the base, each request naming another.
 
-Lines: tokens a second of the mixed batch against the merged model, memory of the adapters against as many merged models,
-and seconds that writing stands still while an adapter is added.
+Lines: tokens a second of the mixed batch against the merged model, memory of the adapters against that of as many
+merged models, and seconds that writing stands still while an adapter is added.
 """
 
 from __future__ import annotations
