@@ -42,12 +42,11 @@ def buril(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 class Process:
     """A server's process, its log and a client of it."""
 
-    ENGINE: tuple[str, ...] = ("--engine", "transformers")
-
-    def __init__(self, root: Path, *arguments: str) -> None:
+    def __init__(self, root: Path, *arguments: str, engine: str | None = "transformers") -> None:
         self.log = root / f"log{time.monotonic_ns()}"
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "LC_ALL": "C"}
-        command = [sys.executable, "-m", "buril", "serve", "--port", "0", *self.ENGINE, *arguments]
+        chosen = ["--engine", engine] if engine else []
+        command = [sys.executable, "-m", "buril", "serve", "--port", "0", *chosen, *arguments]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=root, stderr=log, stdout=log, env=environment)
         self.client = httpx.Client(base_url=self.until("listening")["url"], timeout=60)
@@ -83,8 +82,8 @@ class Process:
 
 
 @contextmanager
-def served(root: Path, *arguments: str) -> Iterator[Process]:
-    found = Process(root, *arguments)
+def served(root: Path, *arguments: str, engine: str | None = "transformers") -> Iterator[Process]:
+    found = Process(root, *arguments, engine=engine)
     try:
         found.until("ready")
         yield found

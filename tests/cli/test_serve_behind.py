@@ -59,15 +59,9 @@ def settings(path: Path, url: str, **more: Any) -> Path:
     return path
 
 
-class Asking(Process):
-    """As `Process`, with the engine that the YAML says."""
-
-    ENGINE = ()
-
-
 def test_a_bundles_tokenizer_before_another_server(bundle: Path, llama: Llama, tmp_path: Path) -> None:
     settings(tmp_path / "buril.yaml", llama.url)
-    server = Asking(tmp_path, "--bundle", str(bundle), "--state", "kept")
+    server = Process(tmp_path, "--bundle", str(bundle), "--state", "kept", engine=None)
     try:
         engine = server.until("engine")
         assert engine["way"] == "ids" and engine["name"] == "openai" and engine["answer_tokens_s"] > 0
@@ -89,7 +83,7 @@ def test_a_bundles_tokenizer_before_another_server(bundle: Path, llama: Llama, t
 
 def test_without_a_model_of_ours_a_record_names_the_other_servers(llama: Llama, tmp_path: Path) -> None:
     settings(tmp_path / "buril.yaml", llama.url)
-    server = Asking(tmp_path, "--no-supervise")
+    server = Process(tmp_path, "--no-supervise", engine=None)
     try:
         server.until("ready")
         found = server.client.post("/v1/completions", json={"prompt": "class Vault", "max_tokens": 5}).json()
@@ -105,7 +99,7 @@ def test_without_a_model_of_ours_a_record_names_the_other_servers(llama: Llama, 
 
 def test_a_server_that_waits_for_its_engine_ends_when_it_is_told(tmp_path: Path) -> None:
     settings(tmp_path / "buril.yaml", f"http://127.0.0.1:{free_port()}/v1")
-    server = Asking(tmp_path)
+    server = Process(tmp_path, engine=None)
     waits = server.until("engine_waits")
     assert waits["code"] == "V010" and server.client.get("/readyz").status_code == 503
     assert server.client.get("/healthz").status_code == 200

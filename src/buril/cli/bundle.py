@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from buril.generators._bundle import Bundle
     from buril.generators._generator import Generator
 
-TUNED = ("align", "train", "base", "engine")
-"""Whose digest names a model: that of the first of these that it is made of; an engine's where that is all we know."""
+TUNED = ("adapter", "align", "train", "base")
+"""Whose digest names a model: that of the first of these that it is made of; an `adapter` came from outside."""
 
 
 def bundle_at(text: str | None) -> Path | None:

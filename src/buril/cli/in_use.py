@@ -26,11 +26,16 @@ class InUse:
     base: Artifact
     tokenizer: Artifact
     tuned: Artifact | None
+    given: Link | None = None
+    """An adapter on it that is not in the store."""
+    strength: float = 1.0
+    """Of the adapter."""
 
     def links(self) -> dict[str, Link]:
         """How a record names them."""
         found = {"base": self.base.link, "tokenizer": self.tokenizer.link}
-        return {**found, self.tuned.manifest.stage: self.tuned.link} if self.tuned else found
+        over = self.tuned.link if self.tuned else self.given
+        return {**found, over.stage: over} if over else found
 
 
 def model_in_use(store: Store, ref: str | None) -> InUse:

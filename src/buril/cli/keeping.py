@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from buril.cli.bundle import model_among
 from buril.cli.guarding import logged
 from buril.cli.marking import entry_of, ledger_of
 from buril.cli.records import Hole, Parameters, record_of, write_record
+from buril.core.artifact import Link
 from buril.core.errors import BurilError
 
 if TYPE_CHECKING:
@@ -67,13 +70,32 @@ class Keeper:
         matches = record.get("provenance", {}).get("matches", [])
         return Kept(str(record["id"]), tuple(match for match in matches if not match["common"])[:SHOWN_MATCHES])
 
+    def of(self, model: Linked, looked: tracing.Looked | None) -> Keeper:
+        """One for a model beside, into the same files."""
+        other = copy(self)
+        other._model, other._looked = model, looked
+        link = model_among(model.links())
+        assert link is not None, "every model has a base"
+        other.digest = link.digest
+        return other
+
     def event(self, id_: str, event: str, **told: Any) -> None:
         """Keep what became of an answer in an editor."""
         from buril.code.traffic import Shown
 
-        self.traffic.event(Shown(told.get("language") or "other", self.digest, event, told["chars"], told["lines"]))
+        digest = self._digest_of(id_)
+        self.traffic.event(Shown(told.get("language") or "other", digest, event, told["chars"], told["lines"]))
         if self.ledger is not None:
             self.ledger.event(id_, event, chars=told["chars"], lines=told["lines"])
+
+    def _digest_of(self, id_: str) -> str:
+        """Whose answer it was: of several models that are served beside each other its record knows."""
+        try:
+            raw = json.loads((self._store.root / "completions" / f"{id_}.json").read_text(encoding="utf-8"))
+            link = model_among({name: Link(**link) for name, link in raw["model"].items()})
+        except (OSError, ValueError, KeyError, TypeError):
+            return self.digest
+        return link.digest if link else self.digest
 
     def close(self) -> None:
         """Write what is counted so far."""

@@ -28,14 +28,19 @@ def command() -> None:
     "--scope", "scopes", multiple=True, type=click.Choice(["complete", "chat", "events", "metrics"]),
     help=N_("What the key may ask for; several times for several (default: complete, chat, events)."),
 )  # fmt: skip
+@click.option("--models", help=N_("Names of the models that it may ask, with commas between them (default: all)."))
 @click.option("--requests-per-minute", type=click.IntRange(min=1), help=N_("Requests in a minute, at most."))
 @click.option("--tokens-per-day", type=click.IntRange(min=1), help=N_("Tokens in a day of UTC, at most."))
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help=N_("The last day on which it is taken."))
-def add_command(name: str, *, path: Path, scopes: tuple[str, ...], expires: Any, **quotas: int | None) -> None:
+def add_command(
+    name: str, *, path: Path, scopes: tuple[str, ...], models: str | None, expires: Any, **quotas: int | None
+) -> None:
     """Make a key and show it, this once."""
     from buril.serve.keys import add
 
-    told = {**quotas, **({"scopes": scopes} if scopes else {}), "expires": expires.date() if expires else None}
+    named = [model.strip() for model in models.split(",") if model.strip()] if models is not None else None
+    until = expires.date() if expires else None
+    told = {**quotas, "models": named, **({"scopes": scopes} if scopes else {}), "expires": until}
     made = add(path, name, **told)
     click.echo(made)
     say(_("this key is shown once; {path} holds its SHA-256").format(path=path))
@@ -55,7 +60,8 @@ def list_command(path: Path, *, as_json: bool) -> None:
     for row in rows:
         limits = [f"{row[name]} {name}" for name in ("requests_per_minute", "tokens_per_day") if row[name]]
         until = [_("until {day}").format(day=row["expires"])] if row["expires"] else []
-        click.echo(" · ".join([row["name"], ", ".join(row["scopes"]), *limits, *until]))
+        models = [_("models {names}").format(names=", ".join(row["models"]))] if row["models"] is not None else []
+        click.echo(" · ".join([row["name"], ", ".join(row["scopes"]), *models, *limits, *until]))
 
 
 @command.command("remove")

@@ -61,7 +61,7 @@ def record_of(model: Linked, hole: Hole, *, told: Parameters, sample: int, found
     """
     content: dict[str, Any] = {
         "model": {name: asdict(link) for name, link in model.links().items()},
-        "parameters": {**asdict(told), "sample": sample},
+        "parameters": {**asdict(told), "sample": sample, **strength_of(model)},
         "prompt_sha256": _sha256(hole.prefix),
         "suffix_sha256": _sha256(hole.suffix) if hole.suffix else None,
         "text_sha256": _sha256(found.text),
@@ -71,6 +71,12 @@ def record_of(model: Linked, hole: Hole, *, told: Parameters, sample: int, found
     }
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     return {"id": hashlib.sha256(canonical(content)).hexdigest()[:ID_CHARS], "created": now, **content}
+
+
+def strength_of(model: Linked) -> dict[str, float]:
+    """The strength of a model's adapter, where it is another than that of its training."""
+    strength = getattr(model, "strength", 1.0)
+    return {"strength": strength} if strength != 1.0 else {}
 
 
 def write_records(store: Store, records: Sequence[dict[str, Any]], asked: Hole | None) -> None:

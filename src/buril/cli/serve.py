@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from buril.cli.adapting import Again
 from buril.cli.common import config_option, say, store_option
 from buril.cli.marking import watermark_settings
 from buril.cli.serving import model_of, served
@@ -74,7 +75,8 @@ def command(
     from buril.serve.supervise import supervise as watch
     from buril.serve.usage import FILE
 
-    told = settings(config_path, _given(**given))
+    options = _given(**given)
+    told = settings(config_path, options)
     keys, listening = check(told), inherited()
     check_mark(told)  # fails now, not in the worker, as does this
     store, model = model_of(told, config_path, store_path, str(bundle) if bundle else ref)
@@ -85,7 +87,8 @@ def command(
         if supervise:
             sys.exit(watch(listening, sys.argv[1:]))
     keys.keep_at(store_at(store, told.state).root / FILE)
-    Serving(told, keys, lambda: served(told, store, model)).run(listening)
+    again = Again(config_path, lambda: settings(config_path, options))
+    Serving(told, keys, lambda: served(told, store, model, again)).run(listening)
 
 
 def _given(*, watermark: str | None, **others: Any) -> dict[str, Any]:

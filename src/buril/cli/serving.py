@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import os
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from buril.cli.adapting import Again, Shared, links_of
 from buril.cli.behind import Behind, behind, is_behind, set_up
 from buril.cli.bundle import Bundled, opened
 from buril.cli.guarding import tested
 from buril.cli.in_use import InUse, open_on
+from buril.core.errors import BurilError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +37,17 @@ class Up(NamedTuple):
     engine: AnyEngine
 
 
-def served(told: ServeSettings, store: Store | None, model: Model) -> Served:
-    """Load the model, choose what runs it, warm it up; or wait for the server that does.
+def served(told: ServeSettings, store: Store | None, model: Model, again: Again | None = None) -> Served:
+    """Load the model, choose what runs it, warm it up; or wait for the server that does. Put adapters beside it.
+
+    Args:
+        told: how it is served.
+        store: where artifacts are, and records go.
+        model: the main one.
+        again: the settings as they are later, for the adapters.
 
     Raises:
-        BurilError: V008, V050, V310, W244, T0xx, V104 for a bundle without a file for the engine.
+        BurilError: V008, V030, V031, V050, V310, W244, T0xx, V104 for a bundle without a file for the engine.
     """
     from buril.serve.answer import Served
     from buril.serve.editing import Editing
@@ -50,15 +56,17 @@ def served(told: ServeSettings, store: Store | None, model: Model) -> Served:
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     guards, mark = tested([ref.make() for ref in told.guards]), watermark_of(told)
-    up = _elsewhere(told, model) if isinstance(model, Behind) else _here(told, model, mark)
+    shared = _shared(told, store, model)
+    up = _elsewhere(told, model) if isinstance(model, Behind) else _here(told, model, mark, shared)
     keeper = _keeper(told, store, model, engine=up.name, mark=mark)
     links, name, editing = links_of(model), told.name or "model", Editing(told, up.generator, guards)
     editing.start()
-    return Served(
+    found = Served(
         name, up.engine, up.generator, guards, Metrics(name, links["fingerprint"]), links, keeper,
         created=int(time.time()), remote=isinstance(model, Behind) and model.is_elsewhere,
         watermark=mark.record() if mark else None, editing=editing,
     )  # fmt: skip
+    return shared.beside(found, again) if shared else found
 
 
 def model_of(
@@ -74,11 +82,17 @@ def model_of(
     return opened(config_path, store_path, ref)
 
 
-def links_of(model: Model) -> dict[str, Any]:
-    """What a model is made of, as answers tell it."""
-    digests = sorted((name, link.digest) for name, link in model.links().items())
-    links = {name: dataclasses.asdict(link) for name, link in model.links().items()}
-    return {**links, "fingerprint": hashlib.sha256(repr(digests).encode()).hexdigest()[:12]}
+def _shared(told: ServeSettings, store: Store | None, model: Model) -> Shared | None:
+    """What the adapters share; None where there are none.
+
+    Raises:
+        BurilError: V030, V031 for an engine that is another server's.
+    """
+    if told.adapters is None:
+        return None
+    if isinstance(model, Behind):
+        raise BurilError("V031", engine="openai")
+    return Shared(told, store, model)
 
 
 def _elsewhere(told: ServeSettings, model: Behind) -> Up:
@@ -86,7 +100,7 @@ def _elsewhere(told: ServeSettings, model: Behind) -> Up:
     return Up(told.engine.name, *set_up(told.engine, model, most_waiting=told.queue))
 
 
-def _here(told: ServeSettings, model: InUse | Bundled, mark: Watermark | None) -> Up:
+def _here(told: ServeSettings, model: InUse | Bundled, mark: Watermark | None, shared: Shared | None) -> Up:
     """The engine of this process, warm."""
     from buril.core.allocator import give_back
     from buril.serve.choice import choose, measure
@@ -95,7 +109,11 @@ def _here(told: ServeSettings, model: InUse | Bundled, mark: Watermark | None) -
     from buril.serve.marking import marked_by
 
     began = time.monotonic()
-    chosen = choose(told.engine, lambda name, given: marked_by(opened_on(model, name, given), mark, name=name))
+
+    def ready(name: str, given: Ref | None) -> Generator:
+        return marked_by(opened_on(model, name, given, shared), mark, name=name)
+
+    chosen = choose(told.engine, ready)
     session = chosen.generator.session()  # type: ignore[attr-defined]  # `choose` gives only those that have it
     speed = measure(session)
     give_back()
@@ -120,11 +138,11 @@ def _keeper(told: ServeSettings, store: Store | None, model: Model, *, engine: s
     return Keeper(store_at(store, told.state), model, engine=engine, looked=looked, mark=mark)
 
 
-def opened_on(model: InUse | Bundled, name: str, given: Ref | None) -> Generator:
-    """A generator, open on a model.
+def opened_on(model: InUse | Bundled, name: str, given: Ref | None, shared: Shared | None = None) -> Generator:
+    """A generator, open on a model, or on its base with room for adapters.
 
     Raises:
-        BurilError: P002, T0xx, V104.
+        BurilError: P002, T0xx, V030, V031, V104.
     """
     from buril.core.plugins import plugin
 
@@ -133,5 +151,7 @@ def opened_on(model: InUse | Bundled, name: str, given: Ref | None) -> Generator
         return model.bundle.open(name, **settings)
     found = plugin("generator", name)
     generator: Generator = given.make() if given else found(found.Settings())
-    open_on(generator, model)
+    if shared is not None:
+        shared.make_room(generator, name)
+    open_on(generator, shared.base if shared else model)
     return generator

@@ -1048,6 +1048,19 @@ MESSAGES: dict[str, Message] = {
         N_("name the model that it runs, `buril serve NAME` or `--bundle FOLDER`, or none: texts go on as they are"),
         EXIT_PREREQUISITE,
     ),
+    "V030": Message(
+        N_("the adapter `{name}` ({path}) can't be put on the served model: {problem}"),
+        N_("serve the base that it was trained on with `buril serve base`, or the adapter by itself"),
+    ),
+    "V031": Message(
+        N_("the engine `{engine}` has no room for adapters beside each other"),
+        N_("serve with `--engine openvino` or `--engine transformers`, or serve one model without `adapters`"),
+        EXIT_PREREQUISITE,
+    ),
+    "V032": Message(
+        N_("there is no adapter `{name}` here, or no longer"),
+        N_("`GET /v1/models` names those there are"),
+    ),
     "V040": Message(
         N_("this server reads no repository named `{name}`"),
         N_("name one of {known}, or none: `serve: {{repositories: {{NAME: FOLDER}}}}` says which there are"),

@@ -6,6 +6,7 @@ Shapes: B rows in flight, T positions, V vocabulary, D width.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from buril.generators._writer import Row, Writer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from buril.generators._worn import Worn
 
 COMPACT_BELOW = 0.75
 """Ended rows are taken out of the batch when fewer than this share of its rows go on: taking out copies the cache."""
@@ -26,10 +29,11 @@ class Decoder:
     Args:
         model: any causal language model of transformers, adapters included.
         writer: draws the tokens and ends the rows.
+        worn: puts adapters on the rows of a pass.
     """
 
-    def __init__(self, model: PreTrainedModel, writer: Writer) -> None:
-        self.writer = writer
+    def __init__(self, model: PreTrainedModel, writer: Writer, worn: Worn | None = None) -> None:
+        self.writer, self._worn = writer, worn
         self.head = Head(model)
 
     def run(self, rows: Sequence[Row]) -> None:
@@ -58,12 +62,17 @@ class Decoder:
                 cache.batch_select_indices(keep_B)
                 active, mask_BT, picked_B = [active[place] for place in going], mask_BT[keep_B], picked_B[keep_B]
             mask_BT = torch.cat([mask_BT, mask_BT.new_ones((len(active), 1))], dim=1)
-            hidden_BD = self.head.hidden(picked_B[:, None], mask_BT, cache)[:, -1]
+            with self._adapted([row.request.adapter for row in active]):
+                hidden_BD = self.head.hidden(picked_B[:, None], mask_BT, cache)[:, -1]
+
+    def _adapted(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        return self._worn.by(names) if self._worn else nullcontext()
 
     def _prefill(self, active: list[Row], cache: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run every distinct prompt once, then give each row its prompt's cache."""
-        prompts = sorted({row.prompt for row in active})
-        place_of = {prompt: place for place, prompt in enumerate(prompts)}
+        """Run every distinct prompt once for each adapter, then give each row its prompt's cache."""
+        distinct = sorted({(row.prompt, row.request.adapter) for row in active})
+        prompts = [prompt for prompt, _adapter in distinct]
+        place_of = {prompt: place for place, prompt in enumerate(distinct)}
         width = max(map(len, prompts))
         ids_BT = torch.tensor(
             [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=self.head.device
@@ -71,8 +80,9 @@ class Decoder:
         mask_BT = torch.tensor(
             [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self.head.device
         )
-        hidden_BD = self.head.hidden(ids_BT, mask_BT, cache)[:, -1]
-        rows_B = torch.tensor([place_of[row.prompt] for row in active], device=self.head.device)
+        with self._adapted([adapter for _prompt, adapter in distinct]):
+            hidden_BD = self.head.hidden(ids_BT, mask_BT, cache)[:, -1]
+        rows_B = torch.tensor([place_of[row.prompt, row.request.adapter] for row in active], device=self.head.device)
         if len(prompts) != len(active) or rows_B.tolist() != list(range(len(prompts))):
             cache.batch_select_indices(rows_B)
         return hidden_BD[rows_B], mask_BT[rows_B]

@@ -21,8 +21,9 @@ class Request:
     end within a word or a token: what comes back goes on from its last character. `temperature` 0 takes the likeliest
     token. `stop` strings end the text and are not part of it. The samples of a request differ by their number, and the
     same `seed` gives the same samples. A prompt that does not fit the model beside `max_tokens` loses its far ends: the
-    prompt's head, the suffix's tail. `name` is that of the task, for who looks completions up; it changes nothing else.
-    `alone`: in a session it is computed by itself, with nothing of what others left, so that they change nothing of it.
+    prompt's head, the suffix's tail. `alone`: in a session it is computed by itself, with nothing of what others left,
+    so that they change nothing of it. `adapter` names one that the generator was given, "" the model without. `name` is
+    that of the task, for who looks completions up; it changes nothing else.
     """
 
     prompt: str | tuple[int, ...]
@@ -35,6 +36,7 @@ class Request:
     seed: int = 0
     num_samples: int = 1
     alone: bool = False
+    adapter: str = ""
     name: str = field(default="", repr=False, compare=False)
 
 
@@ -68,6 +70,25 @@ def begun(text: str, stops: Sequence[str]) -> int:
     return max((size for stop, size in sizes if text.endswith(stop[:size])), default=0)
 
 
+class Adapter(NamedTuple):
+    """A LoRA adapter as PEFT writes it, put on the base unmerged.
+
+    Attributes:
+        folder: of the adapter.
+        strength: what it adds is multiplied by it: 0 is the base, 1 the adapter as it was trained.
+        digest: of its content; the same folder with another one is read again.
+    """
+
+    folder: Path
+    strength: float = 1.0
+    digest: str = ""
+
+    @property
+    def identity(self) -> tuple[Path, str]:
+        """Which matrices it has, whatever its strength."""
+        return self.folder, self.digest
+
+
 class Capabilities(NamedTuple):
     """What a generator can do beside writing.
 
@@ -76,12 +97,14 @@ class Capabilities(NamedTuple):
         fills: a suffix may be given.
         chats: the model has a template for chats.
         scores: it knows the log-probability of a given text.
+        adapters: it has a method `adapters`, which takes adapters that requests may name, before `open` the first time.
     """
 
     sessions: bool = False
     fills: bool = False
     chats: bool = False
     scores: bool = False
+    adapters: bool = False
 
 
 class Generator(Protocol):

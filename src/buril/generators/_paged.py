@@ -7,7 +7,7 @@ Shapes: N tokens of one call, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from buril.core.errors import BurilError
+from buril.generators._adapters import Stack
 from buril.generators._lanes import Lane, planned
 from buril.generators._openvino import openvino, signal_stack_kept
+from buril.generators._paged_graph import FIRST, MASK, SECOND
 from buril.generators._running import Running, write
 from buril.generators._writer import Measure, Row, Writer, logprobs
 
@@ -36,12 +38,22 @@ class Held(Lane):
 
     blocks: list[int]
 
+    @property
+    def adapter(self) -> str:
+        """The adapter that it is run with; scores are the base's."""
+        return ""
+
 
 @dataclass(eq=False)
 class Writing(Held):
     """One to which the model adds."""
 
     row: Row
+
+    @property
+    def adapter(self) -> str:
+        """The adapter that the request names."""
+        return self.row.request.adapter
 
 
 class Blocks:
@@ -58,9 +70,9 @@ class Blocks:
         self.number, self.size, self.keep = number, size, keep
         self._free = dict.fromkeys(range(number))
         self._users = [0] * number
-        self._places: dict[tuple[int | None, tuple[int, ...]], int] = {}
-        """Blocks that are full of a prompt's tokens, by these and the content before them, or the call (below 0)."""
-        self._keys: dict[int, tuple[int | None, tuple[int, ...]]] = {}
+        self._places: dict[tuple[Hashable, tuple[int, ...]], int] = {}
+        """Blocks that are full of a prompt's tokens, by these and the content before them, or who may share them."""
+        self._keys: dict[int, tuple[Hashable, tuple[int, ...]]] = {}
         self._contents = [0] * number
         """A number for what a block holds, never given twice: a block is taken for other content, its number is not."""
         self._content = 0
@@ -69,12 +81,12 @@ class Blocks:
         """Blocks that hold so many tokens."""
         return -(-tokens // self.size)
 
-    def take(self, tokens: Sequence[int], room: int, *, among: int | None = None) -> tuple[list[int], int] | None:
+    def take(self, tokens: Sequence[int], room: int, *, among: Hashable = None) -> tuple[list[int], int] | None:
         """Blocks for a sequence that begins with `tokens` and may grow to `room`; None where too few are free.
 
-        With `among`, the number of a call, sequences of that call that begin alike share blocks. The second of what
-        returns is how many tokens a sequence before has seen to, which must run first; the last is always left, as its
-        logits are wanted.
+        With `among`, a call and its adapter, sequences of both that begin alike share blocks: what one adapter has
+        computed of a text is wrong for another. The second of what returns is how many tokens a sequence before has
+        seen to, which must run first; the last is always left, as its logits are wanted.
         """
         full = (len(tokens) - 1) // self.size if among is not None else 0
         parts = [tuple(tokens[place * self.size : (place + 1) * self.size]) for place in range(full)]
@@ -143,6 +155,7 @@ class Paged:
     def __init__(self, graph: Any, *, precision: str, threads: int, cache_mb: int) -> None:
         package = openvino()
         self._tensor, self.cache_mb = package.Tensor, cache_mb
+        self.worn: Stack | None = None
         self.call = 0
         """A number below 0 of what is written together: rows of other calls share nothing with it."""
         kind = {"bf16": "bf16", "fp32": "f32"}[precision]
@@ -169,6 +182,20 @@ class Paged:
             shape = package.Shape([self.blocks.number, *shapes[name]])
             self._request.set_tensor(name, package.Tensor(port.element_type, shape))
 
+    def wear(self, stack: Stack) -> None:
+        """Run with the adapters that are in the stack now."""
+        for layer, matrices in stack.matrices.items():
+            for name, matrix in zip((FIRST, SECOND), matrices, strict=True):
+                self._request.set_tensor(name.format(layer=layer), self._shared(matrix))
+        self.worn = stack
+
+    def _shared(self, matrix: torch.Tensor) -> Any:
+        """A matrix as OpenVINO reads it, in the same memory."""
+        if matrix.dtype is not torch.bfloat16:
+            return self._tensor(matrix.numpy(), shared_memory=True)
+        bits = matrix.view(torch.int16).numpy()
+        return self._tensor(bits, list(bits.shape), openvino().Type.bf16)
+
     def write(self, rows: Iterable[Row], writer: Writer, *, most: int, step_tokens: int) -> Iterator[Row]:
         """Write rows to their ends, at most `most` at a time, `step_tokens` tokens a step; each comes when it ends.
 
@@ -194,7 +221,9 @@ class Paged:
             BurilError: T021 when it would never fit.
         """
         self.check(row)
-        found = self.blocks.take(row.prompt, _room(row), among=None if row.request.alone else self.call)
+        worn = self.worn.adapter(row.request.adapter) if self.worn else None
+        among = None if row.request.alone else (self.call, worn)
+        found = self.blocks.take(row.prompt, _room(row), among=among)
         if found is None:
             return None
         row.cached = found[1]
@@ -272,6 +301,9 @@ class Paged:
         ends = [lane.filled + size for lane, size in parts]
         blocks = [lane.blocks[: self.blocks.needed(end)] for (lane, _size), end in zip(parts, ends, strict=True)]
         self._set("input_ids", np.concatenate(ids), np.int64)
+        if self.worn is not None:
+            worn = self.worn.mask([lane.adapter for lane, _size in parts], list(map(len, ids)))
+            self._set(MASK, worn.numpy(), np.float32)
         places = [np.arange(end - len(own), end) for own, end in zip(ids, ends, strict=True)]
         self._set("position_ids", np.concatenate(places), np.int64)
         self._set("wanted", list(wanted) or [0], np.int64)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from buril.core.errors import BurilError
 from buril.core.text import _
+from buril.generators._adapters import layers_of
 from buril.generators._openvino import openvino
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ ROTATIONS = ("default", "linear", "llama3", "yarn")
 MOST_FP16 = 65504.0
 
 Weights = Literal["fp16", "int8"]
+Adapters = Literal["bf16", "f32"]
+MASK, FIRST, SECOND = "mask", "{layer}.first", "{layer}.second"
+"""Inputs of adapters: who wears which, and the two matrices of a layer."""
 Floats = NDArray[np.float32]
 
 
@@ -54,12 +58,14 @@ def _unreadable(architecture: str, problem: str) -> BurilError:
     return BurilError("T020", architecture=architecture, problem=problem)
 
 
-def build(model: PreTrainedModel, weights: Weights) -> Any:
+def build(model: PreTrainedModel, weights: Weights, adapters: Adapters | None = None) -> Any:
     """The graph: an `openvino.Model`.
 
     Args:
         model: without adapters. Its weights are read one at a time and not changed.
         weights: `fp16`, or `int8` with one scale for each row of a matrix; norms and biases stay in float32.
+        adapters: format of the matrices of adapters, which are inputs then (`FIRST`, `SECOND` of each layer, and
+            `mask`); None leaves no room for any.
 
     Raises:
         BurilError: T020 for a model of another kind.
@@ -68,7 +74,7 @@ def build(model: PreTrainedModel, weights: Weights) -> Any:
     from openvino._offline_transformations import paged_attention_transformation
 
     check(model)
-    graph = Graph(model, weights).graph()
+    graph = Graph(model, weights, adapters).graph()
     paged_attention_transformation(graph)
     return graph
 
@@ -76,7 +82,7 @@ def build(model: PreTrainedModel, weights: Weights) -> Any:
 class Graph:
     """What makes the graph of a model, part by part."""
 
-    def __init__(self, model: PreTrainedModel, weights: Weights) -> None:
+    def __init__(self, model: PreTrainedModel, weights: Weights, adapters: Adapters | None = None) -> None:
         self.op: Any = openvino().opset15
         self.config, self.weights = model.config, weights
         self.left = dict(model.state_dict())
@@ -89,6 +95,8 @@ class Graph:
         self.frequencies: Floats = rotary.inv_freq.float().cpu().numpy()
         self.rotary_scale = float(rotary.attention_scaling)
         self.states: list[Any] = []
+        self.adapters, self.worn = adapters, list[Any]()
+        self.layers = layers_of(model) if adapters else {}
 
     def graph(self) -> Any:
         """The model with a state for each cache."""
@@ -100,6 +108,7 @@ class Graph:
             )
         ]  # fmt: skip
         ids, self.positions, self.beam, wanted = inputs
+        self.mask = self._worn(MASK, (-1, -1), "f32") if self.adapters else None
         self.batch = op.gather(op.shape_of(ids), self._ints(0), self._axis(0))
         table = self._matrix("model.embed_tokens.weight")
         hidden = op.gather(table, op.convert(ids, "i32"), self._axis(0))
@@ -112,7 +121,7 @@ class Graph:
         result = op.result(logits)
         result.output(0).get_tensor().set_names({"logits"})
         self._check_all_used()
-        return openvino().Model([result], self.states, inputs, "paged")
+        return openvino().Model([result], self.states, [*inputs, *self.worn], "paged")
 
     def _check_all_used(self) -> None:
         if self.left:
@@ -213,6 +222,23 @@ class Graph:
         found = self.op.matmul(hidden, self._matrix(f"{name}.weight"), False, True)
         if f"{name}.bias" in self.left:
             found = self.op.add(found, self.op.constant(self._floats(f"{name}.bias")))
+        return self.op.add(found, self._low_rank(hidden, found, name)) if self.adapters else found
+
+    def _low_rank(self, hidden: Any, found: Any, name: str) -> Any:
+        """What adapters add to a layer's result: (x·Aᵀ ∘ mask)·Bᵀ, all tokens end to end as the mask has them."""
+        op, (out, into) = self.op, self.layers[name]
+        first = self._worn(FIRST.format(layer=name), (-1, into), self.adapters)
+        second = self._worn(SECOND.format(layer=name), (out, -1), self.adapters)
+        flat = op.reshape(hidden, self._ints(-1, into), special_zero=False)
+        low = op.multiply(op.matmul(flat, op.convert(first, "f32"), False, True), self.mask)
+        high = op.matmul(low, op.convert(second, "f32"), False, True)
+        return op.reshape(high, op.shape_of(found), special_zero=False)
+
+    def _worn(self, name: str, shape: tuple[int, ...], kind: Any) -> Any:
+        found = self.op.parameter(list(shape), getattr(openvino().Type, kind))
+        found.set_friendly_name(name)
+        found.output(0).get_tensor().set_names({name})
+        self.worn.append(found)
         return found
 
     # --- numbers

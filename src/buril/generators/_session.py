@@ -81,6 +81,11 @@ class Session:
         return [lane.row for lane in self._running.lanes]
 
     @property
+    def adapters(self) -> set[str]:
+        """The adapters of all samples, "" among them where one has none."""
+        return {row.request.adapter for row in (*self.writing, *self._running.waiting)}
+
+    @property
     def num_waiting(self) -> int:
         """Samples that have no turn yet."""
         return len(self._running.waiting)

@@ -7,14 +7,14 @@ seeds, log-probabilities), and in fp32 so do the results.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
-from buril.generators._generator import Completion, Request
+from buril.generators._generator import Adapter, Completion, Request
 from buril.generators._load import Loaded, cpu_has_bf16, load, merged
 from buril.generators._local import Local, in_order
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from buril.generators._adapters import Stack
     from buril.generators._paged import Paged
     from buril.generators._session import Session
 
@@ -30,6 +31,7 @@ class Openvino(Local):
     """Writes and scores with OpenVINO on a CPU."""
 
     version: ClassVar[int] = 1
+    takes_adapters: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("openvino", "torch", "transformers", "tokenizers")
 
     class Settings(BaseSettings):
@@ -77,7 +79,7 @@ class Openvino(Local):
         """Take a model that is loaded already; an adapter that is on it is merged into it.
 
         Raises:
-            BurilError: T020, T022.
+            BurilError: T020, T022, V030.
         """
         import torch
 
@@ -87,13 +89,40 @@ class Openvino(Local):
         told = self.settings
         loaded = replace(loaded, model=merged(loaded.model))
         automatic = "bf16" if cpu_has_bf16() else "fp32"
+        precision = automatic if told.precision == "auto" else told.precision
+        stack = self._stacked(loaded.model, precision)
         self._engine = Paged(
-            build(loaded.model, told.weights),
-            precision=automatic if told.precision == "auto" else told.precision,
+            build(loaded.model, told.weights, None if stack is None else "bf16" if precision == "bf16" else "f32"),
+            precision=precision,
             threads=told.threads or torch.get_num_threads(),
             cache_mb=told.cache_mb,
         )
+        if stack is not None:
+            self._engine.wear(stack)
+        self._stack = stack
         super().use(loaded)
+
+    def adapters(self, given: Mapping[str, Adapter]) -> None:
+        """Take adapters in the place of those before, between two steps.
+
+        Raises:
+            BurilError: V030, and all stays as it was.
+        """
+        super().adapters(given)
+        if self._stack is not None:
+            self.engine.wear(self._stack)
+
+    def _stacked(self, model: Any, precision: str) -> Stack | None:
+        import torch
+
+        from buril.generators._adapters import Stack, layers_of
+
+        if self._wanted is None:
+            return None
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        stack = Stack(layers_of(model), dtype=dtype, device=torch.device("cpu"))
+        stack.put(self._wanted)
+        return stack
 
     @property
     def engine(self) -> Paged:

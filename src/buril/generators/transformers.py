@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from buril.generators._decode import Decoder, Head
+    from buril.generators._load import Loaded
     from buril.generators._session import Session
-    from buril.generators._writer import Measure, Row
+    from buril.generators._worn import Worn
+    from buril.generators._writer import Measure, Row, Writer
 
 WINDOW = 4
 """Requests are sorted by length within this many batches, so that results still come in their order and soon."""
@@ -34,6 +36,7 @@ class Transformers(Local):
     """Writes and scores with stock transformers."""
 
     version: ClassVar[int] = 2
+    takes_adapters: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers")
 
     class Settings(BaseSettings):
@@ -54,6 +57,7 @@ class Transformers(Local):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
+        self._worn: Worn | None = None
 
     def open(
         self, base_dir: Path, tokenizer_dir: Path, *, adapter_dir: Path | None = None, model_dir: Path | None = None
@@ -75,15 +79,30 @@ class Transformers(Local):
             )
         )
 
+    def use(self, loaded: Loaded) -> None:
+        """Take a model that is loaded already.
+
+        Raises:
+            BurilError: V030.
+        """
+        from buril.generators._worn import worn_by
+
+        if self._wanted is not None:
+            self._worn, self._stack = worn_by(loaded.model, self._wanted)
+        super().use(loaded)
+
+    def _decoder(self, writer: Writer) -> Decoder:
+        from buril.generators._decode import Decoder
+
+        return Decoder(self.loaded.model, writer, self._worn)
+
     def complete(self, requests: Sequence[Request]) -> Iterator[list[Completion]]:
         """The completions of each request, in the order of the requests.
 
         Raises:
             BurilError: T015 when a request has a suffix and the model has no sentinels to say so.
         """
-        from buril.generators._decode import Decoder
-
-        decoder = Decoder(self.loaded.model, self.writer(heal=self.settings.heal))
+        decoder = self._decoder(self.writer(heal=self.settings.heal))
         size, start = WINDOW * self.settings.batch_size, 0
         while start < len(requests):
             end, rows = start, 0
@@ -94,12 +113,11 @@ class Transformers(Local):
 
     def session(self) -> Session:
         """A session that writes in waves: who comes while others are written waits for their end."""
-        from buril.generators._decode import Decoder
         from buril.generators._running import Running
         from buril.generators._session import Session, Waves
 
         told, writer = self.settings, self.writer(heal=self.settings.heal)
-        decoder = Decoder(self.loaded.model, writer)
+        decoder = self._decoder(writer)
         running = Running(Waves(decoder), writer, most=told.batch_size, step_tokens=told.batch_tokens)
         positions = decoder.head.max_positions
         return Session(running, lambda requests: self.rows(requests, writer, max_positions=positions))

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from buril.code.completing.cursor import Cursor
@@ -51,6 +51,8 @@ class Served:
         created: when it was made, in seconds since 1970.
         remote: it runs on another machine, which guards must know.
         editing: what is done for editors beside; None for nothing.
+        adapter: what the engine calls the adapter that writes, "" for none.
+        beside: the models beside it, by name; they change while it is served.
         keep: keeps a completion and says what is known of it, and keeps what became of one.
         watermark: the mark that is on all that is written, as records name it; None without.
     """
@@ -66,6 +68,8 @@ class Served:
     remote: bool = False
     watermark: Mapping[str, Any] | None = None
     editing: Editing | None = None
+    adapter: str = ""
+    beside: dict[str, Served] = field(default_factory=dict, repr=False, compare=False)
 
 
 class Kept(NamedTuple):
@@ -209,7 +213,7 @@ class Answer:
             self.fired += place.fired
             self._count(place.fired)
         request = await asyncio.to_thread(self._asked.make, self._given)
-        self.ticket = await self._served.engine.submit(request)
+        self.ticket = await self._served.engine.submit(replace(request, adapter=self._served.adapter))
 
     @property
     def charged(self) -> int:

@@ -22,7 +22,7 @@ from buril.core.errors import BurilError
 from buril.serve.answer import Answer, Asked, Refusal, Served
 from buril.serve.asking import asked_of_chat, asked_of_completion, asked_of_infill
 from buril.serve.http import LOOPBACK, Bounded, EventStream, problem, unless_gone
-from buril.serve.keys import Keys, Refused, Scope
+from buril.serve.keys import Key, Keys, Refused, Scope, allows
 from buril.serve.log import line
 from buril.serve.reuse import answer_of
 from buril.serve.schemas import ChatRequest, CompletionRequest, EventRequest, InfillRequest
@@ -44,7 +44,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }  # fmt: skip
 STATUSES = {
     **dict.fromkeys(("T015", "T017", "T021", "V006", "V013", "V040", "V601"), 400),
-    **dict.fromkeys(("V011", "V012"), 502), **dict.fromkeys(("V004", "V010", "V014", "V041"), 503),
+    "V032": 404, **dict.fromkeys(("V011", "V012"), 502), **dict.fromkeys(("V004", "V010", "V014", "V041"), 503),
 }  # fmt: skip
 """Statuses of our own errors; any other is the engine's, 500."""
 ERROR_SCHEMA = {
@@ -146,15 +146,17 @@ def _models(app: FastAPI, server: Server) -> None:
 
     @app.get("/v1/models", responses={status: ERRORS[status] for status in (401, 403, 429, 503)})
     async def models(request: Request) -> dict[str, Any]:
-        """The served model."""
-        server.keys.admit(request.headers.get("authorization"), "complete")
-        return {"object": "list", "data": [told(_ready(server))]}
+        """The served model, and those beside it, as far as the key allows them."""
+        key = server.keys.admit(request.headers.get("authorization"), "complete")
+        served = _ready(server)
+        found = [served, *served.beside.values()]
+        return {"object": "list", "data": [told(one) for one in found if allows(key, one.name)]}
 
     @app.get("/v1/models/{name}", responses={status: ERRORS[status] for status in (401, 403, 404, 429, 503)})
     async def model(name: str, request: Request) -> dict[str, Any]:
-        """The served model, by its name."""
-        server.keys.admit(request.headers.get("authorization"), "complete")
-        return told(_named(_ready(server), name))
+        """A served model, by its name."""
+        key = server.keys.admit(request.headers.get("authorization"), "complete")
+        return told(_named(_ready(server), name, key))
 
 
 def _answers(app: FastAPI, server: Server) -> None:
@@ -265,15 +267,20 @@ def _ready(server: Server) -> Served:
     raise Unready
 
 
-def _named(served: Served, name: str) -> Served:
-    if name not in ("", served.name):
+def _named(served: Served, name: str, key: Key | None) -> Served:
+    """The model of a name, the main one of none."""
+    found = served if name in ("", served.name) else served.beside.get(name)
+    if found is None:
         raise UnknownModel(name[:100])
-    return served
+    if not allows(key, found.name):
+        raise Refused(403, f"this API key is not for the model `{found.name}`")
+    return found
 
 
 async def _answer(caller: Caller, shape: Shape, make: Callable[[Served], list[Asked]], body: Any) -> Response:
     """Admit a request, and answer it whole or in parts."""
-    served, server = _named(caller.served, getattr(body, "model", "")), caller.server
+    served, server = _named(caller.served, body.model, caller.key), caller.server
+    caller.served = served
     owner = caller.key.sha256 if caller.key else ""
     answers = [answer_of(served, asked, owner) for asked in make(served)]
     told = Told(caller, answers)

@@ -43,7 +43,8 @@ def choose(given: Ref | None, opened: Callable[[str, Ref | None], Generator]) ->
         opened: opens a generator, by its name and its settings, on the model.
 
     Raises:
-        BurilError: what the engine raises that was asked for, V008 where none can run the model or it has no sessions.
+        BurilError: what the engine raises that was asked for, V030, V008 where none can run the
+            model or it has no sessions.
     """
     if given is not None:
         generator = opened(given.name, given)
@@ -55,6 +56,8 @@ def choose(given: Ref | None, opened: Callable[[str, Ref | None], Generator]) ->
         try:
             return Chosen(name, opened(name, None), tuple(passed_over))
         except BurilError as problem:
+            if problem.code == "V030":  # an adapter fits no better on another engine
+                raise
             passed_over.append(f"{name}: {problem.cause}")
     raise BurilError("V008", problem="; ".join(passed_over))
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 
 from buril.core.errors import BurilError
@@ -69,7 +71,7 @@ class Engine:
         self._session, self._most_waiting = session, most_waiting
         self._changed = threading.Condition()
         self._inbox: deque[Callable[[], None]] = deque()
-        self._coming = 0
+        self._coming: Counter[str] = Counter()
         self._tickets: dict[int, Ticket] = {}
         self._closing = False
         self._took: deque[float] = deque(maxlen=RECENT)
@@ -95,12 +97,12 @@ class Engine:
         if self.num_waiting + request.num_samples > self._most_waiting + self._room():
             raise Busy(self.wait_s())
         loop = asyncio.get_running_loop()
-        self._come(request.num_samples)
+        self._come(request.num_samples, request.adapter)
         rows: list[Row] = []
         try:
             rows = await asyncio.to_thread(self._session.rows, request)
         finally:
-            self._come(len(rows) - request.num_samples)  # those that are there come off when they join
+            self._come(len(rows) - request.num_samples, request.adapter)  # those that are there come off when they join
         ticket = Ticket(request, rows, loop, shown=[0] * len(rows), left=set(range(len(rows))))
         self._put(lambda: self._add(ticket))
         return ticket
@@ -118,7 +120,7 @@ class Engine:
     @property
     def num_waiting(self) -> int:
         """Samples that have no turn yet."""
-        return self._coming + self._session.num_waiting
+        return self._coming.total() + self._session.num_waiting
 
     @property
     def num_running(self) -> int:
@@ -132,6 +134,41 @@ class Engine:
         """Seconds after which a place is likely to be free: what the waiting take, by what the last took."""
         each = sum(self._took) / len(self._took) if self._took else 1.0
         return max(1.0, each * (1 + self.num_waiting) / max(1, self._session.most))
+
+    def between(self, action: Callable[[], None]) -> None:
+        """Have something done between two steps, in the thread that owns the session, and wait for it.
+
+        Raises:
+            BurilError: V004 where the engine has ended before; what `action` raises.
+        """
+        done: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                action()
+            except (BurilError, OSError, RuntimeError, MemoryError) as problem:  # who waits is told, the engine goes on
+                done.set_exception(problem)
+            else:
+                done.set_result(None)
+
+        self._put(run)
+        while not done.done():
+            try:
+                done.result(timeout=1.0)
+            except NotYet:
+                if not self.is_running:
+                    raise BurilError("V004") from None
+
+    def adapters(self) -> set[str]:
+        """Adapters that samples on their way name; to be asked between two steps."""
+        with self._changed:
+            coming = {name for name, number in self._coming.items() if number > 0}
+        return (coming | self._session.adapters) - {""}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether anything is still written."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """End the thread; what is on its way is told so."""
@@ -173,13 +210,13 @@ class Engine:
             if len(self._session):
                 return True
 
-    def _come(self, number: int) -> None:
+    def _come(self, number: int, adapter: str) -> None:
         """Count samples that are on their way into the session, from any thread."""
         with self._changed:
-            self._coming += number
+            self._coming[adapter] += number
 
     def _add(self, ticket: Ticket) -> None:
-        self._come(-len(ticket.rows))
+        self._come(-len(ticket.rows), ticket.request.adapter)
         for row in ticket.rows:
             self._tickets[id(row)] = ticket
         self._session.add(ticket.rows)

@@ -41,6 +41,8 @@ class Key(BaseSettings):
     """Of the key."""
     scopes: tuple[Scope, ...] = ("complete", "chat", "events")
     """What it may ask for."""
+    models: tuple[str, ...] | None = None
+    """Names of the models that it may ask; None: all."""
     requests_per_minute: int | None = Field(None, ge=1)
     """None: as many as the server takes."""
     tokens_per_day: int | None = Field(None, ge=1)
@@ -170,6 +172,11 @@ class Keys:
         except (OSError, BurilError):
             self._keys = {}
             self._stamp = (0, 0)
+
+
+def allows(key: Key | None, model: str) -> bool:
+    """Whether a key may ask a model; where none is needed, anybody may."""
+    return key is None or key.models is None or model in key.models
 
 
 def digest(key: str) -> str:

@@ -6,6 +6,7 @@ They are named after OpenTelemetry's conventions for generative AI where these h
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class Metrics:
         self.queue = Gauge("buril_queue_depth", "Samples that wait for their turn.", registry=registry)
         self.running = Gauge("buril_running", "Samples that are being written.", registry=registry)
         self.ready = Gauge("buril_ready", "Whether the model is loaded and warm.", registry=registry)
+
+    def named(self, model: str) -> Metrics:
+        """The same counters under the name of a model beside."""
+        other = copy(self)
+        other._told = {**self._told, "gen_ai_request_model": model}
+        return other
 
     def watch(self, engine: AnyEngine, is_ready: Callable[[], bool]) -> None:
         """Read the engine's queue whenever somebody asks."""

@@ -161,6 +161,7 @@ class Extra(BaseModel):
 class InfillRequest(Coding):
     """`POST /infill`, as llama.cpp's server has it: what editors' plugins send."""
 
+    model: str = Field("", max_length=512)
     input_prefix: Text = ""
     input_suffix: Text = ""
     input_extra: Annotated[list[Extra], Field(max_length=256)] = []

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Settings as BaseSettings
+from buril.serve.adapters import AdapterSettings
 from buril.serve.watermark.lean import Settings as WatermarkSettings
 
 
@@ -29,6 +30,9 @@ class ServeSettings(BaseSettings):
     """Folder that the server writes into: records of completions, counts. None takes the store's."""
     name: str | None = None
     """What clients call the model; None takes the `name` of the YAML."""
+    adapters: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], AdapterSettings] | None = None
+    """Models beside the served one, by name: LoRA adapters on its base, each a reference or `{ref: …, strength: …}`.
+    The file is looked at again when it changes. `{}` makes room for some that come later; None makes none."""
     guards: Annotated[tuple[Ref, ...], PluginKind("guard")] = Field(
         ["sentinels", "unicode", "injection", "secrets"], validate_default=True
     )

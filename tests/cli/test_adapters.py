@@ -1,0 +1,162 @@
+"""`buril serve` with adapters that were really trained: a process, its YAML changed while it runs, and what it keeps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+for package in ("torch", "transformers", "peft", "fastapi", "uvicorn", "httpx", "prometheus_client"):
+    pytest.importorskip(package, reason=f"{package} is not installed")
+
+from tests.cli.test_complete import Split  # noqa: E402
+from tests.cli.test_serve import Process, buril, served  # noqa: E402
+from tests.generators.tiny import make, named_tokenizer  # noqa: E402
+
+from buril.cli.adapting import adapted, links_of  # noqa: E402
+from buril.cli.bundle import opened  # noqa: E402
+from buril.cli.in_use import InUse, model_in_use, open_on  # noqa: E402
+from buril.core import plan  # noqa: E402
+from buril.core.errors import BurilError  # noqa: E402
+from buril.core.store import Store  # noqa: E402
+from buril.generators._generator import Request  # noqa: E402
+from buril.generators.transformers import Transformers  # noqa: E402
+from buril.serve.settings import ServeSettings  # noqa: E402
+from buril.tokens.pack import Pack  # noqa: E402
+from buril.tokens.tokenizer import Tokenizer  # noqa: E402
+from buril.train.base import Base  # noqa: E402
+from buril.train.stage import Train  # noqa: E402
+
+PROMPT = "def add("
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store in which two adapters were trained on one base, and one on another."""
+    found = tmp_path_factory.mktemp("adapted")
+    for name, seed in (("base", 3), ("other", 4)):
+        model = make("llama", intermediate_size=96 + 16 * (seed - 3))
+        model.save_pretrained(found / name)
+        shutil.copytree(named_tokenizer(found / f"{name}-tok") / "tokenizer", found / name, dirs_exist_ok=True)
+    store = Store(found / ".buril")
+    for name, base, seed in (("far", "other", 0), ("one", "base", 1), ("two", "base", 2)):
+        told = {"method": {"lora": {"rank": 4, "dropout": 0.0}}, "max_steps": 12, "learning_rate": 0.05, "seed": seed,
+                "threads": 1, "precision": "fp32", "batch_size": 2}  # fmt: skip
+        stages = [
+            Split(Split.Settings()), Base(Base.Settings.model_validate({"base": str(found / base)})),
+            Tokenizer(Tokenizer.Settings.model_validate({})),
+            Pack(Pack.Settings.model_validate({"max_length": 96})), Train(Train.Settings.model_validate(told)),
+        ]  # fmt: skip
+        plan.run(stages, store, name=name)
+    return found
+
+
+def written(model: InUse) -> str:
+    """What the reference writes with a model by itself, its adapter as PEFT puts it on."""
+    alone = Transformers(Transformers.Settings(dtype="fp32", device="cpu"))
+    open_on(alone, model)
+    return next(iter(alone.complete([Request(PROMPT, max_tokens=9)])))[0].text
+
+
+def ask(server: Process, model: str) -> Any:
+    return server.client.post("/v1/completions", json={"model": model, "prompt": PROMPT, "max_tokens": 9})
+
+
+def test_a_team_serves_its_adapters_from_one_process(root: Path) -> None:
+    store = Store(root / ".buril")
+    models = {name: model_in_use(store, name) for name in ("one", "two")}
+    base = InUse(models["one"].base, models["one"].tokenizer, None)
+    right = {"acme": written(models["two"]), "plain": written(base), **{n: written(m) for n, m in models.items()}}
+    assert len({right["one"], right["two"], right["plain"]}) == 3
+    config = root / "serve.yaml"
+    engine = "engine: {transformers: {dtype: fp32, device: cpu}}"
+    yaml = (
+        f"name: acme\nserve:\n  {engine}\n  guards: []\n  adapters: {{one: one, plain: {{ref: one, strength: 0}}%s}}\n"
+    )
+    config.write_text(yaml % "")
+    with served(root, "two", "-c", "serve.yaml", "--no-supervise", engine=None) as server:
+        assert {name: ask(server, name).json()["choices"][0]["text"] for name in ("acme", "one", "plain")} == {
+            name: right[name] for name in ("acme", "one", "plain")
+        }
+        answer = ask(server, "one").json()["buril"]
+        assert answer["model"]["train"]["digest"] == models["one"].tuned.digest  # type: ignore[union-attr]  # it is
+        record = json.loads((root / f".buril/completions/{answer['records'][0]}.json").read_text())
+        assert record["model"]["train"] == answer["model"]["train"] and "strength" not in record["parameters"]
+        traced = buril(root, "trace", answer["records"][0])
+        assert traced.returncode == 0 and "train@" + models["one"].tuned.key[:12] in traced.stdout  # type: ignore[union-attr]
+        weak = ask(server, "plain").json()["buril"]
+        assert weak["model"]["strength"] == 0.0 and weak["model"]["fingerprint"] != answer["model"]["fingerprint"]
+        record = json.loads((root / f".buril/completions/{weak['records'][0]}.json").read_text())
+        assert record["parameters"]["strength"] == 0.0
+        assert ask(server, "two").status_code == 404
+        config.write_text(yaml % ", two: two")
+        server.until("adapters", 2)
+        assert ask(server, "two").json()["choices"][0]["text"] == right["two"]
+        config.write_text(yaml % ", two: far")
+        problem = server.until("adapters_kept")["problem"]
+        assert "V030" in problem and "another `base`" in problem
+        assert ask(server, "two").json()["choices"][0]["text"] == right["two"], "those before go on"
+        answered = [line["model"] for line in server.lines() if line["event"] == "request" and line["status"] == "ok"]
+        assert answered[:3] == ["acme", "one", "plain"]
+
+
+def test_what_is_no_adapter_of_this_base_is_refused(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / ".buril", tmp_path / ".buril")
+    store = Store(tmp_path / ".buril")
+    model = model_in_use(store, "one")
+    assert model.tuned is not None
+    base = InUse(model.base, model.tokenizer, None)
+
+    def refused(**entries: str) -> str:
+        with pytest.raises(BurilError) as problem:
+            adapted(ServeSettings.model_validate({"name": "acme", "adapters": entries}), store, base)
+        return f"{problem.value.code} {problem.value.cause}"
+
+    assert "another `base`" in refused(a="far")
+    assert "whole model" in refused(a="base") or "another" in refused(a="base")
+    assert refused(a="nothing").startswith("S001")
+    assert "has this name" in refused(acme="one")
+    weights = model.tuned.path("adapter/adapter_model.safetensors")
+    weights.chmod(0o600)
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    assert "other bytes" in refused(a="one")
+
+
+def test_a_folder_of_peft_is_named_by_its_content(root: Path, tmp_path: Path) -> None:
+    store = Store(root / ".buril")
+    model = model_in_use(store, "one")
+    assert model.tuned is not None
+    base = InUse(model.base, model.tokenizer, None)
+    shutil.copytree(model.tuned.path("adapter"), tmp_path / "own")
+
+    def found() -> Any:
+        told = ServeSettings.model_validate({"adapters": {"own": {"ref": str(tmp_path / "own"), "strength": 0.5}}})
+        return adapted(told, store, base)["own"]
+
+    before = found()
+    assert links_of(before.model)["adapter"]["digest"] == before.adapter.digest and before.key.endswith("*0.5")
+    (tmp_path / "own/adapter_model.safetensors").chmod(0o600)
+    with (tmp_path / "own/adapter_model.safetensors").open("ab") as stream:
+        stream.write(b" ")
+    assert found().key != before.key and found().adapter.identity != before.adapter.identity
+
+
+def test_what_can_not_be_served_with_adapters_is_said(root: Path) -> None:
+    (root / "llama.yaml").write_text("serve: {engine: llamacpp, guards: [], adapters: {one: one}}\n")
+    said = buril(root, "serve", "two", "-c", "llama.yaml", "--port", "0", "--no-supervise")
+    assert said.returncode == 4 and "V031" in said.stderr
+    (root / "far.yaml").write_text("serve: {guards: [], adapters: {far: far}}\n")
+    said = buril(root, "serve", "two", "-c", "far.yaml", "--port", "0", "--no-supervise")
+    assert said.returncode == 2 and "V030" in said.stderr
+    assert opened(root / "far.yaml", root / ".buril", "two")[0] is not None
+
+
+def test_keys_may_be_for_some_models(root: Path) -> None:
+    assert buril(root, "keys", "add", "bo", "--models", "one, two").returncode == 0
+    assert json.loads(buril(root, "keys", "list", "--json").stdout)[0]["models"] == ["one", "two"]
+    assert "one, two" in buril(root, "keys", "list").stdout
