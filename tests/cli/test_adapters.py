@@ -14,14 +14,17 @@ for package in ("torch", "transformers", "peft", "fastapi", "uvicorn", "httpx", 
 
 from tests.cli.test_complete import Split  # noqa: E402
 from tests.cli.test_serve import Process, buril, served  # noqa: E402
+from tests.export.small import inputs as made_inputs  # noqa: E402
 from tests.generators.tiny import make, named_tokenizer  # noqa: E402
 
-from buril.cli.adapting import adapted, links_of  # noqa: E402
-from buril.cli.bundle import opened  # noqa: E402
+from buril.cli.adapting import Shared, adapted, links_of  # noqa: E402
+from buril.cli.bundle import Bundled  # noqa: E402
 from buril.cli.in_use import InUse, model_in_use, open_on  # noqa: E402
 from buril.core import plan  # noqa: E402
 from buril.core.errors import BurilError  # noqa: E402
 from buril.core.store import Store  # noqa: E402
+from buril.export.record import made_from, write_record  # noqa: E402
+from buril.generators._bundle import read_bundle  # noqa: E402
 from buril.generators._generator import Request  # noqa: E402
 from buril.generators.transformers import Transformers  # noqa: E402
 from buril.serve.settings import ServeSettings  # noqa: E402
@@ -87,6 +90,8 @@ def test_a_team_serves_its_adapters_from_one_process(root: Path) -> None:
         assert record["model"]["train"] == answer["model"]["train"] and "strength" not in record["parameters"]
         traced = buril(root, "trace", answer["records"][0])
         assert traced.returncode == 0 and "train@" + models["one"].tuned.key[:12] in traced.stdout  # type: ignore[union-attr]
+        event = {"id": answer["records"][0], "event": "accepted", "chars": 4}
+        assert server.client.post("/v1/events", json=event).status_code == 204
         weak = ask(server, "plain").json()["buril"]
         assert weak["model"]["strength"] == 0.0 and weak["model"]["fingerprint"] != answer["model"]["fingerprint"]
         record = json.loads((root / f".buril/completions/{weak['records'][0]}.json").read_text())
@@ -101,6 +106,10 @@ def test_a_team_serves_its_adapters_from_one_process(root: Path) -> None:
         assert ask(server, "two").json()["choices"][0]["text"] == right["two"], "those before go on"
         answered = [line["model"] for line in server.lines() if line["event"] == "request" and line["status"] == "ok"]
         assert answered[:3] == ["acme", "one", "plain"]
+    counted = [json.loads(line) for path in (root / ".buril/traffic").glob("*.jsonl") for line in path.open()]
+    assert {models[name].tuned.digest for name in ("one", "two")} <= {line["model"] for line in counted}  # type: ignore[union-attr]
+    accepted = [line for line in counted if any("accepted" in name for name in line["numbers"])]
+    assert {line["model"] for line in accepted} == {models["one"].tuned.digest}, "whose answer it was"  # type: ignore[union-attr]
 
 
 def test_what_is_no_adapter_of_this_base_is_refused(root: Path, tmp_path: Path) -> None:
@@ -146,6 +155,39 @@ def test_a_folder_of_peft_is_named_by_its_content(root: Path, tmp_path: Path) ->
     assert found().key != before.key and found().adapter.identity != before.adapter.identity
 
 
+def test_a_bundle_lends_the_adapter_that_it_holds(tmp_path: Path) -> None:
+    given = made_inputs(tmp_path / "made")
+    base = InUse(given["base"], given["tokenizer"], None)
+    folder = tmp_path / "acme"
+    shutil.copytree(given["train"].path("adapter"), folder / "safetensors/adapter")
+
+    def found(*stages: str) -> Any:
+        links = made_from({name: given[name] for name in stages})
+        write_record(folder, {"name": "acme", "formats": [], "made_from": links}, "2026-11-30T00:00:00Z")
+        told = ServeSettings.model_validate({"adapters": {"ours": str(folder)}})
+        return adapted(told, None, base)["ours"]
+
+    ours = found("base", "tokenizer", "train")
+    assert ours.adapter.folder == folder / "safetensors/adapter" and ours.adapter.digest == given["train"].digest
+    assert links_of(ours.model)["train"]["digest"] == given["train"].digest, "as the store would name it"
+    with pytest.raises(BurilError, match="another `tokenizer`"):
+        found("base", "train")
+    shutil.rmtree(folder / "safetensors/adapter")
+    with pytest.raises(BurilError, match="whole model"):
+        found("base", "tokenizer", "train")
+    told = ServeSettings.model_validate({"adapters": {}})
+    with pytest.raises(BurilError, match="holds its model whole"):
+        Shared(told, None, Bundled(read_bundle(folder)))
+
+
+def test_no_adapters_are_put_on_a_model_that_was_trained_whole(tmp_path: Path) -> None:
+    given = made_inputs(tmp_path, adapter=False)
+    told = ServeSettings.model_validate({"adapters": {}})
+    with pytest.raises(BurilError, match="trained whole") as refused:
+        Shared(told, None, InUse(given["base"], given["tokenizer"], given["train"]))
+    assert refused.value.code == "V030"
+
+
 def test_what_can_not_be_served_with_adapters_is_said(root: Path) -> None:
     (root / "llama.yaml").write_text("serve: {engine: llamacpp, guards: [], adapters: {one: one}}\n")
     said = buril(root, "serve", "two", "-c", "llama.yaml", "--port", "0", "--no-supervise")
@@ -153,7 +195,6 @@ def test_what_can_not_be_served_with_adapters_is_said(root: Path) -> None:
     (root / "far.yaml").write_text("serve: {guards: [], adapters: {far: far}}\n")
     said = buril(root, "serve", "two", "-c", "far.yaml", "--port", "0", "--no-supervise")
     assert said.returncode == 2 and "V030" in said.stderr
-    assert opened(root / "far.yaml", root / ".buril", "two")[0] is not None
 
 
 def test_keys_may_be_for_some_models(root: Path) -> None:

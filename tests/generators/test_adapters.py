@@ -156,6 +156,33 @@ def test_adapters_come_and_go_between_two_steps(name: str, tokens: Path, folders
     assert gone.value.code == "V032"
 
 
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
+def test_in_bf16_the_matrices_are_the_same_but_for_their_rounding(tokens: Path, folders: dict[str, Path]) -> None:
+    from buril.generators.openvino import Openvino
+
+    found: dict[str, Any] = {}
+    for precision in ("fp32", "bf16"):
+        engine = Openvino(Openvino.Settings(precision=precision, threads=1, cache_mb=8, batch_size=4))
+        engine.adapters({"wide": Adapter(folders["wide"]), "none": Adapter(folders["wide"], 0.0)})
+        engine.use(loaded_in(tokens, make("llama")))
+        session, logits = engine.session(), engine.engine._logits
+        seen: list[Any] = []
+
+        def kept(*told: Any, logits: Any = logits, seen: list[Any] = seen) -> Any:
+            seen.append(logits(*told).copy())
+            return seen[-1].copy()
+
+        engine.engine._logits = kept  # type: ignore[method-assign]
+        for name in ("wide", "none"):
+            session.add(session.rows(Request(PROMPT, max_tokens=1, adapter=name)))
+            while len(session):
+                session.step()
+            found[precision, name] = seen[-1]
+    for name in ("wide", "none"):
+        near = abs(found["fp32", name] - found["bf16", name]).mean()
+        assert near < 0.1 * abs(found["fp32", "wide"] - found["fp32", "none"]).mean(), name
+
+
 def test_the_same_folder_with_other_content_is_read_again(tmp_path: Path) -> None:
     stack = Stack(layers_of(make("llama")), dtype=torch.float32, device=torch.device("cpu"))
     folder = write_adapter(tmp_path / "a", 1, **KINDS["thin"])
