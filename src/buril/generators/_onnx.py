@@ -83,6 +83,8 @@ class Graph:
         self._quick = self._engine.RunOptions()
         self._quick.only_execute_path_to_fetches = True
         self._logits = np.empty(0, np.float32)
+        one = [np.zeros((1, self.heads, 1, self.width), np.float32) for _part in range(2 * self.layers)]
+        self.run(one, np.zeros((1, 1), np.int64), [1], logits=True)  # what is wrong with it shows now
 
     def _told(self) -> dict[str, Any]:
         """What `genai_config.json` says of the graph.

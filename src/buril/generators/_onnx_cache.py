@@ -1,4 +1,4 @@
-"""Graphs of ONNX Runtime: those made from models are kept, and of one that is given it is seen to that it is the model's."""
+"""Graphs of ONNX Runtime: those made from models are kept; a given one is looked at before it stands for a model."""
 
 from __future__ import annotations
 
@@ -128,8 +128,5 @@ def check(graph: Graph, model: Loaded) -> None:
     other = {token: number for token, number in known.items() if found.get(token) != number}
     if other:
         token, number = min(other.items(), key=lambda item: item[1])
-        raise BurilError(
-            "T033",
-            path=graph.folder,
-            problem=_("its token {number} is not `{token}`").format(number=number, token=token),
-        )
+        problem = _("its token {number} is not `{token}`").format(number=number, token=token)
+        raise BurilError("T033", path=graph.folder, problem=problem)
