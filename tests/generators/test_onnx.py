@@ -35,7 +35,7 @@ KINDS = {
     "llama scaled": {},
     "qwen2": {},
     "qwen3": {"tie_word_embeddings": True, "head_dim": 32},
-    "gemma2": {"sliding_window": 16, "head_dim": 16, "final_logit_softcapping": None, "attn_logit_softcapping": None},
+    "gemma2": {"sliding_window": 16, "head_dim": 16, "final_logit_softcapping": None},
 }
 
 
@@ -56,8 +56,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def graph_of(made: Path) -> Path:
-    (found,) = (made / "cache/buril/onnx").glob("*-fp32-*.onnx")
-    return found
+    """The one that the fixture wrote, before any other."""
+    return min(
+        (made / "cache/buril/onnx").glob("*-fp32-*.onnx"), key=lambda path: (path / "model.onnx").stat().st_mtime
+    )
 
 
 def opened(made: Path, **told) -> Onnx:

@@ -80,8 +80,6 @@ class Graph:
         with self._failing():
             self._session = self._opened(folder / told["filename"], threads)
         self.vocabulary = self._checked()
-        self._quick = self._engine.RunOptions()
-        self._quick.only_execute_path_to_fetches = True
         self._logits = np.empty(0, np.float32)
         one = [np.zeros((1, self.heads, 1, self.width), np.float32) for _part in range(2 * self.layers)]
         self.run(one, np.zeros((1, 1), np.int64), [1], logits=True)  # what is wrong with it shows now
@@ -144,7 +142,7 @@ class Graph:
             cache: keys and values of each layer (B, H, S, D), which are written to: the rows' own, one after another.
             ids_BT: the tokens.
             ends: how many tokens each row has then.
-            logits: whether the output matrix is run at all.
+            logits: whether they are wanted. The output matrix runs all the same: the graph is not asked in parts.
 
         Raises:
             BurilError: T031.
@@ -164,7 +162,7 @@ class Graph:
         if logits:
             binding.bind_output("logits", "cpu", 0, np.float32, found.shape, found.ctypes.data)
         with self._failing():
-            self._session.run_with_iobinding(binding, None if logits else self._quick)
+            self._session.run_with_iobinding(binding)
         return found
 
     def _room(self, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Continuous batching on a graph whose cache is a rectangle: a place for each row, as long as the longest needs.
 
-Of a prompt everything but its last token runs alone, without the output matrix; then the row joins those that get a
-token in one call, whatever their lengths. These must lie side by side, so places are exchanged where they do not.
+Of a prompt everything but its last token runs alone; then the row joins those that get a token in one call, whatever
+their lengths. These must lie side by side, so places are exchanged where they do not.
 
 Shapes: B rows, T new tokens, S tokens that a place has room for, H heads, D their width, V vocabulary.
 """

@@ -94,8 +94,9 @@ class Onnx(Local):
         folders = [inside(model_dir or base_dir, "model"), inside(tokenizer_dir, "tokenizer")]
 
         def whole() -> Loaded:
+            # rows of new tokens are then made in float32 too, as the reference makes them
             return load(
-                base_dir, tokenizer_dir, adapter_dir=adapter_dir, model_dir=model_dir, device="cpu", convert=_as_stored
+                base_dir, tokenizer_dir, adapter_dir=adapter_dir, model_dir=model_dir, dtype="fp32", device="cpu"
             )
 
         with kept(whole, digest([*folders, *filter(None, [adapter_dir])]), self.settings.weights) as path:
@@ -180,7 +181,3 @@ class Onnx(Local):
         from buril.generators._ragged import score
 
         return score(self.graph, sequences, cache_mb=self.settings.cache_mb, measure=self._entropies())
-
-
-def _as_stored(model: Any, device: Any) -> None:
-    """Leave the weights in the format and the pages of their file: they are read once."""
