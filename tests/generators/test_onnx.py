@@ -35,7 +35,6 @@ KINDS = {
     "llama scaled": {},
     "qwen2": {},
     "qwen3": {"tie_word_embeddings": True, "head_dim": 32},
-    "gemma2": {"sliding_window": 16, "head_dim": 16, "final_logit_softcapping": None},
 }
 
 
@@ -393,6 +392,14 @@ def test_what_the_builder_leaves_out_is_refused(made: Path) -> None:
         {"sliding_window": None},
     ):
         assert _onnx_builder.lacking({"max_position_embeddings": 256, **fine}) is None
+
+
+@pytest.mark.slow
+def test_a_graph_that_keeps_a_window_of_the_cache_is_refused(made: Path) -> None:
+    told = {"sliding_window": 16, "head_dim": 16, "final_logit_softcapping": None}
+    loaded = Loaded(make("gemma2", **told), made / "tok/tokenizer", json.loads((made / "tok/fim.json").read_text()))
+    code, said = code_of(lambda: Onnx(Onnx.Settings(**SMALL)).use(loaded))
+    assert code == "T031" and "in place" in said
 
 
 def test_a_folder_that_can_not_be_run_says_why(made: Path, tmp_path: Path) -> None:

@@ -1135,7 +1135,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "V311": Message(
         N_("`{engine}` can't put the watermark on: {problem}"),
-        N_("write with transformers, openvino or llamacpp; the ledger knows what any engine wrote"),
+        N_("write with transformers, openvino, llamacpp or onnx; the ledger knows what any engine wrote"),
     ),
     "V312": Message(
         N_("`{path}` is a hook already, and not this one"),

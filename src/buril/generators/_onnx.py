@@ -101,8 +101,8 @@ class Graph:
             raise self._refused(f"{CONFIG}: {problem}") from problem
         if not all(isinstance(size, int) and size > 0 for size in sizes) or Path(names[0]).name != names[0]:
             raise self._refused(_("{file} says what can't be").format(file=CONFIG))
-        if not shares:
-            raise self._refused(_("its attention does not keep the cache in place"))
+        if not shares or "sliding_window" in told:
+            raise self._refused(_("its attention does not keep the whole cache in place"))
         return told
 
     def _opened(self, path: Path, threads: int) -> Any:

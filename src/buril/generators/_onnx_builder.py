@@ -29,7 +29,7 @@ OPTIONS: dict[Weights, tuple[str, ...]] = {
 """What the builder is told for each format. A model with tied embeddings keeps one matrix for both where it can."""
 
 WINDOWED = ("gemma2", "gemma3_text")
-"""Models whose windows the builder does put into the graph."""
+"""Models whose windows the builder does put into the graph; the generator `onnx` has no cache for them."""
 CHANGING = ("dynamic", "longrope")
 """Rotary embeddings that are others for longer texts."""
 
