@@ -1,11 +1,12 @@
 """Written tokens a second of the generators for CPUs beside `transformers`, on the same HumanEval prompts.
 
     python benchmarks/engines.py [--size small|full] [--model BASE] [--tasks FILE] [--max-tokens N] [--threads N]
-                                 [--engine openvino|llamacpp] [--batch-size N] [--rounds N]
+                                 [--engine openvino|llamacpp|onnx …] [--batch-size N] [--rounds N]
 
 Each task is completed greedily from its signature and docstring, prompts included in the time; in alternating rounds,
 the same model, as many threads on each side, 32 sequences at a time. What is written is judged as the suite does.
-`openvino` is there for its speed and has a target; `llamacpp` is there for CPUs that it does not know, and has none.
+`openvino` is there for its speed and has a target; `llamacpp` and `onnx` are there for CPUs and models that it does not
+know, and have none. Engines that are named together are compared in the same rounds.
 `cpu_ratio` is the same ratio by CPU seconds, which other work on the machine moves less.
 `agreement` is the share of tasks to which both give the same text; `passed` how many are solved, the peer's beside it.
 BASE is what `train.base` may be: `smollm2-135m`, a model folder, a .gguf file.
@@ -32,6 +33,7 @@ from buril.evaluate.suite import SuiteContext
 from buril.evaluate.suites._coding import Problem, request
 from buril.evaluate.suites.humaneval import Humaneval
 from buril.generators.llamacpp import Llamacpp
+from buril.generators.onnx import Onnx
 from buril.generators.openvino import Openvino
 from buril.generators.transformers import Transformers
 from buril.sandboxes.namespaces import Namespaces
@@ -40,8 +42,11 @@ from buril.train.base import Base
 
 SIZES = {"small": (16, 1), "full": (164, 3)}
 """Tasks and rounds."""
-TARGETS = {"openvino": 2.0, "llamacpp": 0.0}
-FORMATS: dict[str, tuple[Any, ...]] = {"openvino": ("fp16", "int8"), "llamacpp": ("f16", "bf16", "q8_0")}
+TARGETS = {"openvino": 2.0, "llamacpp": 0.0, "onnx": 0.0}
+FORMATS: dict[str, tuple[Any, ...]] = {
+    "openvino": ("fp16", "int8"), "llamacpp": ("f16", "bf16", "q8_0"), "onnx": ("fp32", "int8", "int4"),
+}  # fmt: skip
+MADE: dict[str, Any] = {"openvino": Openvino, "llamacpp": Llamacpp, "onnx": Onnx}
 
 
 @dataclass
@@ -72,22 +77,23 @@ def measure(side: Side, problems: list[Problem], context: SuiteContext) -> None:
     print(f"{side.name}: {side.speeds[-1]:.1f} tokens/s, {side.cpu_speeds[-1]:.1f} a CPU second", flush=True)
 
 
-def generators(engine: str, batch_size: int) -> dict[str, Any]:
+def generators(engines: list[str], batch_size: int) -> dict[str, Any]:
     """The peer first, then ours in each format of the weights."""
     found: dict[str, Any] = {"transformers": Transformers(Transformers.Settings(device="cpu", batch_size=batch_size))}
-    for kind in FORMATS[engine]:
-        made = Openvino if engine == "openvino" else Llamacpp
-        found[f"{engine} {kind}"] = made(made.Settings(weights=kind, batch_size=batch_size))
+    for engine in engines:
+        made = MADE[engine]
+        for kind in FORMATS[engine]:
+            found[f"{engine} {kind}"] = made(made.Settings(weights=kind, batch_size=batch_size))
     return found
 
 
-def opened(folder: Path, model: str, engine: str, batch_size: int) -> list[Side]:
+def opened(folder: Path, model: str, engines: list[str], batch_size: int) -> list[Side]:
     """All sides, their model loaded."""
     (folder / "split").mkdir()
     made = {"split": as_artifact(folder / "split", "split")}
     for stage in (Base(Base.Settings(base=model)), Tokenizer(Tokenizer.Settings())):
         made[stage.name] = run(stage, made, folder)
-    sides = [Side(name, found, [], [], []) for name, found in generators(engine, batch_size).items()]
+    sides = [Side(name, found, [], [], []) for name, found in generators(engines, batch_size).items()]
     for side in sides:
         began = time.perf_counter()
         side.generator.open(made["base"].folder, made["tokenizer"].folder)
@@ -128,7 +134,7 @@ def main() -> None:
     parser.add_argument("--number", type=int)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--engine", choices=sorted(FORMATS), default="openvino")
+    parser.add_argument("--engine", choices=sorted(FORMATS), nargs="+", default=["openvino"])
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int)
     told = parser.parse_args()

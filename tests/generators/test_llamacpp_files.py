@@ -21,8 +21,9 @@ if find_spec("xllamacpp") is None:
 from buril.core.errors import BurilError  # noqa: E402
 from buril.generators import _gguf_cache  # noqa: E402
 from buril.generators._generator import Request  # noqa: E402
-from buril.generators._gguf_cache import digest, kept  # noqa: E402
+from buril.generators._gguf_cache import kept  # noqa: E402
 from buril.generators._gguf_writer import write  # noqa: E402
+from buril.generators._kept import KEPT, digest  # noqa: E402
 from buril.generators._load import load  # noqa: E402
 from buril.generators.llamacpp import Llamacpp  # noqa: E402
 from buril.generators.transformers import Transformers  # noqa: E402
@@ -67,7 +68,7 @@ def test_a_file_is_made_once_and_the_few_used_last_are_kept(folders: tuple[Path,
     source = digest([base / "model", tok / "tokenizer"])
     assert fields["buril.source.sha256"].contents() == source and made.name.startswith(source[:24])
     model = load(base, tok)
-    for number in range(_gguf_cache.KEPT):
+    for number in range(KEPT):
         with kept(model, f"{number}" * 64, "q8_0") as path:
             assert path.is_file()
         os.utime(path, (10 + number, 10 + number))

@@ -18,7 +18,7 @@ from buril.generators._session import Session, seen  # noqa: E402
 from buril.generators.transformers import Transformers  # noqa: E402
 from tests.generators.tiny import TEXT, make, named_tokenizer  # noqa: E402
 
-ENGINES = ("openvino", "llamacpp", "transformers")
+ENGINES = ("openvino", "llamacpp", "onnx", "transformers")
 
 
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
@@ -30,7 +30,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     name, loaded = request.param, fresh(tmp_path_factory)
-    package = {"llamacpp": "xllamacpp"}.get(name, name)
+    package = {"llamacpp": "xllamacpp", "onnx": "onnxruntime_genai"}.get(name, name)
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     if name == "openvino":
@@ -41,6 +41,10 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         from buril.generators.llamacpp import Llamacpp
 
         found = Llamacpp(Llamacpp.Settings(weights="f16", threads=1, cache_mb=8, batch_size=3, batch_tokens=64))
+    elif name == "onnx":
+        from buril.generators.onnx import Onnx
+
+        found = Onnx(Onnx.Settings(threads=1, cache_mb=8, batch_size=3, batch_tokens=64))
     else:
         found = Transformers(Transformers.Settings(dtype="fp32", device="cpu", batch_size=3))
     found.use(loaded)

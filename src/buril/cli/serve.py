@@ -35,7 +35,7 @@ OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
     "--port", type=click.IntRange(0, 65535), help=N_("Port to listen at; 0 takes a free one (default: 8080).")
 )
 @click.option("--keys", type=click.Path(dir_okay=False, path_type=Path), help=N_("File of API keys; see `buril keys`."))
-@click.option("--engine", help=N_("What computes: `auto`, `openvino`, `llamacpp`, `transformers`."))
+@click.option("--engine", help=N_("What computes: `auto`, `openvino`, `llamacpp`, `onnx`, `transformers`."))
 @click.option("--name", help=N_("What clients call the model."))
 @click.option(
     "--grace", "grace_s", type=click.FloatRange(min=0),

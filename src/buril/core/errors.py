@@ -552,6 +552,23 @@ MESSAGES: dict[str, Message] = {
         N_("OpenVINO {version} can't compile the model: {problem}"),
         N_('`pip install -U "buril[openvino]"`, or set `generator: transformers`'),
     ),
+    # --- ONNX Runtime (T03x)
+    "T030": Message(
+        N_("the model (`{architecture}`) can't be written by ONNX Runtime's model builder: {problem}"),
+        N_("set `generator: transformers`, which runs any causal model"),
+    ),
+    "T031": Message(
+        N_("ONNX Runtime {version} can't run `{path}`: {problem}"),
+        N_("check the folder; what buril has written itself it writes anew once the folder is deleted"),
+    ),
+    "T032": Message(
+        N_("a sequence of {tokens} tokens is longer than the window of the model, {window} tokens"),
+        N_("cut it before it is scored"),
+    ),
+    "T033": Message(
+        N_("`{path}` can't stand in for the model: {problem}"),
+        N_("name what `export: [onnx]` wrote of this model, or leave out `path`: buril then writes it from the model"),
+    ),
     # --- packing and training (T1xx)
     "T101": Message(
         N_("the tokenizer has no control tokens for filling in the middle (missing: {missing})"),
@@ -1101,7 +1118,7 @@ MESSAGES: dict[str, Message] = {
         EXIT_GATE,
     ),
     "V106": Message(
-        N_("`{format}` can't be written: ONNX Runtime's model builder says: {problem}"),
+        N_("`{format}` can't be written by ONNX Runtime's model builder: {problem}"),
         N_("it may not know this kind of model; name other formats, such as `gguf`"),
     ),
     "V107": Message(N_("`export` names `{name}` twice"), N_("take one of the two away, or give it other weights")),
@@ -1175,7 +1192,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "V311": Message(
         N_("`{engine}` can't put the watermark on: {problem}"),
-        N_("write with transformers, openvino or llamacpp; the ledger knows what any engine wrote"),
+        N_("write with transformers, openvino, llamacpp or onnx; the ledger knows what any engine wrote"),
     ),
     "V312": Message(
         N_("`{path}` is a hook already, and not this one"),

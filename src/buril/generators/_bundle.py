@@ -31,8 +31,10 @@ WHOLE = "safetensors"
 """The format that has the weights as transformers reads them."""
 CONFIG = "config"
 """The folder that tells of the model without its weights: `config.json`, the tokenizer."""
-ENGINES = ("transformers", "llamacpp", "openvino")
-"""Generators that a bundle can be opened with, the nearest to the model first."""
+ENGINES = ("transformers", "llamacpp", "openvino", "onnx")
+"""Generators that a bundle can be opened with, in the order in which `auto` looks for one."""
+FILES = {"llamacpp": "gguf", "onnx": "onnx"}
+"""The format of which an engine is handed the first that a bundle has."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ class Bundle:
         if engine in ("transformers", "openvino"):
             folders = {"base_dir": whole, "tokenizer_dir": whole, "model_dir": whole}
             return Opening(engine, {}, folders) if self._has(WHOLE) else None
-        file = next((part for part in self.parts if part.format == "gguf"), None)
-        if engine != "llamacpp" or file is None:
+        file = next((part for part in self.parts if part.format == FILES.get(engine)), None)
+        if file is None:
             return None
         config = self.folder / CONFIG
         path = self.folder / file.name / file.main

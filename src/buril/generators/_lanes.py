@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+SHARED = 8
+"""Tokens that two prompts must begin with alike before one is made of the other's."""
+
 
 @dataclass(eq=False)
 class Lane:
@@ -33,3 +36,10 @@ def planned(lanes: Sequence[AnyLane], most: int) -> list[tuple[AnyLane, int]]:
         found.append((lane, size))
         most -= size
     return found
+
+
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two sequences begin with alike."""
+    short = min(len(one), len(other))
+    pairs = enumerate(zip(one, other, strict=False))
+    return short if one == other else next((at for at, (a, b) in pairs if a != b), short)

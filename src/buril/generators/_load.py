@@ -298,14 +298,14 @@ def _check_same_vocabulary(weights_dir: Path, tokenizer_dir: Path, fim: Fim) -> 
     own = weights_dir / "tokenizer.json"
     if not own.is_file():
         return
-    base, found = _vocabulary(own), _vocabulary(tokenizer_dir / "tokenizer.json")
+    base, found = vocabulary(own), vocabulary(tokenizer_dir / "tokenizer.json")
     known, added = set(base.values()), set(fim["added"])
     if not base.items() <= found.items() or not set(found.values()) <= known | added:
         raise BurilError("T013", tokenizer=tokenizer_dir, base=weights_dir)
 
 
-def _vocabulary(path: Path) -> dict[str, int]:
-    """Token → id, added tokens included."""
+def vocabulary(path: Path) -> dict[str, int]:
+    """Token → id of a `tokenizer.json`, added tokens included."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     added = {token["content"]: token["id"] for token in raw.get("added_tokens") or []}
     return {**raw["model"]["vocab"], **added}

@@ -13,13 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from buril.core.errors import BurilError
-from buril.generators._lanes import Lane, planned
+from buril.generators._lanes import SHARED, Lane, alike, planned
 from buril.generators._llamacpp import Llama
 from buril.generators._running import Running, write
 from buril.generators._writer import Measure, Row, Writer, logprobs
-
-SHARED = 8
-"""Tokens that two prompts must begin with alike before one is made of the other's."""
 
 
 @dataclass(eq=False)
@@ -101,8 +98,8 @@ class Slots:
         number = self._take(room, alone=not lanes)
         if number is None:
             return None
-        alike = [(min(_alike(lane.row.prompt, row.prompt), len(row.prompt) - 1), lane) for lane in lanes]
-        shared, source = max(alike, key=lambda pair: pair[0], default=(0, None))
+        found = [(min(alike(lane.row.prompt, row.prompt), len(row.prompt) - 1), lane) for lane in lanes]
+        shared, source = max(found, key=lambda pair: pair[0], default=(0, None))
         return Writing(list(row.prompt), 0, number, room, row, source if shared >= SHARED else None, shared)
 
     def give(self, lane: Slot) -> None:
@@ -187,13 +184,3 @@ class Slots:
 def _room(row: Row) -> int:
     """Tokens that a row may come to; a byte that is written again may be a token."""
     return len(row.prompt) + len(row.rest) + row.request.max_tokens
-
-
-def _alike(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences begin with alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return (
-        min(len(one), len(other))
-        if one == other
-        else next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
-    )

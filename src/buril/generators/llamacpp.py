@@ -79,8 +79,9 @@ class Llamacpp(Local):
             BurilError: P002, T012, T013, T016, T190 for a model that GGUF has no place for, T191 when the file can't be
                 run, T192 when `path` is another model's, T193.
         """
-        from buril.generators._gguf_cache import digest, kept
+        from buril.generators._gguf_cache import kept
         from buril.generators._gguf_given import check
+        from buril.generators._kept import digest
 
         self._loaded = self._engine = None  # let go of the model before, so that there are never two in memory
         if self.settings.path is not None and not adapter_dir and not has_weights(model_dir or base_dir):

@@ -10,8 +10,9 @@ from buril.core.errors import BurilError
 from buril.core.plugins import Ref
 from buril.generators._generator import Generator, Request, capabilities
 
-PREFERRED = ("openvino", "llamacpp", "transformers")
-"""In this order, by what they were measured to do (`benchmarks/engines.py`): the last runs whatever there is."""
+PREFERRED = ("openvino", "llamacpp", "onnx", "transformers")
+"""In this order, by what they were measured to do (`benchmarks/engines.py`): the last runs whatever there is. `onnx`
+writes faster than `llamacpp`, but keeps a model of the store in float32, and takes minutes to write it so at first."""
 MEASURE_S = 2.0
 """Seconds of the measurement."""
 _SAMPLE = (

@@ -57,8 +57,8 @@ class Gguf:
         Raises:
             BurilError: T190 for a model or tokenizer that has no place in the format.
         """
-        from buril.generators._gguf_cache import digest
         from buril.generators._gguf_writer import write
+        from buril.generators._kept import digest
         from buril.generators._load import load
 
         loaded = load(
