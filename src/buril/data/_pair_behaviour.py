@@ -33,9 +33,15 @@ class Told(NamedTuple):
     shown: Shown
 
     def dropped(self, row: CodeFile, step: str) -> dict[str, Any]:
-        """The row of a pair whose texts do not do the same, with the input that shows it."""
+        """The row of a pair that is no pair, with the input that shows it."""
+        reason = "behaves_differently" if self.shown.outcome == "differs" else "still_exploitable"
         detail = f"{self.shown.reason} | {self.shown.example}"
-        return row.dropped(step, Verdict(self.pair.source, "behaves_differently", detail))
+        return row.dropped(step, Verdict(self.pair.source, reason, detail))
+
+    @property
+    def false(self) -> bool:
+        """Whether the secure text does something else, or has the weakness itself."""
+        return self.shown.outcome == "differs" or self.shown.exploit == "still_open"
 
 
 def by_behaviour(pairs: Sequence[Pair], told: Behaviour, seed: int, out: Output) -> list[Told]:
@@ -48,16 +54,15 @@ def by_behaviour(pairs: Sequence[Pair], told: Behaviour, seed: int, out: Output)
 
 
 def _run(runner: Runner, pairs: Sequence[Pair], workers: int, out: Output) -> Iterator[Told]:
-    with ThreadPoolExecutor(workers) as pool:
-        proved = 0
-        try:
-            for number, (pair, shown) in enumerate(zip(pairs, pool.map(runner.shown, pairs), strict=True), 1):
-                proved += shown.outcome == "equal"
-                out.progress(number, len(pairs), _("pairs run"), proved=proved)
-                yield Told(pair._replace(proofs=(*pair.proofs, *proofs(shown))), shown)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    pool = ThreadPoolExecutor(workers)
+    proved = 0
+    try:
+        for number, (pair, shown) in enumerate(zip(pairs, pool.map(runner.shown, pairs), strict=True), 1):
+            proved += shown.outcome == "equal"
+            out.progress(number, len(pairs), _("pairs run"), proved=proved)
+            yield Told(pair._replace(proofs=(*pair.proofs, *proofs(shown))), shown)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def proofs(shown: Shown) -> tuple[str, ...]:
@@ -104,10 +109,13 @@ def write_told(out: Output, told: Sequence[Told]) -> None:
     """Write `behaviour.parquet`: a row a pair, dropped ones too."""
     rows = [
         {
-            "pair_id": one.pair.pair_id, "cwe": one.pair.cwe, "source": one.pair.source, "scenario": one.pair.scenario,
+            "pair_id": one.pair.pair_id,
+            "cwe": one.pair.cwe,
+            "source": one.pair.source,
+            "scenario": one.pair.scenario,
             **one.shown._asdict(),
         }
         for one in told
-    ]  # fmt: skip
+    ]
     write_table(out.path(FILE), pa.Table.from_pylist(rows, schema=SCHEMA))
     out.rows[FILE] = len(rows)

@@ -27,8 +27,8 @@ from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.data import _scan
-from buril.data._pair_proof import Prover
 from buril.data._pair_behaviour import Told, by_behaviour, shares, summarised, versions, write_told
+from buril.data._pair_proof import Prover
 from buril.data.augmenter import ORIGINS, Origin, write_origins
 from buril.data.behaviour.prove import Behaviour, observed
 from buril.data.pair import Pair, Pairing, write_pairs
@@ -131,8 +131,8 @@ class Pairs(Stage):
         """Write `train.parquet`, `valid.parquet`, `test.parquet`, `dropped.parquet` and `summary.json`.
 
         Raises:
-            BurilError: D340 and E001 when nothing can be run and `behaviour` asks for it, D330 when no pair holds, D335 when all that do are held out, D221 when a scanner misses what is
-                planted for it, and what the sources raise.
+            BurilError: D330 when no pair holds, D335 when all that do are held out, D221 when a scanner misses what is
+                planted for it, D340 and E001 when pairs are to be run and can't be, and what the sources raise.
         """
         _scan.check(self.settings.scan)
         prover = Prover(self.settings, inputs)
@@ -151,8 +151,8 @@ class Pairs(Stage):
             out.progress(number, number, _("pairs"), kept=len(kept))
         if self.settings.behaviour:
             told = by_behaviour(kept, self.settings.behaviour, self.settings.seed, out)
-            kept = [one.pair for one in told if one.shown.outcome != "differs"]
-            dropped += [one.dropped(_row(one.pair), self.name) for one in told if one.shown.outcome == "differs"]
+            kept = [one.pair for one in told if not one.false]
+            dropped += [one.dropped(_row(one.pair), self.name) for one in told if one.false]
         parts = {part: self._bounded([pair for pair in kept if self._part(pair) == part]) for part in PARTS}
         if not parts["train"]:
             raise self._nothing_to_learn(len(kept), self._reasons(dropped, sources))

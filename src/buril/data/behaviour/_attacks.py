@@ -124,7 +124,7 @@ def _open_to_others(seen: Seen, payload: Any) -> bool:
 
 
 def _slow(seen: Seen, payload: Any) -> bool:
-    return seen["end"] == "timeout"
+    return str(seen["end"]) == "timeout"
 
 
 def _big(seen: Seen, payload: Any) -> bool:
@@ -169,31 +169,70 @@ _UNPACKED = Attack(
 )
 _WEAK_HASH, _PLAIN = Attack(("alpha",), _algorithm), ("alpha",)
 ATTACKS: dict[str, Attack] = {
-    "CWE-89": _QUERY, "CWE-564": _QUERY, "CWE-78": _COMMAND, "CWE-77": _COMMAND, "CWE-88": _COMMAND,
-    **dict.fromkeys(("CWE-22", "CWE-23", "CWE-36", "CWE-73"), _PATH), "CWE-94": _CODE, "CWE-95": _CODE, "CWE-502": _UNPACKED,
-    "CWE-79": Attack((_TAG, '" onload="x7c()', "' onload='x7c()"), _tagged), "CWE-80": Attack((_TAG,), _tagged),
+    "CWE-89": _QUERY,
+    "CWE-564": _QUERY,
+    "CWE-78": _COMMAND,
+    "CWE-77": _COMMAND,
+    "CWE-88": _COMMAND,
+    **dict.fromkeys(("CWE-22", "CWE-23", "CWE-36", "CWE-73"), _PATH),
+    "CWE-94": _CODE,
+    "CWE-95": _CODE,
+    "CWE-502": _UNPACKED,
+    "CWE-79": Attack((_TAG, '" onload="x7c()', "' onload='x7c()"), _tagged),
+    "CWE-80": Attack((_TAG,), _tagged),
     "CWE-1336": Attack(("{{ 7191 * 7 }}",), lambda seen, _payload: _shown(seen, "50337")),
-    "CWE-601": Attack(_HOSTILE, _led_away), "CWE-918": Attack(_INNER, _asked),
-    "CWE-611": Attack(tuple(f"{_XXE}<r><{name}>&x;</{name}></r>" for name in _FIELDS), lambda seen, _payload: _shown(seen, CANARY)),
-    "CWE-776": Attack((_BOMB,), _accepted), "CWE-1333": Attack(tuple(f"{text * 40}!" for text in ("a", "1", "a1", "1,", "a=1;")), _slow),
-    **dict.fromkeys(("CWE-306", "CWE-862", "CWE-863"), Attack(_PLAIN, _accepted)), "CWE-328": _WEAK_HASH, "CWE-327": _WEAK_HASH, "CWE-916": Attack(_PLAIN, _quickly_hashed), "CWE-759": Attack(_PLAIN, _quickly_hashed),
-    "CWE-338": Attack(_PLAIN, _guessable), "CWE-330": Attack(_PLAIN, _guessable), "CWE-295": Attack(_PLAIN, lambda seen, payload: _says("verify", "False")(seen, payload) or _says("verify_mode", "0")(seen, payload)),
-    "CWE-614": Attack(_PLAIN, _unsafe_cookie), "CWE-1004": Attack(_PLAIN, _unsafe_cookie), "CWE-732": Attack(_PLAIN, _open_to_others),
-    "CWE-377": Attack(_PLAIN, _says("guessable", "True")), "CWE-400": Attack(_PLAIN, _says("timeout", "None")),
-    "CWE-489": Attack(_PLAIN, _says("debug", "True")), "CWE-208": Attack(_PLAIN, _not_in_time), "CWE-798": Attack(_PLAIN, _own_secret),
-    "CWE-770": Attack(("100000000", 100000000), _big), "CWE-434": Attack(("shell.php", "shell.png.php", "shell.phtml"), _accepted),
+    "CWE-601": Attack(_HOSTILE, _led_away),
+    "CWE-918": Attack(_INNER, _asked),
+    "CWE-611": Attack(
+        tuple(f"{_XXE}<r><{name}>&x;</{name}></r>" for name in _FIELDS), lambda seen, _payload: _shown(seen, CANARY)
+    ),
+    "CWE-776": Attack((_BOMB,), _accepted),
+    "CWE-1333": Attack(tuple(f"{text * 40}!" for text in ("a", "1", "a1", "1,", "a=1;")), _slow),
+    **dict.fromkeys(("CWE-306", "CWE-862", "CWE-863"), Attack(_PLAIN, _accepted)),
+    "CWE-328": _WEAK_HASH,
+    "CWE-327": _WEAK_HASH,
+    "CWE-916": Attack(_PLAIN, _quickly_hashed),
+    "CWE-759": Attack(_PLAIN, _quickly_hashed),
+    "CWE-338": Attack(_PLAIN, _guessable),
+    "CWE-330": Attack(_PLAIN, _guessable),
+    "CWE-295": Attack(
+        _PLAIN,
+        lambda seen, payload: _says("verify", "False")(seen, payload) or _says("verify_mode", "0")(seen, payload),
+    ),
+    "CWE-614": Attack(_PLAIN, _unsafe_cookie),
+    "CWE-1004": Attack(_PLAIN, _unsafe_cookie),
+    "CWE-732": Attack(_PLAIN, _open_to_others),
+    "CWE-377": Attack(_PLAIN, _says("guessable", "True")),
+    "CWE-400": Attack(_PLAIN, _says("timeout", "None")),
+    "CWE-489": Attack(_PLAIN, _says("debug", "True")),
+    "CWE-208": Attack(_PLAIN, _not_in_time),
+    "CWE-798": Attack(_PLAIN, _own_secret),
+    "CWE-770": Attack(("100000000", 100000000), _big),
+    "CWE-434": Attack(("shell.php", "shell.png.php", "shell.phtml"), _accepted),
     "CWE-942": Attack(("https://evil.example",), lambda seen, _payload: _shown(seen, "evil.example")),
-    "CWE-113": Attack(("x\r\nSet-Cookie: a=b", "x\nSet-Cookie: a=b"), lambda seen, _payload: _shown(seen, "\\nSet-Cookie")),
+    "CWE-113": Attack(
+        ("x\r\nSet-Cookie: a=b", "x\nSet-Cookie: a=b"), lambda seen, _payload: _shown(seen, "\\nSet-Cookie")
+    ),
     "CWE-93": Attack(("x\r\nBcc: a@b.example", "x\nBcc: a@b.example"), lambda seen, _payload: _shown(seen, "\\nBcc: ")),
-    "CWE-117": Attack(("x\nINFO forged",), lambda seen, _payload: _shown(seen, "x\\nINFO forged") or "x\\nINFO forged" in json.dumps(seen["files"])),
-    "CWE-134": Attack(("{0.__class__}", "{order.__class__}", "%(password)s"), lambda seen, _payload: _shown(seen, "class '")),
-    "CWE-1236": Attack(("=1+1", "+1", "@SUM(1)"), lambda seen, payload: json.dumps(payload) in json.dumps(seen.get("value")) or f"\\n{payload}" in json.dumps(seen.get("value"))),
-    "CWE-90": Attack(("*)(uid=*",), lambda seen, payload: _shown(seen, str(payload))),
-    "CWE-643": Attack(("' or '1'='1",), lambda seen, payload: _shown(seen, str(payload))),
+    "CWE-117": Attack(
+        ("x\nINFO forged",),
+        lambda seen, _payload: _shown(seen, "x\\nINFO forged") or "x\\nINFO forged" in json.dumps(seen["files"]),
+    ),
+    "CWE-134": Attack(
+        ("{0.__class__}", "{order.__class__}", "%(password)s"), lambda seen, _payload: _shown(seen, "class '")
+    ),
+    "CWE-1236": Attack(
+        ("=1+1", "+1", "@SUM(1)"),
+        lambda seen, payload: (
+            json.dumps(payload) in json.dumps(seen.get("value")) or f"\\n{payload}" in json.dumps(seen.get("value"))
+        ),
+    ),
+    "CWE-90": Attack(("*)(uid=*",), _tagged),
+    "CWE-643": Attack(("' or '1'='1",), _tagged),
     "CWE-20": Attack((-5, "x@evil.example@", "x@not{host}", "x@{host}.evil.example"), _accepted),
     "CWE-209": Attack(({"kind": "callable", "raises": CANARY},), lambda seen, _payload: _shown(seen, CANARY)),
     "CWE-915": Attack(({"extra": "is_admin"},), _assigned),
-}  # fmt: skip
+}
 """What is known to show a weakness. Others can't be shown here, and no pair of theirs is said to be shown."""
 
 
@@ -266,3 +305,23 @@ def _spec(old: dict[str, Any], payload: Any) -> dict[str, Any]:
     if isinstance(old.get("value"), list):
         return {**old, "value": [payload, *old["value"][1:]]}
     return {**old, "value": payload if old["kind"] == "plain" else str(payload)}
+
+
+EXECUTED = frozenset(
+    {
+        "CWE-22",
+        "CWE-23",
+        "CWE-36",
+        "CWE-73",
+        "CWE-77",
+        "CWE-78",
+        "CWE-89",
+        "CWE-94",
+        "CWE-95",
+        "CWE-502",
+        "CWE-564",
+        "CWE-611",
+    }
+)
+"""Weaknesses whose sign is the harm itself: a query with the attack in it, a file outside, a mark that the attack left.
+A text that shows it has the weakness, whoever says otherwise."""

@@ -6,50 +6,18 @@ names of files that are there. What can't be guessed is tried as several kinds, 
 
 from __future__ import annotations
 
+import json
 import random
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from buril.data.behaviour._kinds import ANNOTATED, LOADS, NAMED, OPENS, by_use
 from buril.data.behaviour._reading import Parameter, Reading, Uses
 
 ROOT = "/tmp/w"  # noqa: S108  where the jail has a run's files
 WORDS = ("alpha", "beta", "gamma", "delta", "omega", "sigma")
 NAMES = ("notes", "report", "photo", "letter")
-_NAMED: tuple[tuple[str, str], ...] = (
-    (r"^(db|conn|connection|database|engine|sqlite|con)$", "db"),
-    (r"^(cur|cursor|curs)$", "cursor"),
-    (r"^(req|request)$", "request"),
-    (r"^(resp|response|reply)$", "answer"),
-    (r"(^|_)(archive|tar|tarball|tarfile|tf)$", "archive"),
-    (r"^(root|folder|directory|dir|base|basedir|dirname|parent|dest|destination|outdir|workdir)$|_(dir|root|folder|directory)$", "folder"),
-    (r"(^|_)(path|file|filename|file_name|fname|filepath)$", "filename"),
-    (r"(^|_)(url|uri|endpoint|webhook|href)$", "url"),
-    (r"(^|_)(e?mail)$", "mail"),
-    (r"(^|_)(host|hostname|domain)$", "host"),
-    (r"(^|_)(ids|numbers|sizes|counts)$", "numbers"),
-    (r"(^|_)origin$", "url"),
-    (r"(^|_)(number|balance|stock|score|rating|total|price|cost|count|size|limit|page|age|id|n|amount|length|width|height|port|year|quantity|offset|index|num|seconds)$", "number"),
-    (r"^(flag|enabled|descending|reverse|force|verbose|strict)$|^(is|has|use)_", "flag"),
-    (r"(^|_)(callback|func|fn|handler|make|job)$", "callable"),
-    (r"(^|_)(log|logger|client|session|app|config|settings|self|cls|ctx|context)$", "named"),
-    (r"(^|_)(stream|fp|fileobj|fh)$", "stream"),
-    (r"(^|_)(names|items|words|lines|tags|fields|columns|values|args|parts|rows|files|addresses|lists?)$", "words"),
-)  # fmt: skip
-_ANNOTATED = (
-    (r"^str$|Optional\[str\]|^str \| None$", "word"), (r"^int$|Optional\[int\]", "number"), (r"^bool$", "flag"),
-    (r"^bytes$", "bytes"), (r"^float$", "float"), (r"\bPath\b|PathLike", "path"), (r"(?i)^list\[int\]|^sequence\[int\]", "numbers"),
-    (r"(?i)^(list|sequence|iterable|tuple)\b", "words"), (r"(?i)^(dict|mapping)\b", "record"), (r"Callable", "callable"),
-    (r"sqlite3\.Connection|^Connection$", "db"), (r"(?i)request", "request"), (r"IO\b|BinaryIO|TextIO", "stream"),
-)  # fmt: skip
-_LOADS = re.compile(
-    r"\b(?:json|pickle|yaml|marshal|dill)\.(?:safe_|unsafe_|full_)?loads?\b|\byaml\.\w*load\w*|\bcPickle\.loads?"
-)
-_PLAIN = frozenset({*dir(str), *dir(bytes), *dir(list), *dir(dict), *dir(set)})
-"""What texts and collections have: what is asked for more is another kind of object."""
-_OPENS = re.compile(r"\b(?:open|getsize|isfile|exists|stat|remove|unlink|rename|send_file|Path)\b")
-_ADDRESSES = re.compile(
-    r"(?:requests|httpx|session|client)\.(?:get|post|put|head|request)|urlopen|urlparse|urlsplit|redirect"
-)
 
 
 class Input(NamedTuple):
@@ -67,18 +35,19 @@ class Maker:
         self._reading, self._cwe = reading, cwe
         self._drawn = random.Random(f"{seed} {reading.entry} {len(reading.texts['secure'])}")  # noqa: S311  inputs, no secrets
         both = "\n".join(reading.texts.values())
-        self._loads = bool(_LOADS.search(both))
+        self._loads = bool(LOADS.search(both))
         self._text = both
         self._suffixes = _suffixes(reading.texts["secure"])
         self.words = list(WORDS)
         self._tags = [text for text in reading.constants if re.fullmatch(r"[a-z]{2,12}", text)][:6]
         self._new = cwe == "CWE-732" or bool(re.search(r"\b(?:makedirs|mkdir)\(", both))
-        self._listing = bool(re.search(r"\b(?:listdir|scandir|iterdir|walk)\(", both)) and not _OPENS.search(both)
+        self._listing = bool(re.search(r"\b(?:listdir|scandir|iterdir|walk)\(", both)) and not OPENS.search(both)
         self.folders = ("", "files/", *_folders(reading))
 
     def files(self) -> dict[str, str]:
         """The files that each folder has."""
-        text = '{"name": "alpha", "count": 3}\n' if "json.load" in self._text else "alpha\nbeta: 1\ngamma\n"
+        known = {key: self._by_name(key, 0) for key in self._reading.keys} or {"name": "alpha", "count": 3}
+        text = json.dumps(known) if self._loads else "alpha\nbeta: 1\ngamma\n"
         names = [f"{name}{suffix}" for suffix in (self._suffixes or (".txt",)) for name in NAMES]
         found = {f"{folder}{name}": text for folder in self.folders for name in names}
         return {**found, **{f"{folder}sub/inner.txt": text for folder in self.folders}}
@@ -103,10 +72,15 @@ class Maker:
         names = [name for name in self._reading.positional if name in arguments]
         skipped = next((at for at, name in enumerate(self._reading.positional) if name not in arguments), len(names))
         trial = {
-            "attack": False, "arguments": arguments, "positional": names[:skipped], "packed": packed,
-            "values": {key: self._by_name(key, place) for key in self._reading.keys}, "session": {"user": "alpha"},
-            "env": _environment(self._reading), "attributes": {},
-        }  # fmt: skip
+            "attack": False,
+            "arguments": arguments,
+            "positional": names[:skipped],
+            "packed": packed,
+            "values": {key: self._by_name(key, place) for key in self._reading.keys},
+            "session": {"user": "alpha"},
+            "env": _environment(self._reading),
+            "attributes": {},
+        }
         return Input(trial, sure)
 
     def _is_loaded(self, name: str) -> bool:
@@ -114,23 +88,20 @@ class Maker:
         return self._loads and bool(re.search(rf"open\(\s*{re.escape(name)}\b", self._text))
 
     def _kind(self, parameter: Parameter, place: int) -> tuple[str, bool]:
-        for pattern, kind in _ANNOTATED:
+        for pattern, kind in ANNOTATED:
             if parameter.annotation and re.search(pattern, parameter.annotation):
-                by_use = self._by_use(parameter.name, parameter.uses)
-                return (
-                    by_use
-                    if kind == "word" and by_use in ("filename", "folder", "url", "digits", "mail", "packed")
-                    else kind
-                ), True
-        found = self._by_use(parameter.name, parameter.uses)
+                use = by_use(parameter.name, parameter.uses, loads=self._loads, as_bytes=self._turn == 1)
+                narrower = kind == "word" and use in ("filename", "folder", "url", "digits", "mail", "packed")
+                return (use if narrower else kind), True
+        found = by_use(parameter.name, parameter.uses, loads=self._loads, as_bytes=self._turn == 1)
         if found:
-            plural = any(kind == "words" and re.search(pattern, parameter.name.lower()) for pattern, kind in _NAMED)
+            plural = any(kind == "words" and re.search(pattern, parameter.name.lower()) for pattern, kind in NAMED)
             if found == "words" and not plural and parameter.uses.items is None:
                 return ("word", "words")[place % 2], False
             return found, found not in ("words", "table") or plural
-        for pattern, kind in _NAMED:
+        for pattern, kind in NAMED:
             if re.search(pattern, parameter.name.lower()):
-                return kind, kind not in ("number", "words", "callable")
+                return kind, kind not in ("words", "callable")
         if self._turn and not parameter.annotation:
             return ("bytes", "number")[self._turn - 1], self._turn == 1
         guesses = ("word", "word", "number", "word", "words", "record", "bytes", "word")
@@ -138,126 +109,58 @@ class Maker:
             guesses = ("word", "word", "word", "number", "word", "word", "word", "words")
         return guesses[place % len(guesses)], guesses[place % len(guesses)] == "word"
 
-    def _by_use(self, name: str, uses: Uses) -> str:  # noqa: PLR0911, PLR0912  one line a kind reads best
-        given = " ".join(sorted(uses.given))
-        named = next((kind for pattern, kind in _NAMED if re.search(pattern, name.lower())), "")
-        if "called" in uses.roles:
-            return "callable"
-        if uses.choices:
-            return "choice"
-        if (
-            self._turn == 1
-            and not named
-            and uses.called <= {"encode"} - {"encode"}
-            and not uses.keys
-            and not uses.roles & {"looped", "number"}
-            and not _OPENS.search(given)
-        ):
-            return "bytes"
-        if named in ("db", "cursor", "request", "answer", "archive"):
-            return named
-        if uses.called & {"execute", "executemany", "cursor", "commit"}:
-            return "cursor" if "fetchall" in uses.called and "cursor" not in uses.called else "db"
-        if uses.called & {"extract", "extractall", "getmembers", "extractfile"}:
-            return "archive"
-        if uses.called & {"items", "keys", "update", "setdefault", "get"} or (
-            uses.keys and "sequence" not in uses.roles
-        ):
-            return "record"
-        if _LOADS.search(given):
-            return "packed"
-        if re.search(r"\b(?:fromstring|XML|parseString|XMLParser)\b", given):
-            return "xml"
-        if re.search(r"(?:^|\s)(?:ast\.literal_eval|literal_eval|eval)(?:\s|$)", given):
-            return "literal"
-        if re.search(r"\b(?:setattr|getattr)\b", given) and not uses.called:
-            return "object" if "setattr" in given else "named"
-        if re.search(r"\b(?:hmac\.(?:new|digest)|pbkdf2_hmac|scrypt|hashpw|hashlib\.\w+)\b", given):
-            return "bytes"
-        if uses.called & {"read", "readline", "readlines"}:
-            return "stream"
-        if _OPENS.search(given) and re.search(
-            r"(?:^|\s)(?:open|os\.(?:path\.(?:getsize|isfile|exists)|stat|remove|listdir)|send_file|Path)(?:\s|$)",
-            given,
-        ):
-            return "folder" if named == "folder" or "listdir" in given else "filename"
-        if (
-            "os.path.join" in given
-            or "path" in uses.roles
-            or "os.path.realpath" in given
-            or "send_from_directory" in given
-        ):
-            return "folder" if named == "folder" else "filename"
-        if _ADDRESSES.search(given):
-            return "url"
-        if re.search(r"(?:^|\s)(?:int|float|Decimal|Fraction)(?:\s|$)", given):
-            return "digits"
-        if "number" in uses.roles or ("ordered" in uses.roles and any(type(item) is int for item in uses.compared)):
-            return "number"
-        if "looped" in uses.roles and not uses.called & {"split", "strip", "lower", "encode"}:
-            if uses.items and "looped" in uses.items.roles and not uses.items.called:
-                return "table"
-            return "records" if uses.items and uses.items.keys else "numbers" if named == "numbers" else "words"
-        if uses.called & {"decode", "hex"}:
-            return "packed" if self._loads else "bytes"
-        if uses.called & {"mail"} or named in ("mail", "url", "host", "folder", "filename"):
-            return named
-        if (
-            uses.called
-            & {
-                "encode",
-                "split",
-                "strip",
-                "lower",
-                "upper",
-                "replace",
-                "startswith",
-                "endswith",
-                "partition",
-                "rpartition",
-                "format",
-                "rsplit",
-                "splitlines",
-            }
-            or "text" in uses.roles
-        ):
-            return "words" if named == "words" and "join" in given else "word"
-        if (uses.called | uses.read) - _PLAIN:
-            return "named"
-        return ""
-
     def _value(self, kind: str, name: str, uses: Uses, place: int) -> dict[str, Any]:
-        draw = self._drawn
-        plain = {
-            "word": lambda: self._by_name(name, place), "number": lambda: (draw.randint(1, 6), place % 6 + 1)[place % 2],
-            "choice": lambda: draw.choice(uses.choices), "literal": lambda: draw.choice(("7", "[1, 2]", "{'a': 1}", "'x'", "(1, 2.5)")),
-            "xml": lambda: f"<r>{''.join(f'<{tag}>{word}</{tag}>' for tag, word in zip((*self._tags, 'item'), self.words))}</r>", "flag": lambda: bool(place % 2),
-            "float": lambda: draw.choice((0.5, 1.25, 2.0)), "digits": lambda: str(draw.randint(1, 9)),
-            "numbers": lambda: draw.sample(range(1, 7), 3), "words": lambda: draw.sample(self.words, min(2, len(self.words))),
-            "filename": lambda: self._filename(place), "folder": lambda: f"{ROOT}/files", "url": lambda: self._url(place),
-            "mail": lambda: f"{draw.choice(WORDS)}@{self._host()}", "host": self._host,
-        }  # fmt: skip
-        if kind in plain:
-            return {"kind": "plain", "value": plain[kind]()}
+        """What the plan says of an argument of a kind."""
         if kind == "record":
             keys = sorted(uses.keys) or (list(self._reading.keys) if place % 2 == 0 else [])
-            return {
-                "kind": "dict",
-                "items": {key: {"kind": "plain", "value": self._by_name(key, place)} for key in keys},
-            }
+            return _dictionary({key: self._by_name(key, place) for key in keys})
         if kind == "table":
-            return {"kind": "list", "items": [{"kind": "plain", "value": draw.sample(WORDS, 2)} for _row in range(2)]}
+            return {"kind": "list", "items": [_plain(self._drawn.sample(WORDS, 2)) for _row in range(2)]}
         if kind == "records":
             one = uses.items or Uses()
             return {"kind": "list", "items": [self._value("record", name, one, place + step) for step in range(3)]}
         others: dict[str, dict[str, Any]] = {
-            "path": {"value": f"{ROOT}/files/{self._filename(place)}"}, "bytes": {"value": draw.choice(self.words)},
+            "path": {"value": f"{ROOT}/files/{self._filename(place)}"},
+            "bytes": {"value": self._drawn.choice(self.words)},
             "stream": {"value": "alpha\nbeta\ngamma\n", "binary": "bytes" in name or place % 2 == 1},
-            "packed": {"value": self._record(place), "text": not uses.called & {"decode"} and place % 3 == 2,
-                       "coded": "b64decode" in self._text},
-            "callable": {"value": draw.choice(self.words)}, "named": {"name": name}, "archive": {"names": ["alpha.txt", "sub/beta.txt"]},
-        }  # fmt: skip
-        return {"kind": kind, **others.get(kind, {})}
+            "packed": {
+                "value": self._record(place),
+                "text": not uses.called & {"decode"} and place % 3 == 2,
+                "coded": "b64decode" in self._text,
+            },
+            "callable": {"value": self._drawn.choice(self.words)},
+            "named": {"name": name},
+            "archive": {"names": ["alpha.txt", "sub/beta.txt"]},
+            **dict.fromkeys(("db", "cursor", "request", "answer", "object"), {}),
+        }
+        return {"kind": kind, **others[kind]} if kind in others else _plain(self._simple(kind, name, uses, place))
+
+    def _simple(self, kind: str, name: str, uses: Uses, place: int) -> Any:
+        """A value that JSON can say."""
+        draw = self._drawn
+        makers: dict[str, Callable[[], Any]] = {
+            "word": lambda: self._by_name(name, place),
+            "number": lambda: (draw.randint(1, 6), place % 6 + 1)[place % 2],
+            "choice": lambda: draw.choice(uses.choices),
+            "literal": lambda: draw.choice(("7", "[1, 2]", "{'a': 1}", "'x'", "(1, 2.5)")),
+            "xml": self._document,
+            "flag": lambda: bool(place % 2),
+            "float": lambda: draw.choice((0.5, 1.25, 2.0)),
+            "digits": lambda: str(draw.randint(1, 9)),
+            "numbers": lambda: draw.sample(range(1, 7), 3),
+            "words": lambda: draw.sample(self.words, 2),
+            "filename": lambda: self._filename(place),
+            "folder": lambda: f"{ROOT}/files",
+            "url": lambda: self._url(place),
+            "mail": lambda: f"{draw.choice(WORDS)}@{self._host()}",
+            "host": self._host,
+        }
+        return makers[kind]()
+
+    def _document(self) -> str:
+        """XML with the elements that the texts may ask for."""
+        cells = zip((*self._tags, "item"), self.words, strict=False)
+        return f"<r>{''.join(f'<{tag}>{word}</{tag}>' for tag, word in cells)}</r>"
 
     def _record(self, place: int) -> Any:
         return {"name": self.words[place % len(self.words)], "count": place + 1, "list": [1, 2, place]}
@@ -332,3 +235,11 @@ def _environment(reading: Reading) -> dict[str, str]:
     ]
     secret = max((text for text in other if re.fullmatch(r"\S{4,}", text)), key=len, default="alpha")
     return {form: secret for name in names for form in (name, name.upper())}
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return {"kind": "plain", "value": value}
+
+
+def _dictionary(values: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "dict", "items": {key: _plain(value) for key, value in values.items()}}

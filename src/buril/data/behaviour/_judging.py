@@ -17,22 +17,57 @@ MISFITS = frozenset(
 """Exceptions of code that was given what it is not made for."""
 BROKEN = frozenset({"NameError", "ImportError", "ModuleNotFoundError", "UnboundLocalError"})
 """Exceptions of code that can't work."""
-BY_DESIGN = frozenset({
-    "CWE-200", "CWE-201", "CWE-209", "CWE-497", "CWE-532", "CWE-312", "CWE-759", "CWE-760", "CWE-916", "CWE-326", "CWE-327",
-    "CWE-328", "CWE-330", "CWE-338", "CWE-347", "CWE-681", "CWE-117", "CWE-1236",
-})  # fmt: skip
+BY_DESIGN = frozenset(
+    {
+        "CWE-200",
+        "CWE-201",
+        "CWE-209",
+        "CWE-497",
+        "CWE-532",
+        "CWE-312",
+        "CWE-759",
+        "CWE-760",
+        "CWE-916",
+        "CWE-326",
+        "CWE-327",
+        "CWE-328",
+        "CWE-330",
+        "CWE-338",
+        "CWE-347",
+        "CWE-681",
+        "CWE-117",
+        "CWE-1236",
+    }
+)
 """Weaknesses whose cure changes what comes out, by its nature: there a difference proves nothing either way."""
-GUARDED = frozenset({
-    "CWE-20", "CWE-22", "CWE-23", "CWE-73", "CWE-284", "CWE-285", "CWE-306", "CWE-352", "CWE-434", "CWE-601", "CWE-639", "CWE-770",
-    "CWE-862", "CWE-863", "CWE-918", "CWE-942",
-})  # fmt: skip
+GUARDED = frozenset(
+    {
+        "CWE-20",
+        "CWE-22",
+        "CWE-23",
+        "CWE-73",
+        "CWE-284",
+        "CWE-285",
+        "CWE-306",
+        "CWE-352",
+        "CWE-434",
+        "CWE-601",
+        "CWE-639",
+        "CWE-770",
+        "CWE-862",
+        "CWE-863",
+        "CWE-918",
+        "CWE-942",
+    }
+)
 """Weaknesses that are cured by refusing: `None`, `False` or nothing may stand for "no"."""
 LOCKED = frozenset(
     {"CWE-284", "CWE-285", "CWE-287", "CWE-306", "CWE-345", "CWE-347", "CWE-352", "CWE-639", "CWE-862", "CWE-863"}
 )
-"""Weaknesses that are cured by asking for proof: no ordinary input that is made up has any, so being refused is no news."""
-_NOTHING = (None, False, "", {"list": []}, {"dict": []}, {"tuple": []})
+"""Weaknesses that are cured by asking for proof: no made-up input has any, so being refused is no news."""
+_NOTHING: tuple[Any, ...] = (None, False, "", {"list": []}, {"dict": []}, {"tuple": []})
 _CATCHES = re.compile(r"^\s*except\b|\bsuppress\(", re.MULTILINE)
+_LOGS = re.compile(r"(?i)^(?:self\.|\w+\.)?_?log(?:ger|ging)?\b\.")
 _PARTS = ("value", "out", "files", "arguments", "calls")
 
 
@@ -46,7 +81,7 @@ class Word(NamedTuple):
 def compared(seen: dict[str, Any], texts: dict[str, str], cwe: str, *, sure: bool) -> Word:
     """What one ordinary input says of a pair; `sure` where its arguments are of kinds that are known."""
     word = _word(seen, texts, cwe, sure=sure)
-    return word if sure or word.said != "differs" else Word("misfit", "unsure")
+    return word if sure or word.said not in ("differs", "refused") else Word("misfit", "unsure")
 
 
 def _word(seen: dict[str, Any], texts: dict[str, str], cwe: str, *, sure: bool) -> Word:
@@ -58,7 +93,14 @@ def _word(seen: dict[str, Any], texts: dict[str, str], cwe: str, *, sure: bool) 
     if "raised" in vulnerable:
         return _after_an_error(secure, vulnerable, texts)
     if "raised" in secure:
-        return _raised(secure["raised"], sure=sure)
+        word = _raised(secure["raised"], sure=sure)
+        if (
+            word.said == "differs"
+            and secure["raised"]["type"] not in BROKEN
+            and (secure["calls"]["list"] or seen_unknown(secure))
+        ):
+            return Word("unknown", secure["raised"]["type"])
+        return word
     return _values(seen, cwe)
 
 
@@ -92,7 +134,7 @@ def _raised(problem: dict[str, Any], *, sure: bool) -> Word:
 
 def _values(seen: dict[str, Any], cwe: str) -> Word:
     secure, vulnerable = seen["secure"], seen["vulnerable"]
-    other = [name for name in _PARTS if secure.get(name) != vulnerable.get(name)]
+    other = [name for name in _PARTS if _told(name, secure) != _told(name, vulnerable)]
     if not other:
         return Word("equal")
     if cwe in GUARDED and secure["value"] in _NOTHING and vulnerable["value"] not in _NOTHING:
@@ -125,8 +167,37 @@ def _is_unknown(secure: Seen, vulnerable: Seen, other: list[str]) -> bool:
         and "calls" in other
     ):
         return True
-    names = [[call["list"][0] for call in one["calls"]["list"]] for one in (secure, vulnerable)]
-    return "calls" in other and (names[0] != names[1] or "run by a shell" in names[0])
+    names = [
+        [call["list"][0] for call in one["calls"]["list"] if not _LOGS.match(call["list"][0])]
+        for one in (secure, vulnerable)
+    ]
+    kinds = [[_kinds(call["list"]) for call in one["calls"]["list"]] for one in (secure, vulnerable)]
+    return "calls" in other and (names[0] != names[1] or kinds[0] != kinds[1] or "run by a shell" in names[0])
+
+
+def seen_unknown(seen: Seen) -> bool:
+    """Whether anything that a run was given or gave is unknown."""
+    return '"unknown"' in json.dumps([seen.get("value"), seen.get("arguments")])
+
+
+def _told(name: str, seen: Seen) -> Any:
+    """A part of what was seen, in the form that is compared: logs are left out, words of a command are one text."""
+    if name != "calls":
+        return seen.get(name)
+    calls = [call["list"] for call in seen["calls"]["list"] if not _LOGS.match(call["list"][0])]
+    return [[name, [_joined(item) for item in args["list"] if item is not None], told] for name, args, told in calls]
+
+
+def _joined(item: Any) -> Any:
+    words = item.get("list", item.get("tuple")) if isinstance(item, dict) else None
+    return (
+        " ".join(words) if isinstance(words, list) and words and all(isinstance(word, str) for word in words) else item
+    )
+
+
+def _kinds(call: list[Any]) -> list[Any]:
+    """The kinds of a call's arguments."""
+    return [sorted(item) if isinstance(item, dict) else type(item).__name__ for item in call[1]["list"]]
 
 
 def _shape(value: Any) -> Any:

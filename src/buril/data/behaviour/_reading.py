@@ -1,27 +1,19 @@
-"""What can be read off the two texts of a pair: where they differ, what to call, and what its arguments are used for."""
+"""What can be read off the two texts of a pair: where they differ, what to call, what its arguments are used for."""
 
 from __future__ import annotations
 
 import ast
-import builtins
 import difflib
 import re
-import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from buril.data.behaviour._names import keys, modules, strings, tables, undefined
+
 HALVES = ("secure", "vulnerable")
 MOST_ENTRIES = 3
-_TABLE = re.compile(r"\b(?:from|into|update|join|table(?: if (?:not )?exists)?)\s+[\"'`\[]?([a-z_]\w*)", re.IGNORECASE)
-_SQL = re.compile(r"\b(?:select\b.*\bfrom|insert\s+into|update\b.*\bset|delete\s+from)\b", re.IGNORECASE | re.DOTALL)
-_WORD = re.compile(r"(?<![:%\w'\"@$])[a-z_]\w*(?!\s*\()", re.IGNORECASE)
-_KEYWORDS = frozenset(
-    "select from where and or not insert into values update set delete join left right inner outer on as order by group having limit "
-    "offset asc desc distinct between like in is null count sum max min avg exists union all case when then else end primary key "
-    "text integer real blob create table if default true false s d".split()
-)
 _ABSOLUTE = re.compile(
     r"(?<=[\"'])(/(?:srv|var|home|data|opt|usr|mnt|app|www|uploads?|media|static|etc)(?:/[\w.-]+)*/?)(?=[\"'/{])"
 )
@@ -63,6 +55,7 @@ class Reading(NamedTuple):
         unknown: names that neither text defines.
         changed: lines with code in which each differs from the other.
         secrets: strings that stand in the vulnerable text alone.
+        modules: standard modules that the texts are given, see `_modules`.
     """
 
     texts: dict[str, str]
@@ -75,6 +68,7 @@ class Reading(NamedTuple):
     unknown: tuple[str, ...]
     changed: dict[str, list[int]]
     secrets: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
 
 def read(secure: str, vulnerable: str, root: str) -> list[Reading]:
@@ -91,12 +85,11 @@ def read(secure: str, vulnerable: str, root: str) -> list[Reading]:
         changed = _changed(texts)
     except (SyntaxError, ValueError, RecursionError):
         return []
-    strings = {half: list(_strings(tree)) for half, tree in trees.items()}
-    every = [text for half in HALVES for text in strings[half]]
-    unknown = tuple(sorted(_undefined(trees["secure"], trees["vulnerable"])))
-    tables = _tables(every)
-    keys = tuple(sorted({key for tree in trees.values() for key in _keys(tree)}))
-    secrets = tuple(text for text in strings["vulnerable"] if text not in strings["secure"])
+    said = {half: list(strings(tree)) for half, tree in trees.items()}
+    every = [text for half in HALVES for text in said[half]]
+    missing = tuple(sorted(undefined(trees["secure"], trees["vulnerable"])))
+    asked = tuple(sorted({key for tree in trees.values() for key in keys(tree)}))
+    secrets = tuple(text for text in said["vulnerable"] if text not in said["secure"])
     constants = tuple(dict.fromkeys(text for text in every if 0 < len(text) <= 40))
     found = []
     listed = {name: words for tree in trees.values() for name, words in _listed(tree)}
@@ -106,7 +99,21 @@ def read(secure: str, vulnerable: str, root: str) -> list[Reading]:
         for parameter in parameters:
             for function in both:
                 _choices(function, parameter.name, listed, parameter.uses)
-        found.append(Reading(texts, name, parameters, positional, constants, keys, tables, unknown, changed, secrets))
+        found.append(
+            Reading(
+                texts,
+                name,
+                parameters,
+                positional,
+                constants,
+                asked,
+                tables(every),
+                missing,
+                changed,
+                secrets,
+                modules(trees["secure"], trees["vulnerable"]),
+            )
+        )
     return found
 
 
@@ -124,7 +131,7 @@ def functions(tree: ast.Module) -> Iterator[tuple[str, Function]]:
 def _changed(texts: dict[str, str]) -> dict[str, list[int]]:
     lines = [texts[half].splitlines() for half in HALVES]
     found: dict[str, set[int]] = {half: set() for half in HALVES}
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, *lines, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, lines[0], lines[1], autojunk=False).get_opcodes():
         if kind != "equal":
             found["secure"] |= set(range(a + 1, b + 1))
             found["vulnerable"] |= set(range(c + 1, d + 1))
@@ -292,68 +299,3 @@ def _looped(node: ast.expr, name: str) -> bool:
 
 def _is(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
-
-
-def _strings(tree: ast.Module) -> Iterator[str]:
-    """The strings of a text but for its documentation; a text with holes counts with a word in each."""
-    skipped = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            skipped.add(id(node.value))
-        if isinstance(node, ast.JoinedStr):
-            skipped |= {id(part) for part in node.values}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "?" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in skipped:
-            yield node.value if isinstance(node.value, str) else node.value.decode("latin-1")
-
-
-def _keys(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        found: ast.expr | None = None
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-            found = node.slice
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-            found = (
-                node.args[0]
-                if node.func.attr in ("get", "getlist", "pop", "getfirst", "get_argument", "get_cookie")
-                else None
-            )
-        if isinstance(found, ast.Constant) and isinstance(found.value, str):
-            yield found.value
-
-
-def _tables(strings: list[str]) -> dict[str, list[str]]:
-    tables: dict[str, list[str]] = {}
-    for text in strings:
-        if _SQL.search(text):
-            names = [name for name in _TABLE.findall(text) if name.lower() not in _KEYWORDS]
-            columns = [word for word in _WORD.findall(text) if word.lower() not in _KEYWORDS and word not in names]
-            for name in names:
-                known = tables.setdefault(name, [])
-                known += [word for word in columns if word not in known]
-    widest = max(tables.values(), key=len, default=[])
-    return {
-        name: list(dict.fromkeys([*columns, *(widest if name.startswith("old_") else [])]))
-        for name, columns in tables.items()
-    }
-
-
-def _undefined(*trees: ast.Module) -> set[str]:
-    """Names that are used and that no text defines; the standard library's modules are for each text to import."""
-    used: set[str] = set()
-    known = {*dir(builtins), *sys.stdlib_module_names, "__file__", "__name__"}
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name):
-                (used if isinstance(node.ctx, ast.Load) else known).add(node.id)
-            elif isinstance(node, Function | ast.ClassDef):
-                known.add(node.name)
-            elif isinstance(node, ast.arg):
-                known.add(node.arg)
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                known |= {(item.asname or item.name).split(".")[0] for item in node.names}
-            elif isinstance(node, ast.ExceptHandler) and node.name:
-                known.add(node.name)
-    return used - known

