@@ -142,7 +142,7 @@ def _values(seen: dict[str, Any], cwe: str) -> Word:
     again = seen.get("again", {})
     for name in list(other):
         pairs = [(seen[half].get(name), again.get(half, {}).get(name)) for half in ("secure", "vulnerable")]
-        chance = any(once != later for once, later in pairs)
+        chance = bool(again) and any(once != later for once, later in pairs)
         if chance and _shape(secure.get(name)) == _shape(vulnerable.get(name)):
             other.remove(name)
         elif chance:
