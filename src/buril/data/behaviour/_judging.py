@@ -137,7 +137,8 @@ def _values(seen: dict[str, Any], cwe: str) -> Word:
     other = [name for name in _PARTS if _told(name, secure) != _told(name, vulnerable)]
     if not other:
         return Word("equal")
-    if cwe in GUARDED and secure["value"] in _NOTHING and vulnerable["value"] not in _NOTHING:
+    known = '"unknown"' not in json.dumps(vulnerable["value"])
+    if cwe in GUARDED and known and secure["value"] in _NOTHING and vulnerable["value"] not in _NOTHING:
         return Word("refused", _short(secure["value"]))
     again = seen.get("again", {})
     for name in list(other):
@@ -181,18 +182,11 @@ def seen_unknown(seen: Seen) -> bool:
 
 
 def _told(name: str, seen: Seen) -> Any:
-    """A part of what was seen, in the form that is compared: logs are left out, words of a command are one text."""
+    """A part of what was seen, in the form that is compared: without the logs."""
     if name != "calls":
         return seen.get(name)
     calls = [call["list"] for call in seen["calls"]["list"] if not _LOGS.match(call["list"][0])]
-    return [[name, [_joined(item) for item in args["list"] if item is not None], told] for name, args, told in calls]
-
-
-def _joined(item: Any) -> Any:
-    words = item.get("list", item.get("tuple")) if isinstance(item, dict) else None
-    return (
-        " ".join(words) if isinstance(words, list) and words and all(isinstance(word, str) for word in words) else item
-    )
+    return [[name, args["list"], told] for name, args, told in calls]
 
 
 def _kinds(call: list[Any]) -> list[Any]:
