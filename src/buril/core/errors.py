@@ -457,6 +457,11 @@ MESSAGES: dict[str, Message] = {
             "set `valid` and `test` below `pairs:` to 0, or name another `seed`, or a narrower `together` of the source"
         ),
     ),
+    "D340": Message(
+        N_("pairs can't be run: there is no `{path}` for the sandbox to show"),
+        N_("install Python 3 there, or leave out `behaviour` below `pairs:`"),
+        EXIT_PREREQUISITE,
+    ),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),

@@ -54,7 +54,8 @@ class Pair(NamedTuple):
         change: what was changed, in a few words; or the commit that changed it.
         file: the code that it was made of; None for code of our own.
         license: of both texts, SPDX; "" for unknown.
-        proofs: what was found to hold: `parses`, `scanner`, `tests`.
+        proofs: what was found to hold: `parses`, `scanner`, `behaviour` (both do the same on ordinary inputs),
+            `exploit` (an attack works on one and not on the other).
     """
 
     cwe: str

@@ -27,8 +27,10 @@ from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
 from buril.data import _scan
+from buril.data._pair_behaviour import Told, by_behaviour, shares, summarised, versions, write_told
 from buril.data._pair_proof import Prover
 from buril.data.augmenter import ORIGINS, Origin, write_origins
+from buril.data.behaviour.prove import Behaviour, observed
 from buril.data.pair import Pair, Pairing, write_pairs
 from buril.data.select import PERMISSIVE
 
@@ -40,7 +42,7 @@ class Pairs(Stage):
     """Finds, makes, proves and splits pairs."""
 
     name: ClassVar[str] = "pairs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     small: ClassVar[dict[str, Any]] = {"max_pairs": 64, "max_proposed": 400}
 
     class Settings(BaseSettings):
@@ -74,8 +76,10 @@ class Pairs(Stage):
         """Pairs of each part that are kept, at most, spread over the weaknesses; none: no bound."""
         max_proposed: int | None = Field(None, ge=1)
         """Pairs of each source that are looked at, at most; none: no bound."""
+        behaviour: Behaviour | None = None
+        """Also run both texts and compare what they do; `{}` for the usual bounds. None: nothing is run."""
         seed: int = 0
-        """Chooses the words of templates, and which scenarios are held out."""
+        """Chooses the words of templates, which scenarios are held out, and what pairs are run on."""
 
         @model_validator(mode="after")
         def _leaves_some_to_learn(self) -> Pairs.Settings:
@@ -100,6 +104,7 @@ class Pairs(Stage):
         }
         for source in self._sources():
             found.update(source.parts())
+        found.update(versions(told.behaviour))
         return {**found, **{f"language:{name}": language_of(name).version for name in languages()}}
 
     def observe(self) -> Any:
@@ -111,7 +116,8 @@ class Pairs(Stage):
         told = self.settings
         read = [[ref.name, source.observe()] for ref, source in zip(told.sources, self._sources(), strict=True)]
         grammars = {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
-        return {**grammars, **_scan.observed(told.scan), "read": read, "against": list(digests(told.against))}
+        python = {"python": observed(told.behaviour)} if told.behaviour else {}
+        return {**grammars, **python, **_scan.observed(told.scan), "read": read, "against": list(digests(told.against))}
 
     def work(self, inputs: Inputs) -> float:
         """Bytes that the sources read."""
@@ -126,12 +132,13 @@ class Pairs(Stage):
 
         Raises:
             BurilError: D330 when no pair holds, D335 when all that do are held out, D221 when a scanner misses what is
-                planted for it, and what the sources raise.
+                planted for it, D340 and E001 when pairs are to be run and can't be, and what the sources raise.
         """
         _scan.check(self.settings.scan)
         prover = Prover(self.settings, inputs)
         kept: list[Pair] = []
         dropped: list[dict[str, Any]] = []
+        told: list[Told] = []
         sources = self._sources()
         for source in sources:
             source.scratch = out.scratch
@@ -142,14 +149,21 @@ class Pairs(Stage):
             else:
                 kept.append(proved)
             out.progress(number, number, _("pairs"), kept=len(kept))
+        if self.settings.behaviour:
+            told = by_behaviour(kept, self.settings.behaviour, self.settings.seed, out)
+            kept = [one.pair for one in told if not one.false]
+            dropped += [one.dropped(_row(one.pair), self.name) for one in told if one.false]
         parts = {part: self._bounded([pair for pair in kept if self._part(pair) == part]) for part in PARTS}
         if not parts["train"]:
             raise self._nothing_to_learn(len(kept), self._reasons(dropped, sources))
         self._write(out, parts, dropped)
         summary = self._summary(parts, dropped)
         summary["left_out"] = self._left_out(sources)
+        if told:
+            summary["behaviour"] = summarised(told)
+            write_told(out, told)
         out.text("summary.json", json.dumps(summary, indent=1, sort_keys=True) + "\n")
-        return {**{part: len(pairs) for part, pairs in parts.items()}, "dropped": len(dropped)}
+        return {**{part: len(pairs) for part, pairs in parts.items()}, "dropped": len(dropped), **shares(told)}
 
     def _nothing_to_learn(self, kept: int, reasons: str) -> BurilError:
         told = self.settings
