@@ -204,12 +204,32 @@ def test_it_dies_is_missed_and_comes_back(loaded: Loaded, file: Path, tmp_path: 
             assert refused.status_code == 503 and refused.json()["error"]["code"] == "V010"
             assert str(llama.port) not in refused.text, "where it is, is no client's matter"
             assert int(refused.headers["retry-after"]) >= 1
+            for _time in range(12):
+                assert server.client.get("/readyz").status_code == 503, "it stays so"
+                time.sleep(0.2)
             assert "buril_ready 0.0" in server.client.get("/metrics").text
             llama = Llama(file, tmp_path / "log", llama.port)
             until(lambda: server.client.get("/readyz").status_code == 200, 20)
             assert server.post("/v1/completions", prompt="def", max_tokens=9).json()["choices"] == wanted
     finally:
         llama.end()
+
+
+def test_what_comes_back_may_be_another(loaded: Loaded) -> None:
+    def counted(text: str) -> int:
+        return len(loaded.encoder.encode(text))
+
+    answers = sends(STREAM, event("x"), FINISHED)
+    with Odd(answers, texts=counted) as odd, relayed(loaded, openai={"url": odd.url}) as server:
+        told: Any = server.serving.server.served
+        assert told.generator.way == "ids" and told.generator.window == 1000
+        odd.__exit__()
+        until(lambda: server.client.get("/readyz").status_code == 503, 20)
+        with Odd(answers, texts=counted, ids=False, port=odd.port) as other:
+            until(lambda: server.client.get("/readyz").status_code == 200, 20)
+            assert told.generator.way == "own"
+            assert server.post("/v1/completions", prompt="a").status_code == 200
+            assert other.asked[-1]["prompt"] == "a"
 
 
 def test_it_dies_while_it_writes(loaded: Loaded, file: Path, tmp_path: Path) -> None:

@@ -112,12 +112,14 @@ class Odd:
     `ids`: it takes prompts of ids; `texts`: how many tokens it says a text has.
     """
 
-    def __init__(self, wire: Wire, *, ids: bool = True, texts: Callable[[str], int] | None = None) -> None:
+    def __init__(
+        self, wire: Wire, *, ids: bool = True, texts: Callable[[str], int] | None = None, port: int = 0
+    ) -> None:
         self.wire, self.ids, self.texts = wire, ids, texts
         self.asked: list[Any] = []
         self.heads: list[str] = []
         self.open = self.connections = 0
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -129,8 +131,9 @@ class Odd:
         return self
 
     def __exit__(self, *_problem: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(10)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
