@@ -399,7 +399,7 @@ def test_a_graph_that_keeps_a_window_of_the_cache_is_refused(made: Path) -> None
     told = {"sliding_window": 16, "head_dim": 16, "final_logit_softcapping": None}
     loaded = Loaded(make("gemma2", **told), made / "tok/tokenizer", json.loads((made / "tok/fim.json").read_text()))
     code, said = code_of(lambda: Onnx(Onnx.Settings(**SMALL)).use(loaded))
-    assert code == "T031" and "in place" in said
+    assert code == "T030" and "in place" in said
 
 
 def test_a_folder_that_can_not_be_run_says_why(made: Path, tmp_path: Path) -> None:

@@ -77,23 +77,26 @@ def write(loaded: Loaded, path: Path, weights: Weights) -> None:
         made.mkdir()
         _whole.write(loaded, folder, torch.float32)
         problem = build(folder, made, weights)
-        if problem is None:
-            graph = Graph(made, threads=torch.get_num_threads())
-            problem = _another(folder, graph, loaded.encoder.encode(TEXT)[: graph.window], weights)
+        problem = problem or _another(folder, made, loaded.encoder.encode(TEXT), weights)
         if problem is not None:
             kind = (loaded.model.config.architectures or [loaded.model.config.model_type])[0]
             raise BurilError("T030", architecture=kind, problem=problem)
         made.rename(path)
 
 
-def _another(whole: Path, graph: Graph, ids: Sequence[int], weights: Weights) -> str | None:
-    """What is wrong with a graph that gives a text other scores than the model does; None where nothing is."""
+def _another(whole: Path, made: Path, ids: Sequence[int], weights: Weights) -> str | None:
+    """What is wrong with a graph that can't be run or scores a text otherwise than the model; None where nothing is."""
     import numpy as np
     import torch
     from transformers import AutoModelForCausalLM
 
     from buril.generators._ragged import score
 
+    try:
+        graph = Graph(made, threads=torch.get_num_threads())
+    except BurilError as refused:
+        return refused.cause
+    ids = ids[: graph.window]
     told = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
     with quietly(), torch.inference_mode():
         model = AutoModelForCausalLM.from_pretrained(whole, dtype=torch.float32, **told)
