@@ -106,7 +106,8 @@ def test_a_team_serves_its_adapters_from_one_process(root: Path) -> None:
         assert ask(server, "two").json()["choices"][0]["text"] == right["two"], "those before go on"
         answered = [line["model"] for line in server.lines() if line["event"] == "request" and line["status"] == "ok"]
         assert answered[:3] == ["acme", "one", "plain"]
-    counted = [json.loads(line) for path in (root / ".buril/traffic").glob("*.jsonl") for line in path.open()]
+    text = "".join(path.read_text() for path in (root / ".buril/traffic").glob("*.jsonl"))
+    counted = [json.loads(line) for line in text.splitlines() if line]
     assert {models[name].tuned.digest for name in ("one", "two")} <= {line["model"] for line in counted}  # type: ignore[union-attr]
     accepted = [line for line in counted if any("accepted" in name for name in line["numbers"])]
     assert {line["model"] for line in accepted} == {models["one"].tuned.digest}, "whose answer it was"  # type: ignore[union-attr]

@@ -23,7 +23,7 @@ from buril.generators.transformers import Transformers  # noqa: E402
 from tests.generators.tiny import TEXT, make, named_tokenizer  # noqa: E402
 
 ENGINES = ("openvino", "transformers")
-PROMPT = TEXT[:90]
+PROMPT = TEXT[:180]  # longer than a block of the cache
 KINDS: dict[str, dict[str, Any]] = {
     "wide": {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"},
     "thin": {"r": 2, "lora_alpha": 3, "target_modules": ["q_proj", "down_proj"], "use_rslora": True},
@@ -229,11 +229,18 @@ def test_what_is_no_adapter_of_this_model_is_refused(tmp_path: Path, folders: di
 
 
 def test_an_engine_that_has_no_room_for_adapters_says_so(tokens: Path) -> None:
+    from buril.generators.file import File
     from buril.generators.llamacpp import Llamacpp
+    from buril.generators.openai import Openai
 
     with pytest.raises(BurilError) as refused:
         Llamacpp(Llamacpp.Settings()).adapters({})
     assert refused.value.code == "V031" and "llamacpp" in refused.value.cause
+    asked = [Request("a", adapter="one")]
+    for other in (Openai(Openai.Settings(url="http://127.0.0.1:1/v1", model="m")), File(File.Settings(path="none"))):
+        with pytest.raises(BurilError) as refused:
+            list(other.complete(asked))
+        assert refused.value.code == "V031"
     plain = made("transformers")
     plain.use(loaded_in(tokens, make("llama")))
     with pytest.raises(BurilError) as unknown:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from buril.core.errors import BurilError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -126,6 +128,16 @@ class Generator(Protocol):
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         """The prompt of a chat (messages of `role` and `content`) by the model's own template, up to its answer."""
+
+
+def without_adapters(requests: Sequence[Request], engine: str) -> None:
+    """Refuse requests for an adapter, in the name of an engine that would overlook it.
+
+    Raises:
+        BurilError: V031.
+    """
+    if any(request.adapter for request in requests):
+        raise BurilError("V031", engine=engine)
 
 
 def capabilities(generator: Generator) -> Capabilities:

@@ -18,7 +18,7 @@ from buril.code.unpacked import unpacked
 from buril.core.artifact import sha256_file
 from buril.core.errors import BurilError, nearest
 from buril.core.settings import Settings as BaseSettings
-from buril.generators._generator import Completion, Request, up_to
+from buril.generators._generator import Completion, Request, up_to, without_adapters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,8 +70,10 @@ class File:
         """The completions of each request's task, cut where the request stops.
 
         Raises:
-            BurilError: E020 when a task has fewer than asked, E021 when the file holds something else.
+            BurilError: E020 when a task has fewer than asked, E021 when the file holds something else, V031 for an
+                adapter.
         """
+        without_adapters(requests, "file")
         lines = self.lines()
         for request in requests:
             found = lines.get(request.name, [])

@@ -26,7 +26,7 @@ from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.core.text import _
-from buril.generators._generator import Completion, Request, up_to
+from buril.generators._generator import Completion, Request, up_to, without_adapters
 
 if TYPE_CHECKING:
     import httpx
@@ -101,10 +101,12 @@ class Openai:
         """The completions of each request, in their order, `concurrency` on their way at a time.
 
         Raises:
-            BurilError: D311 without an answer, D312 when the server refuses, D313 for token ids or a suffix in a chat.
+            BurilError: D311 without an answer, D312 when the server refuses, D313 for token ids or a suffix in a chat,
+                V031 for an adapter.
         """
         import httpx
 
+        without_adapters(requests, "openai")
         bodies = [
             (request, self._body(request, number)) for request in requests for number in range(request.num_samples)
         ]
