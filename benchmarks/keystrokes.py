@@ -5,8 +5,8 @@
 The code of functions of the repository is typed again, a key at a time: what stood before it is the prefix, what stood
 after it the suffix. Measured are
 
-- `prefix cache`: how many tokens of a prompt an engine reads anew, that it has not read for the keys before as blocks of
-  16: with a window filled to its last token and pieces pasted above the prefix (the peer), and with what buril does:
+- `prefix cache`: how many tokens of a prompt an engine reads anew, which it has not read for the keys before as blocks
+  of 16: with a window filled to its last token and pieces pasted above the prefix (the peer), and with what buril does:
   whole lines, a beginning that moves in steps, and a cursor for context that moves every few lines;
 - `answered`: the share of the keys that are answered from what was written before, how long an answer takes at the
   median and the 95th percentile, with it and without (the same requests, which are told apart by a field that nobody
