@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import threading
@@ -19,10 +20,11 @@ for package in ("torch", "transformers", "fastapi", "uvicorn", "httpx", "prometh
 from buril.core.errors import BurilError  # noqa: E402
 from buril.generators._load import Loaded  # noqa: E402
 from buril.generators._session import Session  # noqa: E402
+from buril.serve.answer import _event  # noqa: E402
 from buril.serve.completing import Around  # noqa: E402
 from buril.serve.completing.context import steady  # noqa: E402
 from buril.serve.completing.repositories import Repositories, Repository  # noqa: E402
-from buril.serve.engine import Engine, Ticket  # noqa: E402
+from buril.serve.engine import Engine, Event, Ticket  # noqa: E402
 from buril.serve.guards.injection import Injection  # noqa: E402
 from buril.serve.keys import add  # noqa: E402
 from buril.serve.run import check  # noqa: E402
@@ -411,6 +413,22 @@ def test_what_diverges_is_written_by_itself_and_what_nobody_wants_ends(loaded: L
             stale = {**body, "prompt": HOLE["prompt"] + "never"}
             found = server.post("/v1/completions", **{**stale, "stream": False, "max_tokens": 3})
             assert found.status_code == 200 and found.headers["x-buril-cache"] == "miss"
+
+
+def test_who_gives_up_as_an_event_comes_has_given_up() -> None:
+    async def main() -> bool:
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        waiting = asyncio.create_task(_event(events, 30))
+        await asyncio.sleep(0.01)
+        events.put_nowait(Event(0, "a"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        later = await _event(events, 0.01)
+        events.put_nowait(Event(0, "b"))
+        return waiting.cancelled() and later is None and await _event(events, 1) == Event(0, "b")
+
+    assert asyncio.run(main())
 
 
 @pytest.mark.usefixtures("slowly")

@@ -107,10 +107,14 @@ class Flight:
     async def _run(self) -> None:
         await self.answer.begin()
         self.begun.set_result(None)
-        async for part in self.answer.written():
-            self.text, self.end = self.text + part.text, part.end
-            self._grown(self.text)
-            self._tell()
+        parts = self.answer.written()
+        try:
+            async for part in parts:
+                self.text, self.end = self.text + part.text, part.end
+                self._grown(self.text)
+                self._tell()
+        finally:
+            await parts.aclose()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Tell all who wait what went wrong, where something did."""

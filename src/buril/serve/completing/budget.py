@@ -88,6 +88,12 @@ def _counter(encoder: Encoder) -> Callable[[str], int]:
     return lru_cache(maxsize=_KEPT_TEXTS)(lambda line: len(encoder.encode(line)))
 
 
+@lru_cache(maxsize=4)
+def _heads(encoder: Encoder) -> Heads:
+    """Kept, as it looks through the whole vocabulary."""
+    return Heads(encoder)
+
+
 def prompt(
     tokens: Tokens, around: Around, snippets: Sequence[Snippet] = (), *, max_tokens: int, repo: str = ""
 ) -> Prompt:
@@ -162,7 +168,7 @@ def _context(
     tokens: Tokens, around: Around, snippets: Sequence[Snippet], *, room: int, repo: str
 ) -> tuple[list[int], tuple[Snippet, ...]]:
     """The tokens before the edited file's own, snippets under their heads and its head; and which snippets."""
-    heads = Heads(tokens.encoder)
+    heads = _heads(tokens.encoder)
     own = Place(repo, around.path, around.language, ())
     alone = heads.of(own, first=True) if tokens.named else []
     last = heads.of(own, first=False)
