@@ -404,7 +404,7 @@ def main() -> None:
 SERVED = ("def parse(path):\n    with open(path) as file:\n", "class Queue:\n    def __init__(self, size):\n")
 
 
-def served_speed(generator: Any, *, turns: int = 7, tokens: int = 48) -> dict[int, tuple[float, float]]:
+def served_speed(generator: Any, *, turns: int = 5, tokens: int = 32) -> dict[int, tuple[float, float]]:
     """Tokens a second of a session, without the mark and with it, for one sample at a time and for four."""
     found = {}
     for rows in (1, 4):

@@ -79,6 +79,17 @@ def test_formatting_comments_and_names_are_stood() -> None:
         assert not told(edited, known(PIECE)) & {*range(1, first + 1), len(edited.split("\n")) - 1}
 
 
+def test_lines_at_both_ends_of_a_whole_text_are_its() -> None:
+    """Their tokens may be in no fingerprint, and no line of a person's is taken for them."""
+    for last in ("    return total", "    return names, total", "    ok = 1"):
+        text = (
+            "    names = [name.strip() for name in given.split(',') if name.strip()]\n"
+            f"    total = sum(int(name, 16) for name in names)\n    print('total of', len(names), 'is', total)\n{last}\n"
+        )
+        assert told(f"x = 1\ndef f(given):\n{text}y = 2\n", known(text)) == {3, 4, 5, 6}, last
+        assert told(f"def f(given):\n{text.removesuffix(last + chr(10))}    pass\n", known(text)) <= {2, 3, 4}
+
+
 def test_half_of_it_and_lines_between() -> None:
     lines = PIECE.splitlines(keepends=True)
     half = "".join(lines[: LINES // 2])

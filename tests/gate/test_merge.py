@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from buril.code.attribution import Piece
 from buril.code.codefile import Finding
 from buril.gate.merge import family, merged
 from buril.gate.result import Result
@@ -41,6 +44,12 @@ def test_two_of_one_scanner_are_two_and_each_finds_its_own() -> None:
 def test_the_worst_severity_stays() -> None:
     (one,) = merged([result("ruff", 1, severity="low"), result("codeql", 1, severity="high")])
     assert one.finding.severity == "high" and one.also == ("codeql codeql-rule",)
+
+
+def test_what_wrote_any_of_the_lines_stays() -> None:
+    piece = Piece(11, 12, "abc123abc123", "7a7a7a7a7a7a", 1.0, "named")
+    (one,) = merged([result("ruff", 10), replace(result("bandit", 11), generated=piece)])
+    assert one.finding.scanner == "ruff" and one.generated == piece
 
 
 def test_what_has_no_weakness_stays_alone() -> None:
