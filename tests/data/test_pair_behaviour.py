@@ -175,6 +175,14 @@ def test_the_word_on_one_input(secure: dict[str, Any], vulnerable: dict[str, Any
         assert compared(seen, texts, "CWE-79", sure=False).said == "misfit"
 
 
+def test_a_name_that_is_missing_is_a_fault_whatever_else_is_unknown() -> None:
+    texts = {"secure": "", "vulnerable": ""}
+    calls = {"calls": {"list": [{"list": ["acme.ask", {"list": []}, {"dict": []}]}]}}
+    for name, said in (("NameError", "differs"), ("TypeError", "unknown")):
+        seen = {"secure": {**_raised(name, own=False), **calls}, "vulnerable": _seen(**calls)}
+        assert compared(seen, texts, "CWE-79", sure=True).said == said
+
+
 def test_nothing_in_place_of_something_is_a_refusal_only_where_refusing_cures() -> None:
     seen = {"secure": _seen(value=None), "vulnerable": _seen(value=3)}
     texts = {"secure": "", "vulnerable": ""}
