@@ -102,6 +102,16 @@ def test_another_language_is_unproven() -> None:
     assert found == Shown("unproven", reason="language")
 
 
+def test_what_a_text_imports_beside_itself_is_unknown_and_no_hindrance(runner: Runner) -> None:
+    """The same calls to it with the same arguments are the same behaviour; other calls say nothing."""
+    text = "import html\n\nfrom ..pages import shown\nfrom . import log\n\n\ndef show(name):\n    log.info({0})\n    return shown({0}, 1)\n"
+    found = shown(runner, "CWE-79", text.format("name"), text.format("html.escape(name)"))
+    assert found.outcome == "equal" and found.inputs >= 5
+    query = "def find(tree, code):\n    return tree.xpath({})\n"
+    found = shown(runner, "CWE-643", query.format("f\"//a[@b='{code}']\""), query.format('"//a[@b=$code]", code=code'))
+    assert (found.outcome, found.reason) == ("unproven", "unknown: calls")
+
+
 def test_chance_is_no_difference_and_a_hash_is_compared_by_what_was_hashed(runner: Runner) -> None:
     drawn = "import random\nimport secrets\n\n\ndef code():\n    return {}\n"
     found = shown(
@@ -163,6 +173,14 @@ def test_the_word_on_one_input(secure: dict[str, Any], vulnerable: dict[str, Any
     assert compared(seen, texts, "CWE-79", sure=True).said == said
     if said in ("differs", "refused"):
         assert compared(seen, texts, "CWE-79", sure=False).said == "misfit"
+
+
+def test_a_name_that_is_missing_is_a_fault_whatever_else_is_unknown() -> None:
+    texts = {"secure": "", "vulnerable": ""}
+    calls = {"calls": {"list": [{"list": ["acme.ask", {"list": []}, {"dict": []}]}]}}
+    for name, said in (("NameError", "differs"), ("TypeError", "unknown")):
+        seen = {"secure": {**_raised(name, own=False), **calls}, "vulnerable": _seen(**calls)}
+        assert compared(seen, texts, "CWE-79", sure=True).said == said
 
 
 def test_nothing_in_place_of_something_is_a_refusal_only_where_refusing_cures() -> None:

@@ -124,8 +124,13 @@ class Pairs(Stage):
         return float(sum(source.work(inputs) for source in self._sources()))
 
     def assume(self, work: float) -> Estimate:
-        """Some 0.1 MB a second of what the store holds compressed (40 files), and 200 templates' pairs."""
-        return Estimate(seconds=5 + work / 0.1e6, ram_mb=400, disk_mb=2 + work / 50e6)
+        """Some 0.1 MB a second of what the store holds compressed (40 files), and 200 templates' pairs.
+
+        Where pairs are run, 500 of them at three seconds each, by several workers.
+        """
+        told = self.settings
+        running = 3.0 * min(told.max_proposed or 500, 500) / told.behaviour.workers if told.behaviour else 0.0
+        return Estimate(seconds=5 + work / 0.1e6 + running, ram_mb=400, disk_mb=2 + work / 50e6)
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
         """Write `train.parquet`, `valid.parquet`, `test.parquet`, `dropped.parquet` and `summary.json`.

@@ -107,7 +107,8 @@ class Maker:
         guesses = ("word", "word", "number", "word", "words", "record", "bytes", "word")
         if "put into text" in parameter.uses.roles or "text" in parameter.uses.roles or parameter.uses.given:
             guesses = ("word", "word", "word", "number", "word", "word", "word", "words")
-        return guesses[place % len(guesses)], guesses[place % len(guesses)] == "word"
+        guess = guesses[place % len(guesses)]
+        return guess, guess == "word" and not parameter.uses.roles & {"indexed", "sequence"}
 
     def _value(self, kind: str, name: str, uses: Uses, place: int) -> dict[str, Any]:
         """What the plan says of an argument of a kind."""

@@ -190,8 +190,9 @@ def _told(name: str, seen: Seen) -> Any:
 
 
 def _kinds(call: list[Any]) -> list[Any]:
-    """The kinds of a call's arguments."""
-    return [sorted(item) if isinstance(item, dict) else type(item).__name__ for item in call[1]["list"]]
+    """The kinds of a call's arguments, and which are named."""
+    kinds = [sorted(item) if isinstance(item, dict) else type(item).__name__ for item in call[1]["list"]]
+    return [*kinds, *sorted(str(name) for name, _value in call[2]["dict"])]
 
 
 def _shape(value: Any) -> Any:

@@ -104,6 +104,8 @@ def _object(name: str, uses: Uses, given: str) -> str:  # noqa: PLR0911  one ret
         return named(name)
     if uses.called & {"execute", "executemany", "cursor", "commit"}:
         return "cursor" if "fetchall" in uses.called and "cursor" not in uses.called else "db"
+    if uses.read - uses.called:
+        return "named"  # texts and collections have methods alone
     for methods, kind in _METHODS:
         if uses.called & methods:
             return kind

@@ -29,6 +29,8 @@ from buril.sandboxes._witness.values import made, plain, unpacked
 FRAME = "/tmp/frame.json"  # noqa: S108  the jail's own
 NAME = "<candidate>"
 _FILE_BYTES = 4_000
+PACKAGE = "outer.middle.inner.package"
+"""Where the text would stand, so that what it imports relative to itself is something that is not there."""
 _PATIENCE = 3
 """Inputs on which neither text ends before no more are tried."""
 _MEMORY = 400 << 20
@@ -160,7 +162,11 @@ def _observed(plan: dict[str, Any], half: str, trial: dict[str, Any], seed: int)
 
 
 def _called(text: str, plan: dict[str, Any], trial: dict[str, Any], arguments: dict[str, Any]) -> Any:
-    space: dict[str, Any] = {"__name__": "candidate", "__file__": f"{ROOT}/candidate.py"}
+    space: dict[str, Any] = {
+        "__name__": f"{PACKAGE}.candidate",
+        "__file__": f"{ROOT}/candidate.py",
+        "__package__": PACKAGE,
+    }
     space.update({name: Unknown(name) if name != "request" else web.Request() for name in plan["unknown"]})
     space.update({name: importlib.import_module(name) for name in plan["modules"]})
     exec(compile(text, NAME, "exec", dont_inherit=True), space)  # noqa: S102  this is what the jail is for
