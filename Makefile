@@ -14,7 +14,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 FLOWER := build/tools/flower/bin/python
 FEDERATED := tests/train/federated
 
-.PHONY: help demo test check docs bench install install-dev system runtimes semgrep checkov flower messages clean
+.PHONY: help demo test slow check docs bench install install-dev system runtimes semgrep checkov flower messages clean
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -67,9 +67,18 @@ checkov:
 flower: $(VENV)/.dev
 	@scripts/flower-venv >/dev/null
 
-test: $(VENV)/.dev system runtimes semgrep checkov flower  ## install and run the tests (fast ones first)
-	$(BIN)/python -m pytest $(PYTEST_ARGS) $$(test -x $(FLOWER) && echo --ignore=$(FEDERATED))
-	! test -x $(FLOWER) || $(FLOWER) -m pytest $(PYTEST_ARGS) $(FEDERATED)
+TOOLS := $(VENV)/.dev system runtimes semgrep checkov flower
+# Flower's tests need its environment; they run after the others, in it
+define run-tests
+$(BIN)/python -m pytest $(PYTEST_ARGS) -m $(1) $$(test -x $(FLOWER) && echo --ignore=$(FEDERATED))
+! test -x $(FLOWER) || $(FLOWER) -m pytest $(PYTEST_ARGS) -m $(1) $(FEDERATED)
+endef
+
+test: $(TOOLS)  ## install and run the tests but those that take longer than ten seconds each
+	$(call run-tests,"not slow")
+
+slow: $(TOOLS)  ## run the tests that take longer: whole chains, servers, killed and resumed runs
+	$(call run-tests,slow)
 
 check: $(VENV)/.dev  ## lint, types, layers, catalogues
 	$(BIN)/ruff check src tests benchmarks

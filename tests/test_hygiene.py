@@ -104,6 +104,7 @@ def calls(folder: Path, watched: dict[str, str], *lines: str) -> list[Answer]:
     return answers
 
 
+@pytest.mark.slow
 def test_no_verb_up_to_pack_uses_the_network(watched: dict[str, str], tmp_path: Path) -> None:
     folder = project(tmp_path / "project", repos=4, modules=3)
     calls(

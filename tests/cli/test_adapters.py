@@ -33,6 +33,8 @@ from buril.tokens.tokenizer import Tokenizer  # noqa: E402
 from buril.train.base import Base  # noqa: E402
 from buril.train.stage import Train  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 PROMPT = "def add("
 
 

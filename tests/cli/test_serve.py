@@ -24,6 +24,8 @@ from tests.cli.test_complete import stages  # noqa: E402
 from buril.core import plan  # noqa: E402
 from buril.core.store import Store  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -36,6 +36,8 @@ from buril.deploy.model import read  # noqa: E402
 from buril.deploy.settings import Deploy  # noqa: E402
 from buril.deploy.site import site_of  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,8 @@ from buril.core.store import Store  # noqa: E402
 from buril.serve.ledger import Ledger  # noqa: E402
 from buril.serve.watermark import Settings  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

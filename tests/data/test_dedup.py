@@ -356,6 +356,7 @@ Dedup(Dedup.Settings(workers=2)).run({"collect": collect}, out)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", ["near/*.digests.npy", "near/pairs*.u64", "near/sets/*.hashes.npy"])
 def test_killed_and_run_again_gives_the_same_bytes(
     make_artifact: Make, output: Callable[..., Any], tmp_path: Path, finished: str

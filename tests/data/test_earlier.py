@@ -63,6 +63,7 @@ def both(tmp_path: Path, first: list[CodeFile], second: list[CodeFile], **how: i
     return again, fresh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shard_files", "workers"), [(7, 1), (11, 2), (100, 1)])
 def test_only_new_content_is_parsed(tmp_path: Path, shard_files: int, workers: int) -> None:
     before = corpus()

@@ -25,6 +25,8 @@ from buril.data.steps.language import Language
 from buril.engines.array import Array, Part, part_of
 from tests.data.made import stdlib
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("collect", "dedup", "prepare")
 

@@ -325,6 +325,7 @@ def test_the_same_pass_at_1_and_bits_per_byte_by_either_program(
     assert scores["byte_perplexity,none"] == pytest.approx(2**scored.value, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_long_files_are_read_in_the_suite_s_windows(
     generator: Any, context: Any, inputs: MakeInputs, tmp_path: Path

@@ -34,6 +34,7 @@ def parities(bundle: Path) -> dict[str, Any]:
     return {part["name"]: {**part["parity"], "bits": part["bits"]} for part in told["formats"]}
 
 
+@pytest.mark.slow
 def test_onnx_is_the_model(tmp_path: Path) -> None:
     if find_spec("onnxruntime_genai") is None:  # importing it is left to the place that keeps it from telling others
         pytest.skip("onnxruntime-genai is not installed")
@@ -79,6 +80,7 @@ def test_openvino_genai_writes_with_it(tmp_path: Path) -> None:
     assert text == tokenizer.decode(written, skip_special_tokens=True)
 
 
+@pytest.mark.slow
 def test_the_builder_says_what_it_does_not_know(tmp_path: Path) -> None:
     if find_spec("onnxruntime_genai") is None:  # importing it is left to the place that keeps it from telling others
         pytest.skip("onnxruntime-genai is not installed")

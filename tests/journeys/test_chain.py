@@ -17,6 +17,8 @@ import pytest
 
 from .person import BURIL, YAML, buril, project
 
+pytestmark = pytest.mark.slow
+
 STAGES = ["collect", "dedup", "prepare", "select", "split", "tokenizer", "base", "pack", "train", "evaluate"]
 
 
@@ -195,7 +197,6 @@ def kill_during(folder: Path, stage: str) -> bool:
     return caught
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["dedup", "prepare", "train"])
 def test_kill_9_then_run_gives_the_bytes_of_an_uninterrupted_run(done: Path, tmp_path: Path, stage: str) -> None:
     (tmp_path / "buril.yaml").write_text(YAML.replace("path: repos", f"path: {done}/repos"))
@@ -207,7 +208,6 @@ def test_kill_9_then_run_gives_the_bytes_of_an_uninterrupted_run(done: Path, tmp
     assert not list((tmp_path / ".buril").rglob("*.tmp"))
 
 
-@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(done: Path, tmp_path: Path) -> None:
     (tmp_path / "buril.yaml").write_text(YAML.replace("path: repos", f"path: {done}/repos"))
     # the command itself: under `-m` CPython ends by the signal, not by the code, where it passed through code from a string

@@ -20,6 +20,8 @@ from buril.monitor.champion import champion, promote, roll_back
 from buril.train.trackers.mlflow import Mlflow
 from tests.journeys.person import YAML, buril, module, project, repository
 
+pytestmark = pytest.mark.slow
+
 GATE = YAML + '  gate: {perplexity: "< 1e9"}\nmonitor: {rounds: 100}\n'
 
 

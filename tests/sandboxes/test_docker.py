@@ -91,6 +91,7 @@ def test_the_last_word_is_not_the_candidates(docker: Docker) -> None:
     assert verdict.status == "error" and verdict.rss_kb > 1000, verdict
 
 
+@pytest.mark.slow
 def test_limits(docker: Docker) -> None:
     busy = run(docker, "def f():\n    while True: pass\n", limits=Limits(cpu_s=1))  # type: ignore[arg-type]
     assert busy.status == "timeout_cpu" and 500 <= busy.cpu_ms < 2500

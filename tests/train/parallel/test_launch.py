@@ -26,6 +26,8 @@ from buril.train.parallel.world import follows, joined, started_by_others, world
 from buril.train.stage import Train
 from buril.train.state import Stored, write_tensors
 
+pytestmark = pytest.mark.slow
+
 REPO = Path(__file__).resolve().parents[3]
 
 
