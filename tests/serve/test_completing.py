@@ -160,6 +160,16 @@ def test_the_beginning_of_a_cut_prefix_stays_while_lines_are_typed(tokens: Calla
     assert len(set(heads)) <= 4
 
 
+def test_nothing_is_kept_free_for_context_where_there_is_none(tokens: Callable[..., Tokens]) -> None:
+    prefix, suffix = ("".join(f"{name}_{number} = {number}\n" for number in range(300)) for name in ("a", "b"))
+    around = Around("a.py", "python", prefix, suffix)
+    alone = prompt(tokens(400), around, max_tokens=16)
+    assert not alone.whole and len(alone.ids) > 400 - 16 - 64 - 16, "all but a step and the rests of lines"
+    snippet = Snippet("m.py", "def made(x): ...\n", "python", "similar")
+    beside = prompt(tokens(400), around, [snippet], max_tokens=16, repo="r")
+    assert beside.shown == (snippet,) and beside.tokens[1] < alone.tokens[1]
+
+
 def test_a_window_without_room_is_said(tokens: Callable[..., Tokens]) -> None:
     with pytest.raises(BurilError) as caught:
         prompt(tokens(64), Around("a.py", "python", "x", ""), max_tokens=60)

@@ -117,7 +117,8 @@ def prompt(
     room = tokens.max_positions - max_tokens - RESERVE - len(bos) - (3 if filling else 0)
     if room < LEAST_ROOM:
         raise BurilError("V601", window=tokens.max_positions, max_tokens=max_tokens)
-    before, after, left = _halves(tokens, around, room, filling=filling)
+    kept = _context_room(tokens, room) if snippets or tokens.named else 0
+    before, after, left = _halves(tokens, around, room, kept=kept, filling=filling)
     head, shown = _context(tokens, around, snippets, room=left, repo=repo)
     suffix = tokens.encoder.encode(after) if filling else []
     prefix = tokens.encoder.encode(before)
@@ -132,8 +133,8 @@ def prompt(
     return Prompt((*bos, *head, opening, *prefix, closing, *suffix, middle), "", len(shown), count, shown, whole)
 
 
-def _halves(tokens: Tokens, around: Around, room: int, *, filling: bool) -> tuple[str, str, int]:
-    """What is kept of prefix and suffix, and the room that they leave to context."""
+def _halves(tokens: Tokens, around: Around, room: int, *, kept: int, filling: bool) -> tuple[str, str, int]:
+    """What is kept of prefix and suffix, and the room that they leave to context, for which `kept` is free at least."""
     reach = room * _CHARS_A_TOKEN
     lines_before = around.prefix[-reach:].splitlines(keepends=True)
     lines_after = around.suffix[:reach].splitlines(keepends=True) if filling else []
@@ -141,15 +142,17 @@ def _halves(tokens: Tokens, around: Around, room: int, *, filling: bool) -> tupl
     wants_before = sum(map(tokens.count, lines_before))
     wants_after = sum(map(tokens.count, lines_after))
     for_suffix = min(wants_after, max(int(room * SUFFIX_SHARE), room - wants_before))
-    for_prefix = min(wants_before, max(sure, room - for_suffix - _context_room(room)))
+    for_prefix = min(wants_before, max(sure, room - for_suffix - kept))
     before = _kept(lines_before[::-1], tokens, for_prefix, step=STEP_TOKENS)[::-1]
     after = _kept(lines_after, tokens, for_suffix)
     left = min(room - for_prefix - for_suffix, room if tokens.context_tokens is None else tokens.context_tokens)
     return "".join(before), "".join(after), left - left % STEP_TOKENS
 
 
-def _context_room(room: int) -> int:
-    return int(room * CONTEXT_SHARE / 2)
+def _context_room(tokens: Tokens, room: int) -> int:
+    """What is kept free for context where a file would fill all."""
+    half = int(room * CONTEXT_SHARE / 2)
+    return half if tokens.context_tokens is None else min(half, tokens.context_tokens)
 
 
 def _kept(lines: Sequence[str], tokens: Tokens, room: int, *, step: int = 1) -> list[str]:
