@@ -37,8 +37,8 @@ class Request:
     stop: tuple[str, ...] = ()
     seed: int = 0
     num_samples: int = 1
-    alone: bool = False
-    adapter: str = ""
+    alone: bool = field(default=False, repr=False)
+    adapter: str = field(default="", repr=False)
     name: str = field(default="", repr=False, compare=False)
 
 
