@@ -18,6 +18,7 @@ from buril.serve.engine import Engine, Event, Ticket
 from buril.serve.guards import Fired, Guard, Piece, guarded
 from buril.serve.metrics import Metrics
 from buril.serve.release import Release
+from buril.serve.waiting import within
 
 if TYPE_CHECKING:
     from buril.serve.editing import Editing
@@ -272,8 +273,9 @@ class Answer:
     async def _next(self, ticket: Ticket, left: Mapping[int, Release]) -> Event:
         """The latest event of a sample; at the limit of time, that the first of those left has ended."""
         rest = ticket.came + self._asked.time_limit_s - time.monotonic()
-        event = await _event(ticket.events, max(0.001, rest))
-        if event is None:
+        try:
+            event = await within(ticket.events.get(), max(0.001, rest))
+        except asyncio.TimeoutError:
             return self._cut(ticket, min(left))
         if event.problem:
             raise event.problem
@@ -358,17 +360,3 @@ class Answer:
     def _count(self, fired: Sequence[Fired]) -> None:
         for item in fired:
             self._served.metrics.guards.labels(guard=item.guard, action=item.action).inc()
-
-
-async def _event(events: asyncio.Queue[Event], seconds: float) -> Event | None:
-    """The next event, or None after so many seconds.
-
-    `wait_for` is not used: before Python 3.12 it forgets that it was cancelled when an event comes at the same time,
-    and the answer to a client that has gone is written on.
-    """
-    getting = asyncio.ensure_future(events.get())
-    try:
-        await asyncio.wait((getting,), timeout=seconds)
-        return getting.result() if getting.done() else None
-    finally:
-        getting.cancel()

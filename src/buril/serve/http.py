@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
+from buril.serve.waiting import within
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -154,7 +156,7 @@ class EventStream(Response):
 
     async def _write(self, send: Send, text: str) -> None:
         body = f"data: {text}\n\n".encode("utf-8", "replace")
-        await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": True}), self._patience_s)
+        await within(send({"type": "http.response.body", "body": body, "more_body": True}), self._patience_s)
 
 
 async def _gone(receive: Receive) -> None:
