@@ -20,15 +20,15 @@ for package in ("torch", "transformers", "fastapi", "uvicorn", "httpx", "prometh
 from buril.core.errors import BurilError  # noqa: E402
 from buril.generators._load import Loaded  # noqa: E402
 from buril.generators._session import Session  # noqa: E402
-from buril.serve.answer import _event  # noqa: E402
 from buril.serve.completing import Around  # noqa: E402
 from buril.serve.completing.context import steady  # noqa: E402
 from buril.serve.completing.repositories import Repositories, Repository  # noqa: E402
-from buril.serve.engine import Engine, Event, Ticket  # noqa: E402
+from buril.serve.engine import Engine, Ticket  # noqa: E402
 from buril.serve.guards.injection import Injection  # noqa: E402
 from buril.serve.keys import add  # noqa: E402
 from buril.serve.run import check  # noqa: E402
 from buril.serve.settings import ServeSettings  # noqa: E402
+from buril.serve.waiting import within  # noqa: E402
 from tests.serve.running import Running, loaded_in, running  # noqa: E402
 
 LOCAL: dict[str, Any] = {"port": 0, "guards": []}
@@ -417,16 +417,17 @@ def test_what_diverges_is_written_by_itself_and_what_nobody_wants_ends(loaded: L
 
 def test_who_gives_up_as_an_event_comes_has_given_up() -> None:
     async def main() -> bool:
-        events: asyncio.Queue[Event] = asyncio.Queue()
-        waiting = asyncio.create_task(_event(events, 30))
+        events: asyncio.Queue[int] = asyncio.Queue()
+        waiting = asyncio.create_task(within(events.get(), 30))
         await asyncio.sleep(0.01)
-        events.put_nowait(Event(0, "a"))
+        events.put_nowait(1)
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait((waiting,))
-        later = await _event(events, 0.01)
-        events.put_nowait(Event(0, "b"))
-        return waiting.cancelled() and later is None and await _event(events, 1) == Event(0, "b")
+        with pytest.raises(asyncio.TimeoutError):
+            await within(events.get(), 0.01)
+        events.put_nowait(2)
+        return waiting.cancelled() and await within(events.get(), 1) == 2
 
     assert asyncio.run(main())
 
