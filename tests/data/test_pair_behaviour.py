@@ -112,6 +112,17 @@ def test_what_a_text_imports_beside_itself_is_unknown_and_no_hindrance(runner: R
     assert (found.outcome, found.reason) == ("unproven", "unknown: calls")
 
 
+def test_a_query_and_its_parameters_are_what_they_mean(runner: Runner) -> None:
+    """A connection that nobody knows notes the query; one with parameters means the text that they would make."""
+    text = "def find(self, name):\n    self.c.execute({})\n    return self.c.fetchone()\n"
+    weak = text.format("'SELECT id FROM t WHERE name = \\'' + name + '\\''")
+    for fix in ("'SELECT id FROM t WHERE name=?', (name,)", "'SELECT id FROM t WHERE name = %s', name"):
+        found = shown(runner, "CWE-89", weak, text.format(fix))
+        assert (found.outcome, found.exploit) == ("equal", "told_apart")
+    found = shown(runner, "CWE-89", weak, text.format("'SELECT id FROM t WHERE id = %s', name"))
+    assert found.outcome == "differs"
+
+
 def test_chance_is_no_difference_and_a_hash_is_compared_by_what_was_hashed(runner: Runner) -> None:
     drawn = "import random\nimport secrets\n\n\ndef code():\n    return {}\n"
     found = shown(
