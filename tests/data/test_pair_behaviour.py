@@ -104,12 +104,23 @@ def test_another_language_is_unproven() -> None:
 
 def test_what_a_text_imports_beside_itself_is_unknown_and_no_hindrance(runner: Runner) -> None:
     """The same calls to it with the same arguments are the same behaviour; other calls say nothing."""
-    text = "import html\n\nfrom ..pages import shown\nfrom . import log\n\n\ndef show(name):\n    log.info({0})\n    return shown({0}, 1)\n"
+    text = "import html\n\nfrom ..pages import shown\nfrom . import log\n\n\ndef show(name):\n    log.info({0})\n    return shown({0}, 1).body\n"
     found = shown(runner, "CWE-79", text.format("name"), text.format("html.escape(name)"))
     assert found.outcome == "equal" and found.inputs >= 5
     query = "def find(tree, code):\n    return tree.xpath({})\n"
     found = shown(runner, "CWE-643", query.format("f\"//a[@b='{code}']\""), query.format('"//a[@b=$code]", code=code'))
     assert (found.outcome, found.reason) == ("unproven", "unknown: calls")
+
+
+def test_a_query_and_its_parameters_are_what_they_mean(runner: Runner) -> None:
+    """A connection that nobody knows notes the query; one with parameters means the text that they would make."""
+    text = "def find(self, name):\n    self.c.execute({})\n    return self.c.fetchone()\n"
+    weak = text.format("'SELECT id FROM t WHERE name = \\'' + name + '\\''")
+    for fix in ("'SELECT id FROM t WHERE name=?', (name,)", "'SELECT id FROM t WHERE name = %s', name"):
+        found = shown(runner, "CWE-89", weak, text.format(fix))
+        assert (found.outcome, found.exploit) == ("equal", "told_apart")
+    found = shown(runner, "CWE-89", weak, text.format("'SELECT id FROM t WHERE id = %s', name"))
+    assert found.outcome == "differs"
 
 
 def test_chance_is_no_difference_and_a_hash_is_compared_by_what_was_hashed(runner: Runner) -> None:

@@ -132,7 +132,7 @@ def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     given = list(args)
     if given and isinstance(given[0], str) and _SQL.match(given[0]):
         scene.sql.append(given[0])
-        holes = [item for item in given[1:] if isinstance(item, list | tuple | dict)]
+        holes = [item if isinstance(item, list | tuple | dict) else (item,) for item in given[1:]]
         filled = filled_in(given[0], holes[0] if holes else told.get("params", told.get("parameters", ())))
         scene.calls.append([name.rsplit(".", 1)[-1], [filled], {}])
         return
@@ -155,7 +155,8 @@ def filled_in(text: str, values: Any) -> str:
             return found[0]
 
     full = _HOLE.sub(value, text) if values else text
-    return re.sub(r"\s+", " ", re.sub(r"[\"'`]", "", full)).strip(" ;")
+    plain = re.sub(r"\s+", " ", re.sub(r"[\"'`]", "", full))
+    return re.sub(r" ?([=(),<>]) ?", r"\1", plain).strip(" ;")
 
 
 class Missing:
