@@ -69,7 +69,7 @@ class ServeSettings(BaseSettings):
     """Who may read `/metrics`: anybody, who has a key with the scope `metrics`, or nobody. It holds counts alone."""
     watermark: WatermarkSettings | None = None
     """A mark on all that is written, which no client can switch off: `on`, or settings such as `{delta: 2}`, as in
-    `buril complete --watermark`. None, or `off`, marks nothing: a mark costs quality."""
+    `--watermark` of `buril complete`. None, or `off`, marks nothing: a mark costs quality."""
 
     @model_validator(mode="before")
     @classmethod
