@@ -17,8 +17,6 @@ from buril.core.text import N_, _
 if TYPE_CHECKING:
     from buril.serve.settings import ServeSettings
 
-OPTIONS = ("engine", "host", "port", "keys", "name", "grace_s")
-
 
 @click.command()
 @click.argument("ref", required=False)
