@@ -146,12 +146,15 @@ def test_a_folder_of_peft_is_named_by_its_content(root: Path, tmp_path: Path) ->
     base = InUse(model.base, model.tokenizer, None)
     shutil.copytree(model.tuned.path("adapter"), tmp_path / "own")
 
-    def found() -> Any:
-        told = ServeSettings.model_validate({"adapters": {"own": {"ref": str(tmp_path / "own"), "strength": 0.5}}})
-        return adapted(told, store, base)["own"]
+    def found(**more: float) -> Any:
+        entry = {"ref": str(tmp_path / "own"), "strength": 0.5, **more}
+        return adapted(ServeSettings.model_validate({"adapters": {"own": entry}}), store, base)["own"]
 
     before = found()
     assert links_of(before.model)["adapter"]["digest"] == before.adapter.digest and before.key.endswith("*0.5")
+    assert before.both() == (before,) == found(chat_strength=0.5).both(), "one strength is one adapter"
+    assert [one.key.partition("*")[2] for one in found(chat_strength=0.25).both()] == ["0.5", "0.25"]
+    assert [one.model.strength for one in found(chat_strength=0.25).both()] == [0.5, 0.25]
     (tmp_path / "own/adapter_model.safetensors").chmod(0o600)
     with (tmp_path / "own/adapter_model.safetensors").open("ab") as stream:
         stream.write(b" ")

@@ -40,7 +40,7 @@ TOKENS = 12
 class Shared(Running):
     """A server with adapters beside its base; what is wanted can be changed while it runs."""
 
-    wanted: dict[str, Adapter] | None
+    wanted: dict[str, Adapter | tuple[Adapter, Adapter]] | None
     shelf: Shelf
 
     def _load(self) -> Served:
@@ -57,14 +57,17 @@ class Shared(Running):
             given, self.wanted = self.wanted, None
             if given is None:
                 return None
-            return {
-                name: Beside(
-                    replace(served, name=name, adapter=f"{adapter.folder.name}*{adapter.strength}",
-                            metrics=served.metrics.named(name), links={**links, "train": {"digest": name}}),
-                    adapter,
-                )
-                for name, adapter in given.items()
-            }  # fmt: skip
+
+            def model(name: str, adapter: Adapter) -> Served:
+                more = {"metrics": served.metrics.named(name), "links": {**links, "train": {"digest": name}}}
+                return replace(served, name=name, adapter=f"{adapter.folder.name}*{adapter.strength}", **more)
+
+            found = {}
+            for name, adapters in given.items():
+                one, other = adapters if not isinstance(adapters, Adapter) else (adapters, None)
+                chats = model(name, other) if other else None
+                found[name] = Beside(replace(model(name, one), chats=chats), one, other)
+            return found
 
         self.shelf = Shelf(served, {}, find)
         assert self.shelf.look()
@@ -214,10 +217,34 @@ def test_a_key_may_be_for_some_models_alone(server: Shared, tmp_path: Path) -> N
         Keys(path).admit("Bearer no", "complete")
 
 
+def test_chats_may_have_a_strength_of_their_own(server: Shared, folders: dict[str, Path]) -> None:
+    whole, half = Adapter(folders["wide"]), Adapter(folders["wide"], 0.5)
+    server.wanted = {"whole": whole, "half": half, "apart": (whole, half)}
+    assert server.shelf.look()
+
+    def completed(name: str) -> str:
+        found = server.post("/v1/completions", model=name, prompt="class Vault", max_tokens=TOKENS).json()
+        return str(found["choices"][0]["text"])
+
+    def chatted(name: str) -> str:
+        asked = [{"role": "user", "content": "class Vault"}]
+        found = server.post("/v1/chat/completions", model=name, messages=asked, max_tokens=TOKENS).json()
+        assert found["model"] == name
+        return str(found["choices"][0]["message"]["content"])
+
+    assert completed("apart") == completed("whole") != completed("half")
+    assert chatted("apart") == chatted("half") != chatted("whole")
+
+
 def test_settings_of_adapters() -> None:
     told = ServeSettings(adapters={"a": "run", "b": {"ref": "run", "strength": 0.5}})
     assert told.adapters == {"a": AdapterSettings(ref="run"), "b": AdapterSettings(ref="run", strength=0.5)}
-    for wrong in ({"a b": "run"}, {"a": {"ref": "run", "strength": 2}}, {"a": {"ref": "run", "scale": 1}}):
+    for wrong in (
+        {"a b": "run"},
+        {"a": {"ref": "run", "strength": 2}},
+        {"a": {"ref": "run", "chat_strength": -1}},
+        {"a": {"ref": "run", "scale": 1}},
+    ):
         with pytest.raises(ValidationError):
             ServeSettings(adapters=wrong)
 

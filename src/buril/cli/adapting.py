@@ -31,10 +31,20 @@ CONFIG = "adapter_config.json"
 
 @dataclass(frozen=True)
 class Adapted:
-    """A model that is an adapter on a base, and the adapter."""
+    """A model that is an adapter on a base, and the adapter; `chats` is the same as it answers chats."""
 
     model: InUse
     adapter: Adapter
+    chats: Adapted | None = None
+
+    def of(self, strength: float) -> Adapted:
+        """The same at a strength."""
+        model, adapter = replace(self.model, strength=strength), self.adapter._replace(strength=strength)
+        return Adapted(model, adapter)
+
+    def both(self) -> tuple[Adapted, ...]:
+        """This, and how it answers chats where that is another."""
+        return (self, self.chats) if self.chats else (self,)
 
     @property
     def key(self) -> str:
@@ -97,7 +107,8 @@ class Shared:
         """
         if not hasattr(generator, "adapters"):
             raise BurilError("V031", engine=name)
-        generator.adapters({item.key: item.adapter for item in (*self._wanted.values(), *filter(None, [self._own]))})
+        wanted = [one for item in self._wanted.values() for one in item.both()]
+        generator.adapters({item.key: item.adapter for item in (*wanted, *filter(None, [self._own]))})
 
     def beside(self, main: Served, again: Again | None) -> Served:
         """The main model with those beside it, which are kept up as the settings change.
@@ -124,9 +135,15 @@ class Shared:
         return self._models(main, adapted(fixed, self._store, self.base))
 
     def _models(self, main: Served, found: Mapping[str, Adapted]) -> dict[str, Beside]:
+        return {name: self._beside(main, name, item) for name, item in found.items()}
+
+    def _beside(self, main: Served, name: str, item: Adapted) -> Beside:
         from buril.serve.adapters import Beside
 
-        return {name: Beside(self._served(main, name, item), item.adapter) for name, item in found.items()}
+        served = self._served(main, name, item)
+        if item.chats is None:
+            return Beside(served, item.adapter)
+        return Beside(replace(served, chats=self._served(main, name, item.chats)), item.adapter, item.chats.adapter)
 
     def _served(self, main: Served, name: str, item: Adapted) -> Served:
         """A model beside: all is the main one's but who wrote, and what is said and kept of that."""
@@ -178,7 +195,8 @@ def adapted(told: ServeSettings, store: Store | None, base: InUse) -> dict[str, 
         if name == told.name:
             raise _unfit(name, entry.ref, _("the served model has this name"))
         made = _found(name, entry, store, base)
-        found[name] = replace(made, model=replace(made.model, strength=entry.strength))
+        chats = None if entry.chat_strength in (None, entry.strength) else made.of(entry.chat_strength)
+        found[name] = replace(made.of(entry.strength), chats=chats)
     return found
 
 

@@ -34,6 +34,8 @@ class AdapterSettings(BaseSettings):
     """Name or run of the store, a `train` or `align` artifact, the folder of a bundle, or one that PEFT wrote."""
     strength: float = Field(1.0, ge=0, le=1.5)
     """What the adapter adds is multiplied by it: 0 is the base, 1 the adapter as it was trained."""
+    chat_strength: float | None = Field(None, ge=0, le=1.5)
+    """The same where it answers chats; None takes `strength`. A training may suit code in a file better than chats."""
 
     @model_validator(mode="before")
     @classmethod
@@ -48,10 +50,18 @@ class AdapterSettings(BaseSettings):
 
 
 class Beside(NamedTuple):
-    """A model beside the served one, and what the engine is given for it."""
+    """A model beside the served one, and what the engine is given for it, for its chats too where that is another."""
 
     served: Served
     adapter: Adapter
+    chats: Adapter | None = None
+
+    def given(self) -> dict[str, Adapter]:
+        """The adapters, by the names that requests give."""
+        found = {self.served.adapter: self.adapter}
+        if self.served.chats is not None and self.chats is not None:
+            found[self.served.chats.adapter] = self.chats
+        return found
 
 
 class Shelf:
@@ -102,7 +112,9 @@ class Shelf:
             BurilError: V030 for an adapter that does not fit, and all stays as it was.
         """
         engine, generator = self._engine, self._main.generator
-        wanted = {**self._own, **{item.served.adapter: item.adapter for item in found.values()}}
+        wanted = dict(self._own)
+        for item in found.values():
+            wanted.update(item.given())
 
         def change() -> None:
             kept = {name: self._given[name] for name in engine.adapters() if name in self._given}

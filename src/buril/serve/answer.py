@@ -52,6 +52,7 @@ class Served:
         remote: it runs on another machine, which guards must know.
         editing: what is done for editors beside; None for nothing.
         adapter: what the engine calls the adapter that writes, "" for none.
+        chats: what answers chats, where that is another.
         beside: the models beside it, by name; they change while it is served.
         keep: keeps a completion and says what is known of it, and keeps what became of one.
         watermark: the mark that is on all that is written, as records name it; None without.
@@ -69,6 +70,7 @@ class Served:
     watermark: Mapping[str, Any] | None = None
     editing: Editing | None = None
     adapter: str = ""
+    chats: Served | None = None
     beside: dict[str, Served] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -204,6 +204,13 @@ class Caller:
     def __init__(self, server: Server, request: Request, scope: Scope) -> None:
         self.key = server.keys.admit(request.headers.get("authorization"), scope)
         self.server, self.request, self.served = server, request, _ready(server)
+        self.is_chat = scope == "chat"
+
+    def choose(self, name: str) -> Served:
+        """The model of a name, as it answers what is asked."""
+        named = _named(self.served, name, self.key)
+        self.served = named.chats if self.is_chat and named.chats is not None else named
+        return self.served
 
 
 def _events(app: FastAPI, server: Server) -> None:
@@ -279,8 +286,7 @@ def _named(served: Served, name: str, key: Key | None) -> Served:
 
 async def _answer(caller: Caller, shape: Shape, make: Callable[[Served], list[Asked]], body: Any) -> Response:
     """Admit a request, and answer it whole or in parts."""
-    served, server = _named(caller.served, body.model, caller.key), caller.server
-    caller.served = served
+    served, server = caller.choose(body.model), caller.server
     owner = caller.key.sha256 if caller.key else ""
     answers = [answer_of(served, asked, owner) for asked in make(served)]
     told = Told(caller, answers)
