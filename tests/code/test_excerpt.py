@@ -125,6 +125,10 @@ def of(language: str, text: str, name: str, most: int = 1_000) -> str:
             "python", PYTHON, "f",
             "from a import (\n    b,\n    c,\n)\n\nX = 1  # one\n\n\n# about f\ndef f():\n    return X + b\n",
         ),
+        (
+            "python", "import logging\nimport os\n\nNAME = 'x'\n_log = logging.getLogger(NAME)\n\n\ndef f():\n    _log.info(1)\n",
+            "f", "import logging\n\nNAME = 'x'\n_log = logging.getLogger(NAME)\n\n\ndef f():\n    _log.info(1)\n",
+        ),
         ("python", PYTHON, "A.g", "class A(B):\n\n    def g(self):\n        return 1\n"),
         (
             "python", PYTHON, "A.h",

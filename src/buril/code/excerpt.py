@@ -21,9 +21,6 @@ _IMPORTS = re.compile(r"import|include|using|^use_|require|package|php_tag|names
 _ALWAYS = re.compile(r"include|package|php_tag|pragma|namespace|shebang|hash_bang")
 _BLOCK = re.compile(r"(?:^|_)(?:body|block|list|compound_statement)$|^preproc_if")
 _WORD = re.compile(rb"[A-Za-z_]\w*")
-_PLAIN = frozenset(
-    b"import from as static require const let var use include using new return def class self this".split()
-)
 _REST = re.compile(rb"[ \t;,]*(?:\r?\n|$)")
 _HEAD = re.compile(rb"[=({\[:;]")
 _EMPTY = re.compile(rb"(?:[ \t]*\r?\n)*")
@@ -107,7 +104,8 @@ def halves(source: bytes, tree: Tree, spans: Sequence[Span], used: Collection[by
     first = min((start for start, _end in kept_spans(tree, spans)), default=0)
     kept = [bytearray(), bytearray()]
     at = 0
-    dropped = _joined(source, sorted(_unwanted(source, tree.root_node, spans, frozenset(used))))
+    needed = _with_names(source, tree.root_node, spans, frozenset(used))
+    dropped = _joined(source, sorted(_unwanted(source, tree.root_node, spans, needed)))
     for span in [*dropped, (len(source), len(source))]:
         start, end = _whole_lines(source, *span) if span[0] < len(source) else span
         if start > at:
@@ -164,6 +162,21 @@ def _unwanted(source: bytes, root: Node, spans: Sequence[Span], used: frozenset[
         yield from ((item.start_byte, item.end_byte) for item in held)
 
 
+def _with_names(source: bytes, root: Node, spans: Sequence[Span], used: frozenset[bytes]) -> frozenset[bytes]:
+    """Some words with those that the names kept for them are made of: a logger at the top needs its import."""
+    left = [(parent, child) for parent in (root, *root.named_children) for child in parent.named_children
+            if parent is root or parent.type.startswith("preproc_if")]  # fmt: skip
+    left = [(parent, child) for parent, child in left
+            if not _imports(source, child) and not any(_touch(child, span) for span in spans)]  # fmt: skip
+    while True:
+        kept = [child for parent, child in left if _is_kept(source, parent, child, used)]
+        if not kept:
+            return used
+        left = [(parent, child) for parent, child in left if child not in kept]
+        values = (b" ".join(_HEAD.split(source[child.start_byte : child.end_byte])[1:]) for child in kept)
+        used = used.union(*map(_WORD.findall, values))
+
+
 def _blocks(node: Node) -> Iterator[Node]:
     """The nearest blocks in a node; itself where it is one."""
     pending = [node]
@@ -182,7 +195,7 @@ def _is_kept(source: bytes, parent: Node, child: Node, used: frozenset[bytes]) -
     if _ALWAYS.search(child.type):
         return True
     text = source[child.start_byte : child.end_byte]
-    if _IMPORTS.search(child.type) or b"require(" in text:
+    if _imports(source, child):
         return b"*" in text or not used.isdisjoint(_WORD.findall(text))
     one_line = child.start_point.row == child.end_point.row or child.end_point.column == 0
     at_top = parent.parent is None or parent.type.startswith("preproc_if")
@@ -190,6 +203,10 @@ def _is_kept(source: bytes, parent: Node, child: Node, used: frozenset[bytes]) -
         return False
     named = _WORD.findall(text[7:]) if text.startswith(b"#define") else _WORD.findall(_HEAD.split(text)[0])[-1:]
     return bool(named) and named[0] in used
+
+
+def _imports(source: bytes, node: Node) -> bool:
+    return bool(_IMPORTS.search(node.type)) or b"require(" in source[node.start_byte : node.end_byte]
 
 
 def _touch(node: Node, span: Span) -> bool:
