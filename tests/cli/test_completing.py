@@ -69,7 +69,9 @@ def test_the_context_of_a_folder_reaches_the_model(
     real = Transformers.complete
 
     def watched(self: Transformers, requests: Any) -> Any:
-        seen.extend(self.loaded.encoder.decode(item.prompt) for item in requests if not isinstance(item.prompt, str))
+        for item in requests:
+            if not isinstance(item.prompt, str):
+                seen.append(self.loaded.encoder.decode(item.prompt) + item.prefill)
         return real(self, requests)
 
     monkeypatch.setattr(Transformers, "complete", watched)

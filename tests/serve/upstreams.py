@@ -204,6 +204,8 @@ def event(text: str = "", reason: str | None = None, **more: Any) -> bytes:
 class Relayed(Running):
     """Our server with an engine by URL."""
 
+    health: Health | None = None
+
     def _load(self) -> Served:
         settings = {"model": "odd", "wait_s": 0.05, "timeout_s": 20.0, **self._more["openai"]}
         upstream = Upstream(Openai.Settings.model_validate(settings))
@@ -211,7 +213,7 @@ class Relayed(Running):
         if self._more.get("endless"):  # random weights end a text soon: here only limits and clients do
             assert self._loaded is not None
             upstream.logit_bias = dict.fromkeys(self._loaded.encoder.control_ids, -100.0)
-        health = Health(upstream)
+        health = self.health = Health(upstream)
         self.speed = health.wait()
         health.watch()
         engine = RemoteEngine(upstream, health, most_waiting=self.told.queue)
@@ -244,4 +246,6 @@ def relayed(
         found.client.close()
         if found.serving.server.served is not None:
             found.engine.close()
+        elif found.health is not None:  # it still waits for the other server
+            found.health.close()
     assert not found.thread.is_alive()

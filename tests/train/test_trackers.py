@@ -49,7 +49,10 @@ def test_an_event_becomes_a_point() -> None:
 # --- tensorboard
 
 
-def test_tensorboard_reads_the_curves_of_the_events(inputs: dict[str, Artifact], output: Callable[..., Output]) -> None:
+def test_tensorboard_reads_the_curves_of_the_events(
+    inputs: dict[str, Artifact], output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "a-host-of-somebody")  # short ones stand in any file
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     out = output("train")
     stage(track=["tensorboard"], sample_completions=1).run(inputs, out)
