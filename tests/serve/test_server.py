@@ -20,9 +20,10 @@ from buril.core.errors import BurilError  # noqa: E402
 from buril.generators._generator import Request  # noqa: E402
 from buril.generators._load import Loaded  # noqa: E402
 from buril.generators.transformers import Transformers  # noqa: E402
+from buril.serve.answer import Served  # noqa: E402
 from buril.serve.http import EventStream  # noqa: E402
 from buril.serve.keys import Keys, add, remove  # noqa: E402
-from buril.serve.run import check, listen  # noqa: E402
+from buril.serve.run import Serving, check, listen  # noqa: E402
 from buril.serve.settings import ServeSettings  # noqa: E402
 from tests.serve.running import Running, loaded_in, running  # noqa: E402
 
@@ -562,3 +563,14 @@ def test_an_engine_is_chosen_that_runs_the_model_and_says_why_not_the_others() -
     with pytest.raises(BurilError) as unable:
         choose(refs[0], lambda _name, _given: object())  # type: ignore[arg-type, return-value]  # it can do nothing
     assert unable.value.code == "V008"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_model_that_fails_to_load_as_nobody_expected_ends_the_server() -> None:
+    def load() -> Served:
+        raise AssertionError("a mistake of ours")
+
+    told = ServeSettings(**LOCAL)
+    with pytest.raises(BurilError) as failed:
+        Serving(told, check(told), load).run(listen(told))
+    assert failed.value.code == "V005", "else it would never be ready, and nobody would start another"

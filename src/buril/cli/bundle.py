@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from buril.generators._bundle import Bundle
     from buril.generators._generator import Generator
 
-TUNED = ("adapter", "align", "train", "base")
-"""Whose digest names a model: that of the first of these that it is made of; an `adapter` came from outside."""
+TUNED = ("adapter", "align", "train", "base", "engine")
+"""Whose digest names a model: that of the first of these that it is made of. An `adapter` came from outside; an `engine`
+is another server, where that is all we know."""
 
 
 def bundle_at(text: str | None) -> Path | None:

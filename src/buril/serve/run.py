@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from buril.core.errors import BurilError
+from buril.core.text import _
 from buril.serve.answer import Served
 from buril.serve.app import Server, app_of
 from buril.serve.http import LOOPBACK
@@ -175,11 +176,14 @@ class Serving:
     def _prepare(self) -> None:
         try:
             served = self._load()
+            served.metrics.watch(served.engine, lambda: self.server.is_ready)
+            self.server.served = served
         except BurilError as problem:
             self.failed = problem
             return
-        served.metrics.watch(served.engine, lambda: self.server.is_ready)
-        self.server.served = served
+        finally:
+            if self.server.served is None and self.failed is None:  # nobody expected it: the thread says what it was
+                self.failed = BurilError("V005", problem=_("the model could not be loaded"))
         line("ready", model=served.name, **{"digest": served.links.get("fingerprint")})
 
     def _end(self, *_signal: object) -> None:
