@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from buril.generators._generator import Generator
 
 TUNED = ("adapter", "align", "train", "base", "engine")
-"""Whose digest names a model: that of the first of these that it is made of. An `adapter` came from outside; an `engine`
-is another server, where that is all we know."""
+"""Whose digest names a model: that of the first of these that it is made of. An `adapter` came from outside, an
+`engine` is another server where that is all we know."""
 
 
 def bundle_at(text: str | None) -> Path | None:
