@@ -147,9 +147,11 @@ class Crowd:
         self.good, self.wrong = server.client(), server.client("bur_wrong")
 
     def body(self, **more: Any) -> dict[str, Any]:
-        """A request for code in a hole of some file."""
+        """A request for code in a hole of some file; no two alike, as the server answers those from memory."""
         prefix, suffix = self._drawn.choice(self._holes)
-        return {"prompt": prefix[-600:], "suffix": suffix[:200], "max_tokens": TOKENS, **more}
+        begin = self._drawn.randrange(300, 900)
+        return {"prompt": f"# {self._drawn.random()}\n{prefix[-begin:]}", "suffix": suffix[:200],
+                "max_tokens": TOKENS, **more}  # fmt: skip
 
     async def ask(self) -> None:
         """An ordinary request, half of them as streams."""

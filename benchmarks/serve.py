@@ -1,6 +1,7 @@
 """Serving: how soon and how fast a server answers, beside its engine alone, plain transformers and llama.cpp's server.
 
     python benchmarks/serve.py [--size small|full] [--model NAME_OR_FOLDER] [--engine NAME] [--threads N] [--gguf FILE]
+        [--rounds N]
 
 `buril serve` runs as a process of its own with the model; clients ask over loopback. Prompts are holes of about 500
 tokens in real files of the standard library, each client its own; answers are greedy and of a fixed number of tokens.
@@ -28,7 +29,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -249,8 +250,9 @@ def main() -> None:
     read.add_argument("--engine", default="openvino")
     read.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     read.add_argument("--gguf", type=Path)
+    read.add_argument("--rounds", type=int, help="instead of the size's")
     told = read.parse_args()
-    size = SIZES[told.size]
+    size = replace(SIZES[told.size], **({"rounds": told.rounds} if told.rounds else {}))
     os.environ["OMP_NUM_THREADS"] = str(told.threads)
     each = sum(size.clients)
     places = holes(each * size.rounds)
