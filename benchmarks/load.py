@@ -106,7 +106,7 @@ class Server:
 
     def unexpected(self) -> str:
         """What it wrote that is no line of its log: errors that nobody caught."""
-        return "\n".join(line for line in self._log.read_text().splitlines() if not line.startswith("{"))
+        return "\n".join(line for line in self._log.read_text().splitlines() if not line.startswith(("{", "http://")))
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """The lines of a kind that it has written."""
