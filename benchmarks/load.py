@@ -320,13 +320,11 @@ class Storm:
 
 async def ended(server: Server, crowd: Crowd) -> str:
     """Tell the server to end while it writes; what became of the streams on their way."""
-    told = Told()
     streams = [asyncio.ensure_future(crowd._stream()) for _stream in range(4)]
     await asyncio.sleep(1.0)
     server.process.send_signal(signal.SIGTERM)
     found = Counter(await asyncio.gather(*streams))
     code = await asyncio.to_thread(server.process.wait, 60)
-    del told
     return f"{dict(found)}, exit code {code}"
 
 

@@ -184,10 +184,15 @@ def test_a_broken_adapter_leaves_the_others_serving(
     (tmp_path / "adapter_config.json").write_text("{}")
     (tmp_path / "adapter_model.safetensors").write_bytes(b"no")
     before = server.post("/v1/completions", model="thin", prompt="def", max_tokens=5).json()["choices"]
-    server.wanted = {"thin": Adapter(tmp_path), "wide": Adapter(folders["wide"])}
+    server.wanted = {"thin": Adapter(tmp_path, title="slim"), "wide": Adapter(folders["wide"])}
     assert not server.shelf.look()
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines() if "adapters_kept" in line]
-    assert said and "V030" in said[-1]["problem"] and said[-1]["names"] == ["half", "thin", "wide"]
+    assert (
+        said
+        and "V030" in said[-1]["problem"]
+        and "`slim`" in said[-1]["problem"]
+        and said[-1]["names"] == ["half", "thin", "wide"]
+    )
     assert server.post("/v1/completions", model="thin", prompt="def", max_tokens=5).json()["choices"] == before
 
 

@@ -39,8 +39,7 @@ class Adapted:
 
     def of(self, strength: float) -> Adapted:
         """The same at a strength."""
-        model, adapter = replace(self.model, strength=strength), self.adapter._replace(strength=strength)
-        return Adapted(model, adapter)
+        return Adapted(replace(self.model, strength=strength), self.adapter._replace(strength=strength))
 
     def both(self) -> tuple[Adapted, ...]:
         """This, and how it answers chats where that is another."""
@@ -96,7 +95,7 @@ class Shared:
     def __init__(self, told: ServeSettings, store: Store | None, model: InUse | Bundled) -> None:
         self._told, self._store = told, store
         self.base = _base_of(model)
-        self._own = _own(model)
+        self._own = _own(model, told.name or "")
         self._wanted = adapted(told, store, self.base)
 
     def make_room(self, generator: Generator, name: str) -> None:
@@ -177,11 +176,11 @@ def _base_of(model: InUse | Bundled) -> InUse:
     return InUse(model.base, model.tokenizer, None)
 
 
-def _own(model: InUse | Bundled) -> Adapted | None:
+def _own(model: InUse | Bundled, name: str) -> Adapted | None:
     """The served model as an adapter on its base; None where it is the base."""
     if isinstance(model, Bundled) or model.tuned is None:
         return None
-    return Adapted(model, Adapter(model.tuned.path("adapter"), 1.0, model.tuned.digest))
+    return Adapted(model, Adapter(model.tuned.path("adapter"), 1.0, model.tuned.digest, name))
 
 
 def adapted(told: ServeSettings, store: Store | None, base: InUse) -> dict[str, Adapted]:
@@ -195,6 +194,7 @@ def adapted(told: ServeSettings, store: Store | None, base: InUse) -> dict[str, 
         if name == told.name:
             raise _unfit(name, entry.ref, _("the served model has this name"))
         made = _found(name, entry, store, base)
+        made = replace(made, adapter=made.adapter._replace(title=name))
         chats = None if entry.chat_strength in (None, entry.strength) else made.of(entry.chat_strength)
         found[name] = replace(made.of(entry.strength), chats=chats)
     return found

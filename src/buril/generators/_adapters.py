@@ -81,7 +81,7 @@ class Stack:
             if adapter.identity in places:
                 continue
             held = self._places.get(adapter.identity)
-            part = self._cut(held) if held else self._read(name, adapter)
+            part = self._cut(held) if held else self._read(adapter.title or name, adapter)
             size = next(iter(part.values())).first_RI.shape[0]
             places[adapter.identity] = slice(rank, rank + size)
             parts.append(part)

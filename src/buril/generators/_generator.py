@@ -79,11 +79,13 @@ class Adapter(NamedTuple):
         folder: of the adapter.
         strength: what it adds is multiplied by it: 0 is the base, 1 the adapter as it was trained.
         digest: of its content; the same folder with another one is read again.
+        title: what people call it, for errors.
     """
 
     folder: Path
     strength: float = 1.0
     digest: str = ""
+    title: str = ""
 
     @property
     def identity(self) -> tuple[Path, str]:
