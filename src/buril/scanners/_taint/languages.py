@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -26,6 +25,7 @@ from buril.scanners._taint import (
     python_rules,
     solidity,
 )
+from buril.scanners._taint.depth import Depth
 from buril.scanners._taint.engine import Compiled, compiled
 from buril.scanners._taint.entries import Analysis, Entries, analyse
 from buril.scanners._taint.go_library import ASKS, LIBRARY
@@ -35,7 +35,8 @@ from buril.scanners._taint.kinds import KINDS
 from buril.scanners._taint.python_misuse import MISUSES
 from buril.scanners._taint.rules import Rules
 
-_RECURSION: Final = 8_000
+_DEPTH: Final = Depth(8_000)
+"""A text of a thousand additions is as deep as they are many."""
 _PYTHON: Final = Rules(
     KINDS, python_rules.SOURCES, python_rules.SINKS, python_rules.CLEANS, MISUSES, python_rules.INDIRECT,
     python_rules.CONSTANTS, python_rules.INERT,
@@ -79,15 +80,11 @@ _HINTS: Final = {name: hints(rules.misuses, entries.inputs) for name, (_read, ru
 
 def analysed(language: str, tree: Tree, *, suspicious: bool) -> Analysis:
     """Analyse a tree of one of `LANGUAGES`; `suspicious` as in `analyse`."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, _RECURSION))  # a text of a thousand additions is as deep as they are many
-    try:
+    with _DEPTH.raised():
         if language in _OWN:
             return _OWN[language][0](tree)
         read, _plain, entries = _READ[language]
         return analyse(read(tree), _rules(language), entries, suspicious=suspicious)
-    finally:
-        sys.setrecursionlimit(before)
 
 
 def may_hold(language: str, text: str) -> bool:

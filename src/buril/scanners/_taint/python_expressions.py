@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import threading
 import warnings
-from contextlib import nullcontext
-from typing import Any
+from typing import Any, Final
 
 from tree_sitter import Node
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.nodes import Reader, line_of, text_of
 
+_FILTERS: Final = threading.Lock()
+"""Filters of warnings belong to the process: two threads that overlap would leave them changed."""
 SKIPPED = frozenset({"comment", "line_continuation", "type", "ERROR"})
 _READER = Reader(SKIPPED)
 children, at, expression, whole = _READER.children, _READER.at, _READER.expression, _READER.whole
@@ -44,9 +46,10 @@ def _param(node: Node) -> ir.Param:
 def _literal(node: Node) -> Any:
     text = text_of(node)
     try:
-        with warnings.catch_warnings() if "\\" in text else nullcontext():
-            if "\\" in text:
-                warnings.simplefilter("ignore")  # of an escape that is none
+        if "\\" not in text:
+            return ir.Const(line_of(node), ast.literal_eval(text))
+        with _FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an escape that is none
             return ir.Const(line_of(node), ast.literal_eval(text))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return ir.Other(line_of(node), ())
