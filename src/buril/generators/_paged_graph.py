@@ -58,7 +58,9 @@ def _unreadable(architecture: str, problem: str) -> BurilError:
     return BurilError("T020", architecture=architecture, problem=problem)
 
 
-def build(model: PreTrainedModel, weights: Weights, adapters: Adapters | None = None) -> Any:
+def build(
+    model: PreTrainedModel, weights: Weights, adapters: Adapters | None = None, held: list[Any] | None = None
+) -> Any:
     """The graph: an `openvino.Model`.
 
     Args:
@@ -66,6 +68,8 @@ def build(model: PreTrainedModel, weights: Weights, adapters: Adapters | None = 
         weights: `fp16`, or `int8` with one scale for each row of a matrix; norms and biases stay in float32.
         adapters: format of the matrices of adapters, which are inputs then (`FIRST`, `SECOND` of each layer, and
             `mask`); None leaves no room for any.
+        held: with it, matrices that the model has in 16 bits are not copied: the graph, and what is compiled from it,
+            reads the model's own memory, which is kept for as long as this list is. It must not change any more.
 
     Raises:
         BurilError: T020 for a model of another kind.
@@ -74,7 +78,7 @@ def build(model: PreTrainedModel, weights: Weights, adapters: Adapters | None = 
     from openvino._offline_transformations import paged_attention_transformation
 
     check(model)
-    graph = Graph(model, weights, adapters).graph()
+    graph = Graph(model, weights, adapters, held).graph()
     paged_attention_transformation(graph)
     return graph
 
@@ -82,9 +86,11 @@ def build(model: PreTrainedModel, weights: Weights, adapters: Adapters | None = 
 class Graph:
     """What makes the graph of a model, part by part."""
 
-    def __init__(self, model: PreTrainedModel, weights: Weights, adapters: Adapters | None = None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, weights: Weights, adapters: Adapters | None = None, held: list[Any] | None = None
+    ) -> None:
         self.op: Any = openvino().opset15
-        self.config, self.weights = model.config, weights
+        self.config, self.weights, self.held = model.config, weights, held
         self.left = dict(model.state_dict())
         """Weights that are not yet in the graph."""
         self.matrices: dict[int, Any] = {}
@@ -246,9 +252,21 @@ class Graph:
     def _matrix(self, name: str) -> Any:
         place = self.left[name].data_ptr()
         if place not in self.matrices:
-            self.matrices[place] = compressed(self.op, self._floats(name), self.weights)
+            self.matrices[place] = self._as_stored(name) or compressed(self.op, self._floats(name), self.weights)
         self.left.pop(name, None)
         return self.matrices[place]
+
+    def _as_stored(self, name: str) -> Any:
+        """A matrix of 16 bits in the memory that it has; None where it has to be copied."""
+        import torch
+
+        matrix, kinds = self.left[name].detach(), {torch.bfloat16: "bf16", torch.float16: "f16"}
+        if self.held is None or self.weights != "fp16" or matrix.dtype not in kinds or not matrix.is_contiguous():
+            return None
+        bits = matrix.view(torch.int16).numpy()
+        self.held.append(bits)
+        stored = openvino().Tensor(bits, list(bits.shape), getattr(openvino().Type, kinds[matrix.dtype]))
+        return self.op.convert(self.op.constant(stored, shared_memory=True), "f32")
 
     def _floats(self, name: str) -> Floats:
         found: Floats = self.left.pop(name).detach().float().cpu().numpy()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from buril.generators._adapters import Stack
     from buril.generators._paged import Paged
+    from buril.generators._paged_graph import Adapters
     from buril.generators._session import Session
 
 
@@ -58,6 +59,8 @@ class Openvino(Local):
         super().__init__()
         self.settings = settings
         self._engine: Paged | None = None
+        self._held: list[Any] | None = None
+        """Weights in the pages of their file that the engine reads."""
 
     def open(
         self, base_dir: Path, tokenizer_dir: Path, *, adapter_dir: Path | None = None, model_dir: Path | None = None
@@ -68,10 +71,11 @@ class Openvino(Local):
             BurilError: P002, T012, T013, T016, T020 for an architecture that is not built here, T022.
         """
         self._loaded = self._engine = None  # let go of the model before, so that there are never two in memory
-        self.use(
+        self._take(
             load(
                 base_dir, tokenizer_dir, adapter_dir=adapter_dir, model_dir=model_dir, device="cpu", convert=_as_stored
-            )
+            ),
+            held=[],
         )
         self.loaded.model.to("meta")  # its weights stand in the graph now; what it says of itself stays
 
@@ -81,6 +85,10 @@ class Openvino(Local):
         Raises:
             BurilError: T020, T022, V030.
         """
+        self._take(loaded, held=None)
+
+    def _take(self, loaded: Loaded, held: list[Any] | None) -> None:
+        """Compile a model; `held` as in `build`, of one that nobody else has."""
         import torch
 
         from buril.generators._paged import Paged
@@ -91,12 +99,14 @@ class Openvino(Local):
         automatic = "bf16" if cpu_has_bf16() else "fp32"
         precision = automatic if told.precision == "auto" else told.precision
         stack = self._stacked(loaded.model, precision)
+        worn: Adapters | None = None if stack is None else "bf16" if precision == "bf16" else "f32"
         self._engine = Paged(
-            build(loaded.model, told.weights, None if stack is None else "bf16" if precision == "bf16" else "f32"),
+            build(loaded.model, told.weights, worn, held),
             precision=precision,
             threads=told.threads or torch.get_num_threads(),
             cache_mb=told.cache_mb,
         )
+        self._held = held
         if stack is not None:
             self._engine.wear(stack)
         self._stack = stack
