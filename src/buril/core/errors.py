@@ -557,6 +557,10 @@ MESSAGES: dict[str, Message] = {
         N_("OpenVINO {version} can't compile the model: {problem}"),
         N_('`pip install -U "buril[openvino]"`, or set `generator: transformers`'),
     ),
+    "T023": Message(
+        N_("OpenVINO can't multiply in bf16 on this CPU, which has no instructions for it"),
+        N_("set `precision: auto` of the generator, which takes bf16 where it can, or `fp32`"),
+    ),
     # --- ONNX Runtime (T03x)
     "T030": Message(
         N_("the model (`{architecture}`) can't be written by ONNX Runtime's model builder: {problem}"),

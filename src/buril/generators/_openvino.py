@@ -35,6 +35,12 @@ def openvino() -> Any:
     return sys.modules["openvino"]
 
 
+def cpu_runs_bf16() -> bool:
+    """Whether OpenVINO can be told to multiply in bf16 on this CPU; it refuses where instructions are missing."""
+    with signal_stack_kept():
+        return "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 @contextmanager
 def signal_stack_kept() -> Iterator[None]:
     """What is done within leaves the calling thread the signal stack that it had.

@@ -12,11 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
 from buril.generators._generator import Adapter, Completion, Request
 from buril.generators._load import Loaded, cpu_has_bf16, load, merged
 from buril.generators._local import Local, in_order
+from buril.generators._openvino import cpu_runs_bf16
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +70,7 @@ class Openvino(Local):
         """Load a model; see `load` for what the folders hold. An adapter is merged into the weights in float32.
 
         Raises:
-            BurilError: P002, T012, T013, T016, T020 for an architecture that is not built here, T022.
+            BurilError: P002, T012, T013, T016, T020 for an architecture that is not built here, T022, T023.
         """
         self._loaded = self._engine = None  # let go of the model before, so that there are never two in memory
         self._take(
@@ -83,7 +85,7 @@ class Openvino(Local):
         """Take a model that is loaded already; an adapter that is on it is merged into it.
 
         Raises:
-            BurilError: T020, T022, V030.
+            BurilError: T020, T022, T023, V030.
         """
         self._take(loaded, held=None)
 
@@ -98,6 +100,8 @@ class Openvino(Local):
         loaded = replace(loaded, model=merged(loaded.model))
         automatic = "bf16" if cpu_has_bf16() else "fp32"
         precision = automatic if told.precision == "auto" else told.precision
+        if precision == "bf16" and not cpu_runs_bf16():
+            raise BurilError("T023")
         stack = self._stacked(loaded.model, precision)
         worn: Adapters | None = None if stack is None else "bf16" if precision == "bf16" else "f32"
         self._engine = Paged(
