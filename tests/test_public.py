@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import buril
+from tests.pace import pace
 
 
 def python(code: str) -> str:
@@ -26,7 +27,7 @@ def test_import_is_quick_and_light() -> None:
     )
     spent, loaded = json.loads(out)
     assert loaded == []
-    assert spent < 0.1
+    assert spent < 0.1 * pace()
 
 
 def test_help_is_quick_and_light() -> None:
@@ -41,7 +42,7 @@ def test_help_is_quick_and_light() -> None:
     )
     spent, loaded = json.loads(out)
     assert loaded == []
-    assert spent < 0.15
+    assert spent < 0.15 * pace()
 
 
 def test_the_data_stages_never_load_torch() -> None:

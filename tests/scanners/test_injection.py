@@ -14,6 +14,7 @@ from buril.scanners._injection.fold import PARAGRAPH, Folded
 from buril.scanners._injection.judge import PHRASES, Judge
 from buril.scanners._injection.rules import KINDS
 from buril.scanners.injection import Injection
+from tests.pace import pace
 from tests.scanners.injection_cases import DISGUISES, FRAMES, HALVES, Pair, pairs, read
 
 SEEN = {"dev": 0.95, "held_out": 0.55}
@@ -199,8 +200,8 @@ def test_time_grows_with_the_text_and_no_faster(name: str) -> None:
         return best
 
     small, large = spent(6_000), spent(24_000)
-    assert large < 10 * small + 0.2, (small, large)  # four times the text; quadratic would be sixteen
-    assert large < 8
+    assert large < 10 * small + 0.2 * pace(), (small, large)  # four times the text; quadratic would be sixteen
+    assert large < 8 * pace()
 
 
 # --- what is taken out

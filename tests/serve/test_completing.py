@@ -37,6 +37,7 @@ from buril.serve.completing._words import parts
 from buril.serve.completing.cache import Kept
 from buril.serve.completing.debounce import LEAST_S, MOST_S
 from buril.serve.completing.symbols import symbols
+from tests.pace import pace
 
 CONTROL = ("<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|repo_name|>", "<|file_sep|>")
 SAMPLE = "def add(a, b):\n    return a + b\n\n\nclass Cart:\n    def total(self, prices):\n        return sum(prices)\n"
@@ -374,8 +375,9 @@ def test_a_query_and_a_change_of_five_thousand_files_stay_in_their_time(tmp_path
         began = time.process_time()
         index.update(f"pkg1/f{number * 50 + 1}.py", texts[(number + 7) % 500])
         changes.append(time.process_time() - began)
-    assert sorted(queries)[7] < 0.010
-    assert sorted(changes)[7] < 0.005
+    slow = pace()
+    assert sorted(queries)[7] < 0.010 * slow
+    assert sorted(changes)[7] < 0.005 * slow
 
 
 # --- what is remembered
