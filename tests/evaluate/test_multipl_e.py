@@ -179,3 +179,13 @@ def test_every_published_task_can_be_marked(name: str) -> None:
     for line in lines:
         marked = runtime.marked(line["tests"], "THE-MARK")
         assert marked.count("THE-MARK") == 1
+
+
+def test_tools_without_the_libraries_of_their_tests_are_not_found() -> None:
+    class Bare(Bash):
+        libraries = ("-c", "exit 1")
+
+    class Whole(Bash):
+        libraries = ("-c", "exit 0")
+
+    assert Bare().found() is None and Whole().found() == Bash().found() is not None

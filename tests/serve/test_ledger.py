@@ -8,6 +8,7 @@ import keyword
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import stat
 import time
@@ -291,6 +292,23 @@ def test_any_changed_byte_is_seen(tmp_path: Path, place: int) -> None:
     raw[place % len(raw)] ^= 1
     path.write_bytes(bytes(raw))
     assert Ledger(ledger.folder).verify().problems
+
+
+@pytest.mark.parametrize("name", ["public", "prints", "nameless", "tokens_sha256"])
+@pytest.mark.parametrize("value", ["", "AAA", "<", "no digest", 7, None])
+def test_a_field_that_can_not_be_read_is_told_and_breaks_nothing(tmp_path: Path, name: str, value: object) -> None:
+    ledger = filled(tmp_path, 3)
+    path = ledger.log.segment(0)
+    records = [json.loads(line) for line in path.read_bytes().splitlines()]
+    changed = next(record for record in records if name in record)
+    changed[name] = value
+    path.write_bytes(b"".join(line_of(record) for record in records))
+    shutil.rmtree(ledger.folder / "index", ignore_errors=True)
+    again = Ledger(ledger.folder)
+    assert any(problem.seq == changed["seq"] for problem in again.verify().problems)
+    assert [match.id for match in again.find(entry(2).text).exact] == [entry(2).id]
+    again.append(entry(9))
+    assert Ledger(ledger.folder).find(entry(9).text).exact
 
 
 def test_a_chain_of_ones_own_is_seen_by_who_knows_the_key(tmp_path: Path) -> None:

@@ -313,7 +313,7 @@ class Ledger:
             if record is None or record["kind"] != "completion":
                 continue
             mine = asked.hashes[hits.asked_M[hits.seq_M == seqs[place]]]
-            whole = np.unique(unpacked(record["prints" if how == "named" else "nameless"]))
+            whole = np.unique(unpacked(record.get("prints" if how == "named" else "nameless")))
             common = np.intersect1d(mine, whole)
             share = len(common) / max(1, len(whole))
             enough = min(MIN_HITS, len(whole)) if record["num_lexical"] >= MIN_TOKENS else MIN_HITS

@@ -14,8 +14,10 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from buril.core.text import _
@@ -49,6 +51,16 @@ class Probe:
     tests: str
 
 
+@lru_cache
+def _ends_well(command: tuple[str, ...]) -> bool:
+    """Whether a command of ours ends with 0, in half a minute; a process asks each once."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)  # noqa: S603  a tool of `TOOL_PATH`
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
 class Runtime:
     """One language. A subclass says what it needs, what is run, and where the mark goes."""
 
@@ -57,6 +69,8 @@ class Runtime:
     """The language's name in MultiPL-E's files."""
     tools: ClassVar[tuple[str, ...]]
     """Programs that it needs."""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """What the first tool is asked, to see whether the libraries of the tests are there as well: it then ends well."""
     package: ClassVar[str]
     """What installs them: Debian packages, or a whole command."""
     file: ClassVar[str]
@@ -79,9 +93,13 @@ class Runtime:
         return ((tool[self.tools[0]], self.file),)
 
     def found(self) -> dict[str, str] | None:
-        """The paths of the tools; None where one is missing."""
-        paths = {name: shutil.which(name, path=TOOL_PATH) for name in self.tools}
-        return None if None in paths.values() else {name: path for name, path in paths.items() if path}
+        """The paths of the tools; None where one is missing, or a library that the tests need."""
+        paths = {name: path for name in self.tools if (path := shutil.which(name, path=TOOL_PATH))}
+        return paths if len(paths) == len(self.tools) and self.complete(paths) else None
+
+    def complete(self, tool: Mapping[str, str]) -> bool:
+        """Whether the libraries of the tests are there."""
+        return not self.libraries or _ends_well((tool[self.tools[0]], *self.libraries))
 
     def marked(self, tests: str, mark: str) -> str:
         """The tests with the statement that prints the mark after the last of them.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Final
 
 from buril.evaluate.runtimes._runtime import Probe, Runtime
+
+_TUPLES: Final = "/usr/share/java/javatuples.jar"
 
 
 class Java(Runtime):
@@ -28,11 +31,15 @@ class Java(Runtime):
         "    assert(inc((41l)) == (42l));\n    }\n\n}\n",
     )  # fmt: skip
 
+    def complete(self, tool: Mapping[str, str]) -> bool:
+        """The tests' tuples are a file beside the virtual machine."""
+        return Path(_TUPLES).is_file()
+
     def commands(self, tool: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
         """`-ea` makes assertions count; the other options save half the time of so short a program."""
         return (
             (
                 tool["java"], "-ea", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto",
-                "-Xmx1g", "-cp", "/usr/share/java/javatuples.jar", self.file,
+                "-Xmx1g", "-cp", _TUPLES, self.file,
             ),
         )  # fmt: skip

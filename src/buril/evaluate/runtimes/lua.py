@@ -12,6 +12,7 @@ class Lua(Runtime):
 
     code: ClassVar[str] = "lua"
     tools: ClassVar[tuple[str, ...]] = ("lua5.3",)
+    libraries: ClassVar[tuple[str, ...]] = ("-l", "luaunit", "-e", "")
     package: ClassVar[str] = "lua5.3 lua-unit"
     file: ClassVar[str] = "program.lua"
     end: ClassVar[str] = r"os\.exit\(lu\.LuaUnit\.run\(\)\)"

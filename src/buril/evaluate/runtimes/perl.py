@@ -12,6 +12,7 @@ class Perl(Runtime):
 
     code: ClassVar[str] = "pl"
     tools: ClassVar[tuple[str, ...]] = ("perl",)
+    libraries: ClassVar[tuple[str, ...]] = ("-MTest::Deep", "-e1")
     package: ClassVar[str] = "perl libtest-deep-perl"
     file: ClassVar[str] = "program.pl"
     end: ClassVar[str] = r"\ntesthumaneval\(\);"

@@ -12,6 +12,7 @@ class Ruby(Runtime):
 
     code: ClassVar[str] = "rb"
     tools: ClassVar[tuple[str, ...]] = ("ruby",)
+    libraries: ClassVar[tuple[str, ...]] = ("-e", "require 'test/unit'; exit!(0)")
     package: ClassVar[str] = "ruby ruby-test-unit"
     file: ClassVar[str] = "program.rb"
     end: ClassVar[str] = r"\n  end\nend"

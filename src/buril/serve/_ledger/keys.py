@@ -18,7 +18,7 @@ from buril.core.text import _
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SEED = 32
+SEED = KEY_BYTES = 32
 ID_CHARS = 16
 
 
@@ -38,6 +38,14 @@ class Signer:
 def key_id(public: str) -> str:
     """The name of a public key: the start of its SHA-256."""
     return hashlib.sha256(base64.b64decode(public)).hexdigest()[:ID_CHARS]
+
+
+def is_public(text: object) -> bool:
+    """Whether a text has the form of a public key."""
+    try:
+        return isinstance(text, str) and len(base64.b64decode(text, validate=True)) == KEY_BYTES
+    except ValueError:  # binascii's is one
+        return False
 
 
 def signed(public: str, signature: str, what: str, content: bytes) -> bool:

@@ -87,5 +87,5 @@ def _row(record: Record) -> Row | None:
         return None
     import numpy as np
 
-    named, nameless = (np.unique(unpacked(record[name])) for name in ("prints", "nameless"))
+    named, nameless = (np.unique(unpacked(record.get(name))) for name in ("prints", "nameless"))
     return Row(str(record["id"]), model_name(record.get("model", {})), int(record["num_lexical"]), named, nameless)

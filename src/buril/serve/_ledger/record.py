@@ -107,7 +107,9 @@ def parsed(line: bytes) -> Record | None:
     except ValueError:
         return None
     whole = isinstance(found, dict) and all(name in found for name in (*LEFT, "kind"))
-    return found if whole and isinstance(found["seq"], int) else None
+    if not whole or not isinstance(found["seq"], int):
+        return None
+    return found if found["kind"] != "key" or keys.is_public(found.get("public")) else None
 
 
 def tombstone(record: Record) -> Record:
@@ -136,8 +138,9 @@ def found_by(record: Record) -> NDArray[np.uint64]:
     names += [of_name(str(record["id"]))] if "id" in record else []
     if record["kind"] != "completion" or record.get("winnow") != winnow.VERSION:
         return np.array(names, np.uint64)
-    names.append(of_tokens(str(record["tokens_sha256"])))
-    return np.concatenate([np.array(names, np.uint64), unpacked(record["prints"]), unpacked(record["nameless"])])
+    names.append(of_tokens(str(record.get("tokens_sha256"))))
+    prints = [unpacked(record.get(name)) for name in ("prints", "nameless")]
+    return np.concatenate([np.array(names, np.uint64), *prints])
 
 
 def of_name(name: str) -> int:
@@ -146,16 +149,22 @@ def of_name(name: str) -> int:
 
 
 def of_tokens(digest: str) -> int:
-    """The hash that a whole text is looked up by."""
-    return int(digest[:16], 16)
+    """The hash that a whole text is looked up by; 0 for what is no digest."""
+    try:
+        return int(digest[:16], 16)
+    except ValueError:
+        return 0
 
 
 def _packed(hashes: NDArray[np.uint64]) -> str:
     return base64.b64encode(hashes.astype("<u8").tobytes()).decode()
 
 
-def unpacked(text: str) -> NDArray[np.uint64]:
-    """Fingerprints as numbers."""
+def unpacked(text: Any) -> NDArray[np.uint64]:
+    """Fingerprints as numbers; none where a record was changed and they can't be read, which `verify` tells."""
     import numpy as np
 
-    return np.frombuffer(base64.b64decode(text), "<u8").astype(np.uint64)
+    try:
+        return np.frombuffer(base64.b64decode(text), "<u8").astype(np.uint64)
+    except (ValueError, TypeError):
+        return np.zeros(0, np.uint64)
