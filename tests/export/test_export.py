@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from buril.core.errors import BurilError  # noqa: E402
 from buril.export.exporters.gguf import Gguf  # noqa: E402
 from buril.export.exporters.safetensors import Safetensors  # noqa: E402
 from buril.export.learnt import expression  # noqa: E402
-from buril.export.parity import Limit, _agreed, judge  # noqa: E402
+from buril.export.parity import Answers, Limit, Questions, _agreed, compare, judge  # noqa: E402
 from buril.export.stage import Export  # noqa: E402
 from buril.generators._bundle import digest_of_bundle, read_bundle  # noqa: E402
 from buril.generators._generator import Request  # noqa: E402
@@ -34,7 +36,7 @@ KEYS = {"format", "name", "created", "digest", "made_from", "formats", "data", "
 PART = {"name", "format", "version", "bits", "main", "engines", "usage", "parity"}
 PARITY = {
     "tokens", "prompts", "first_difference", "max_logprob", "mean_logprob", "reference_perplexity", "perplexity",
-    "perplexity_change", "text_tokens", "held", "problem",
+    "perplexity_change", "perplexity_error", "text_tokens", "held", "problem",
 }  # fmt: skip
 
 
@@ -259,7 +261,7 @@ def test_broken_weights_fail_and_leave_nothing(
 
     monkeypatch.setattr(Safetensors, "write", broken)
     code, said = code_of(lambda: export(model, tmp_path / "export", "safetensors"))
-    assert code == "V105" and "safetensors" in said and "perplexity" in said
+    assert code == "V105" and "safetensors" in said and "log-probability" in said
     left = [path for path in (tmp_path / "export").rglob("*") if path.name == "safetensors"]
     assert not left and not (tmp_path / "export/bundle/bundle.json").exists()
     told = content(export(model, tmp_path / "other", "safetensors", parity="report"))["formats"][0]["parity"]
@@ -291,10 +293,24 @@ def _interrupt(*_told: Any) -> None:
 
 def test_limits_judge_each_number() -> None:
     limit = Limit(perplexity=0.01, logprob=0.1, tokens=0.5)
-    found = {"perplexity_change": -0.009, "mean_logprob": 0.1, "tokens": 0.5}
+    found = {"perplexity_change": -0.009, "perplexity_error": 0.0, "mean_logprob": 0.1, "tokens": 0.5}
     assert judge(found, limit) == []
-    assert len(judge({"perplexity_change": -0.011, "mean_logprob": 0.2, "tokens": 0.4}, limit)) == 3
+    assert len(judge({**found, "perplexity_change": -0.011, "mean_logprob": 0.2, "tokens": 0.4}, limit)) == 3
+    assert judge({**found, "perplexity_change": -0.011, "perplexity_error": 0.0006}, limit) == []  # chance explains it
+    assert judge({**found, "perplexity_change": 0.02, "perplexity_error": 0.004}, limit)
     assert judge({**found, "mean_logprob": None}, limit)
+
+
+def test_the_error_of_a_change_is_that_of_its_mean() -> None:
+    """Over many texts whose true change is known, the change lies within two standard errors as often as it should."""
+    drawn, asked = random.Random(3), Questions(((1,),), tuple(range(401)), ("code 1",))
+    within = 0
+    for _text in range(400):
+        before = [-drawn.expovariate(0.5) for _token in range(400)]
+        after = [score - drawn.gauss(0.01, 0.1) for score in before]
+        found = compare(asked, Answers(((),), tuple(before)), Answers(((),), tuple(after)))
+        within += abs(found["perplexity_change"] - (math.exp(0.01) - 1)) < 2 * found["perplexity_error"]
+    assert 0.92 < within / 400 < 0.98
 
 
 def test_tokens_agree_up_to_the_first_difference() -> None:

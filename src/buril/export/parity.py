@@ -36,7 +36,8 @@ class Limit(BaseSettings):
     """How far an export may be from the model."""
 
     perplexity: float = Field(ge=0)
-    """Change of the perplexity on the fixed text, either way, as a share of the model's own."""
+    """Change of the perplexity on the fixed text, either way, as a share of the model's own. What two standard errors
+    explain does not count: on some five hundred tokens rounding alone moves it by a percent."""
     logprob: float = Field(ge=0)
     """Mean absolute change of a token's log-probability on it, in nats."""
     tokens: float = Field(ge=0, le=1)
@@ -130,7 +131,7 @@ def compare(asked: Questions, wanted: Answers, found: Answers) -> dict[str, Any]
 
     Example:
         keys `tokens` (the share that agrees), `prompts`, `first_difference`, `max_logprob`, `mean_logprob`,
-        `perplexity`, `reference_perplexity`, `perplexity_change`.
+        `perplexity`, `reference_perplexity`, `perplexity_change`, `perplexity_error` (its standard error).
     """
     import numpy as np
 
@@ -145,7 +146,8 @@ def compare(asked: Questions, wanted: Answers, found: Answers) -> dict[str, Any]
         "tokens": round(sum(same) / total, 4), "prompts": f"{len(same) - len(first)}/{len(same)}",
         "first_difference": first, "max_logprob": _rounded(apart.max()), "mean_logprob": _rounded(apart.mean()),
         "reference_perplexity": _rounded(perplexities[0]), "perplexity": _rounded(perplexities[1]),
-        "perplexity_change": _rounded(perplexities[1] / perplexities[0] - 1), "text_tokens": len(asked.text),
+        "perplexity_change": _rounded(perplexities[1] / perplexities[0] - 1),
+        "perplexity_error": _rounded(_error(before - after)), "text_tokens": len(asked.text),
     }  # fmt: skip
 
 
@@ -164,6 +166,11 @@ def _perplexity(scores: NDArray[np.float64]) -> float:
     return math.exp(-float(scores.mean()))
 
 
+def _error(apart: NDArray[np.float64]) -> float:
+    """Standard error of the mean of differences in nats, which is that of the perplexity's change while it is small."""
+    return float(apart.std(ddof=1)) / math.sqrt(len(apart)) if len(apart) > 1 else 0.0
+
+
 def _rounded(value: float) -> float | None:
     """Six significant digits: what two runs on two machines have in common. None for what is no number."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
@@ -171,14 +178,14 @@ def _rounded(value: float) -> float | None:
 
 def judge(found: Mapping[str, Any], limit: Limit) -> list[str]:
     """What is beyond a limit, in words; nothing when all is within."""
-    change, mean = found["perplexity_change"], found["mean_logprob"]
-    if change is None or mean is None:
+    change, error, mean = (found[name] for name in ("perplexity_change", "perplexity_error", "mean_logprob"))
+    if change is None or error is None or mean is None:
         return [_("it gives numbers that are none")]
     problems = []
-    if abs(change) > limit.perplexity:
+    if abs(change) - 2 * error > limit.perplexity:
         problems.append(
-            _("the perplexity changes by {found:+.2%}, the limit is {limit:.2%}").format(
-                found=change, limit=limit.perplexity
+            _("the perplexity changes by {found:+.2%} (standard error {error:.2%}), the limit is {limit:.2%}").format(
+                found=change, error=error, limit=limit.perplexity
             )
         )
     if mean > limit.logprob:
