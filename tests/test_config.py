@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 
 from buril import config
+from buril.chain import Chain
 from buril.core.errors import BurilError
 from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Settings, runtime
@@ -76,6 +78,34 @@ def test_a_mistake_is_shown_where_it_stands(
     assert error.where is not None
     assert (error.where.line, error.where.column) == (line, column), str(error)
     assert says in str(error)
+
+
+def test_all_mistakes_of_a_stage_are_told_at_once(tmp_path: Path) -> None:
+    error = failure(tmp_path, "toy:\n  wokers: 1\n  rate: much\n  workers: 0\n")
+    assert [(item.code, item.where and item.where.line) for item in (error, *error.also)] == [
+        ("C001", 2), ("C002", 3), ("C002", 4),
+    ]  # fmt: skip
+    assert [line for line in str(error).splitlines() if line.startswith("error[")] == [
+        "error[C001]: unknown setting `toy.wokers`", "error[C002]: `toy.rate`: must be a number (got `much`)",
+        "error[C002]: `toy.workers`: must be ≥ 1 (got `0`)",
+    ]  # fmt: skip
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_mistakes_of_several_stages_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "buril.yaml"
+    path.write_text("dedup: {treshold: 1}\ncollect: [{folder: {path: .}}]\nsplit: {sed: 3, parts: 1}\nnmae: x\n")
+    with pytest.raises(BurilError) as caught:
+        Chain.from_yaml(path).stages()
+    assert str(caught.value).count("error[") == 1 and caught.value.values["name"] == "nmae"
+    path.write_text(path.read_text().replace("nmae", "base"))
+    with pytest.raises(BurilError, match=r"did you mean `train\.base`") as caught:
+        Chain.from_yaml(path).stages()
+    path.write_text(path.read_text().replace("base: x", "name: x"))
+    with pytest.raises(BurilError) as caught:
+        Chain.from_yaml(path).stages()
+    told = [item.values["name"] for item in (caught.value, *caught.value.also)]
+    assert sorted(told) == ["dedup.treshold", "split.parts", "split.sed"]
 
 
 def test_not_a_mapping_and_not_a_file(tmp_path: Path) -> None:

@@ -134,10 +134,13 @@ class Chain:
         """The keys that are no stage, checked; an unknown key fails here, with the nearest stage or key."""
         values = self.document.values
         known = [*Top.model_fields, *(name for name in KEYS if name != "base"), "extends"]
-        for name in values:
-            if name not in known:
-                where = self.document.where((name,))
-                raise BurilError("C001", name=name, suggestion=nearest(name, known), where=where)
+        if unknown := [name for name in values if name not in known]:
+            raise config.together(
+                [
+                    BurilError("C001", name=name, suggestion=_instead(name, known), where=self.document.where((name,)))
+                    for name in unknown
+                ]
+            )
         given = {name: value for name, value in values.items() if name in Top.model_fields}
         top = config.validate(Top, given, self.document, ())
         assert isinstance(top, Top)
@@ -160,8 +163,14 @@ class Chain:
         if not wanted:
             raise BurilError("C009", name="collect")
         built: dict[str, Stage] = {}
+        problems: list[BurilError] = []
         for name in wanted:
-            self._build(name, top, built, ())
+            try:
+                self._build(name, top, built, ())
+            except BurilError as problem:
+                problems.append(problem)
+        if problems:
+            raise config.together(problems)
         if until and until not in built:
             raise BurilError("S005", stage=until, suggestion=nearest(until, list(built)))
         if "base" in built and "tokenizer" in built["base"].needs() and "base" in built["tokenizer"].needs():
@@ -276,6 +285,11 @@ class Chain:
             return planning.Run(top.name, "", {}, frozenset(), 0.0)
         with workers.using(top.engine.make()), world.joined():
             return planning.run(stages, store, name=top.name, **options)
+
+
+def _instead(name: str, known: list[str]) -> str:
+    """A sentence on what a top key should have been: a base model stands in `train`."""
+    return nearest("train.base", ["train.base"]) if name == "base" else nearest(name, known)
 
 
 def _with_tuned(given: Any) -> dict[str, Any]:

@@ -8,10 +8,10 @@ are the only indirections, and only their names are kept: their contents never e
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -170,7 +170,9 @@ def validate(
         raise _coded(problems, wanted, document, place) from problems
     except BurilError as problem:  # from a validator of the settings, which knows the value but not its place
         where = problem.where or document.where(place)
-        raise BurilError(problem.code, where=where, **problem.values) from problem
+        again = BurilError(problem.code, where=where, **problem.values)
+        again.also = problem.also
+        raise again from problem
 
 
 def _place(wanted: type[Settings], key: str, place: Place, *, short: bool) -> Place:
@@ -270,20 +272,45 @@ def _problem(error: Mapping[str, Any]) -> str:
 
 
 def _coded(problems: ValidationError, wanted: type[Settings], document: Document, place: Place) -> BurilError:
-    """The first of pydantic's findings as an error of ours: an unknown key before the missing one it explains."""
+    """Pydantic's findings as one error of ours: unknown keys before the missing ones that they explain."""
     errors = sorted(problems.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    error = errors[0]
-    inner: Place = tuple(part for part in error["loc"] if isinstance(part, int | str))
-    full = (*place, *inner)
+    unknown = errors[0]["type"] == "extra_forbidden"
+    found: dict[Place, BurilError] = {}
+    for error in errors:
+        inner: Place = tuple(part for part in error["loc"] if isinstance(part, int | str))
+        told = any(inner[: len(seen)] == seen or seen[: len(inner)] == inner for seen in found)
+        if not told and not (unknown and error["type"] == "missing"):  # a union's members fail at the same place
+            found[inner] = _one(error, inner, wanted, Spot(document, (*place, *inner)))
+    return together(list(found.values()))
+
+
+def together(problems: Sequence[BurilError]) -> BurilError:
+    """Several mistakes as one error: the first, which tells of the others, each place and code once."""
+    found = {
+        (item.code, item.where, str(item.values)): item for problem in problems for item in (problem, *problem.also)
+    }
+    first, *others = found.values()
+    first.also = tuple(others)
+    for other in others:
+        other.also = ()
+    return first
+
+
+class Spot(NamedTuple):
+    """A place of a document."""
+
+    document: Document
+    place: Place
+
+
+def _one(error: Mapping[str, Any], inner: Place, wanted: type[Settings], at: Spot) -> BurilError:
+    where, name = at.document.where(at.place), dotted(at.place)
     if error["type"] == "extra_forbidden":
         known = list(_fields_at(wanted, inner[:-1]))
-        return BurilError(
-            "C001", name=dotted(full), suggestion=nearest(str(inner[-1]), known), where=document.where(full)
-        )
+        return BurilError("C001", name=name, suggestion=nearest(str(inner[-1]), known), where=where)
     if error["type"] == "missing":
-        return BurilError("C009", name=dotted(full), where=document.where(full))
-    value = shown(error.get("input"))
-    return BurilError("C002", name=dotted(full), problem=_problem(error), value=value, where=document.where(full))
+        return BurilError("C009", name=name, where=where)
+    return BurilError("C002", name=name, problem=_problem(error), value=shown(error.get("input")), where=where)
 
 
 def _fields_at(wanted: Any, inner: Place) -> Iterator[str]:

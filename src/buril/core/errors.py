@@ -1301,6 +1301,8 @@ class BurilError(Exception):
         self.code = code
         self.where = where
         self.values = values
+        self.also: tuple[BurilError, ...] = ()
+        """Further mistakes of the same kind, found at the same time, that are told after this one."""
         super().__init__(code)
 
     @property
@@ -1328,18 +1330,22 @@ class BurilError(Exception):
                 lines.append("   | " + " " * (self.where.column - 1) + "^" * max(1, self.where.width))
         if self.hint:
             lines.append(_("hint: ") + self.hint)
-        return "\n".join(lines)
+        return "\n".join([*lines, *map(str, self.also)])
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:  # crosses process borders whole
-        return _rebuild, (type(self), self.code, self.where, self.values)
+        return _rebuild, (type(self), self.code, self.where, self.values, self.also)
 
 
 class GateFailed(BurilError):
     """A gate of the evaluation did not hold."""
 
 
-def _rebuild(kind: type[BurilError], code: str, where: Where | None, values: dict[str, object]) -> BurilError:
-    return kind(code, where=where, **values)
+def _rebuild(
+    kind: type[BurilError], code: str, where: Where | None, values: dict[str, object], also: tuple[BurilError, ...]
+) -> BurilError:
+    found = kind(code, where=where, **values)
+    found.also = also
+    return found
 
 
 MOST_NAMED = 50
