@@ -574,3 +574,15 @@ def test_a_model_that_fails_to_load_as_nobody_expected_ends_the_server() -> None
     with pytest.raises(BurilError) as failed:
         Serving(told, check(told), load).run(listen(told))
     assert failed.value.code == "V005", "else it would never be ready, and nobody would start another"
+
+
+def test_the_measurement_waits_for_an_answer_however_long_the_prompt_takes(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from buril.serve import choice
+
+    monkeypatch.setattr(choice, "MEASURE_S", 0.0)
+    generator = Transformers(Transformers.Settings(dtype="fp32", device="cpu"))
+    generator.use(loaded)
+    speed = choice.measure(generator.session())
+    assert speed.prompt > 0 and speed.answer > 0
