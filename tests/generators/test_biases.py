@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from buril.generators._biases import biased, has_biases  # noqa: E402
-from buril.generators._generator import Request  # noqa: E402
+from buril.generators._biases import biased  # noqa: E402
+from buril.generators._generator import Request, has_biases  # noqa: E402
 from buril.generators._load import Loaded  # noqa: E402
 from buril.generators._telling import Teller, measure_of  # noqa: E402
 from buril.generators._writer import Row  # noqa: E402

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -359,22 +360,53 @@ def own_answer(server: Running, ids: Sequence[int], number: int) -> tuple[int, .
     return tuple(found.tokens)
 
 
-def test_scores_wait_for_room_beside_what_is_written_and_the_queue_bounds_them(loaded: Loaded) -> None:
+def test_a_token_that_begins_every_text_is_no_token_of_the_prompt(loaded: Loaded, tmp_path: Path) -> None:
+    begins = Loaded(loaded.model, loaded.tokenizer_dir, {**loaded.fim, "bos": 5})
+    ids = loaded.encoder.encode("class Vault:\n")
+    with running(ServeSettings(**LOCAL), begins) as server:
+        asked: dict[str, Any] = {"max_tokens": 0, "echo": True, "logprobs": 0}
+        text = server.post("/v1/completions", prompt="class Vault:\n", **asked).json()
+        told = text["choices"][0]["logprobs"]
+        assert "".join(told["tokens"]) == "class Vault:\n" and len(told["tokens"]) == len(ids)
+        assert text["usage"]["prompt_tokens"] == len(ids) + 1
+        assert told["token_logprobs"][1:] == pytest.approx(own(server, [5, ids[0]], ids[1:]), abs=1e-4)
+        given = server.post("/v1/completions", prompt=[5, *ids], **asked).json()["choices"][0]["logprobs"]
+        assert len(given["tokens"]) == len(ids) + 1, "ids are taken as they are"
+        empty = server.post("/v1/completions", prompt="", **asked).json()["choices"][0]
+        assert empty["text"] == "" and empty["logprobs"]["tokens"] == []
+
+
+def test_scores_wait_for_room_beside_what_is_written(loaded: Loaded) -> None:
     from buril.core.errors import BurilError
 
-    with running(ServeSettings(**LOCAL, queue=2), loaded) as server:
+    asked: dict[str, Any] = {"prompt": "a b", "max_tokens": 0, "echo": True, "logprobs": 1}
+    with running(ServeSettings(**LOCAL, most_tokens=3000), loaded, endless=True) as server:
         real, calls = server.generator.likeliest, []
 
         def full(ids: Sequence[int], number: int) -> list[TokenLogprob]:
             calls.append(number)
-            raise BurilError("T021", tokens=9, fits=8, cache_mb=1)
+            if len(calls) < 3 or len(calls) == 4:
+                raise BurilError("T021", tokens=9, fits=8, cache_mb=1)
+            found: list[TokenLogprob] = real(ids, number)
+            return found
 
         server.generator.likeliest = full
-        answer = server.post("/v1/completions", prompt="a b", max_tokens=0, echo=True, logprobs=1)
-        assert answer.status_code == 400 and answer.json()["error"]["code"] == "T021" and len(calls) == 1
-        server.generator.likeliest = real
-        assert server.post("/v1/completions", prompt="a b", max_tokens=0, echo=True, logprobs=1).status_code == 200
+        with server.client.stream(
+            "POST", "/v1/completions", json={"prompt": "x\n", "max_tokens": 3000, "stream": True}
+        ) as busy:
+            next(busy.iter_lines())
+            assert server.post("/v1/completions", **asked).status_code == 200 and len(calls) == 3
+        until_idle(server)
+        answer = server.post("/v1/completions", **asked)
+        assert answer.status_code == 400 and answer.json()["error"]["code"] == "T021" and len(calls) == 4
         assert server.engine.num_waiting == 0
+
+
+def until_idle(server: Running) -> None:
+    end = time.monotonic() + 20
+    while server.engine.num_running or server.engine.num_waiting:
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_lm_evaluation_harness_gets_the_likelihoods_of_given_texts(

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from buril.generators._generator import Request
     from buril.generators._writer import Row
-
-
-def has_biases(request: Request) -> bool:
-    """Whether a request adds anything."""
-    return bool(request.presence_penalty or request.frequency_penalty or request.logit_bias)
 
 
 def biased(rows: Sequence[Row], logits_BV: torch.Tensor, kept_BV: torch.Tensor) -> torch.Tensor:

@@ -27,11 +27,11 @@ class Request:
     so that they change nothing of it. `adapter` names one that the generator was given, "" the model without. `name` is
     that of the task, for who looks completions up; it changes nothing else.
 
-    The last four are for generators that say so in their capabilities. `logprobs`: each token is told with its
-    log-probability and so many of the likeliest in its place; None tells nothing. `spelt` are control tokens that the
-    text spells out where the model writes them; others leave nothing in it. `presence_penalty` is taken off the logits
-    of tokens that the sample has written already, `frequency_penalty` as often as it has, and `logit_bias` (token,
-    number) is added to them; what is told of a token stays the model's own.
+    The last five are for generators that say so in their capabilities. `logprobs`: in a session each token is told with
+    its log-probability and so many of the likeliest in its place; None tells nothing. `spelt` are control tokens that
+    the text spells out where the model writes them; others leave nothing in it. `presence_penalty` is taken off the
+    logits of tokens that the sample has written already, `frequency_penalty` as often as it has, and `logit_bias`
+    (token, number) is added to them; what is told of a token stays the model's own.
     """
 
     prompt: str | tuple[int, ...]
@@ -51,6 +51,11 @@ class Request:
     presence_penalty: float = field(default=0.0, repr=False)
     frequency_penalty: float = field(default=0.0, repr=False)
     logit_bias: tuple[tuple[int, float], ...] = field(default=(), repr=False)
+
+
+def has_biases(request: Request) -> bool:
+    """Whether a request adds anything to the logits that its tokens are drawn from."""
+    return bool(request.presence_penalty or request.frequency_penalty or request.logit_bias)
 
 
 class TokenLogprob(NamedTuple):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from buril.generators._biases import biased, has_biases
-from buril.generators._generator import Completion, Request, TokenLogprob, up_to
+from buril.generators._biases import biased
+from buril.generators._generator import Completion, Request, TokenLogprob, has_biases, up_to
 from buril.generators._sentinels import STRUCTURE
 from buril.generators._telling import Teller, likeliest_of
 

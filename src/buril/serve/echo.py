@@ -39,17 +39,18 @@ async def echoed(served: Served, asked: Asked, request: Request, text: str) -> E
     if request.logprobs is None:
         return Echo(text, None)
     assert not isinstance(request.prompt, str), "a prompt that is scored is made of ids"
-    generator, engine = served.generator, served.engine
-    ids, bos = request.prompt, generator.loaded.fim["bos"]  # type: ignore[attr-defined]
+    generator: Any = served.generator  # one that says `likeliest` in its capabilities runs here
+    engine: Any = served.engine
+    ids, bos = request.prompt, generator.loaded.fim["bos"]
     if not ids:
         return Echo(text, ())
-    score = partial(generator.likeliest, ids, request.logprobs)  # type: ignore[attr-defined]
+    score = partial(generator.likeliest, ids, request.logprobs)
     try:
-        found = await within(engine.scored(score), asked.time_limit_s)  # type: ignore[attr-defined]
+        found = await within(engine.scored(score), asked.time_limit_s)
     except asyncio.TimeoutError:
         raise Busy(engine.wait_s()) from None
-    if asked.echo == "text" and len(found) > 1 and ids[0] == bos:  # no token of the text: the next is its first
-        found = [found[1]._replace(logprob=None, top=()), *found[2:]]
+    if asked.echo == "text" and ids[0] == bos:  # no token of the text: the next is its first
+        found = [one._replace(logprob=None, top=()) for one in found[1:2]] + found[2:]
     return Echo(text, of_prompt(found))
 
 

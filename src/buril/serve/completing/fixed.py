@@ -13,7 +13,7 @@ import hashlib
 import json
 from dataclasses import replace
 
-from buril.generators._generator import Request
+from buril.generators._generator import Request, has_biases
 
 NEEDS = (
     "the same model digest, tokenizer, guards and parameters",
@@ -37,5 +37,7 @@ def fixed(request: Request) -> Request:
         request.prompt if isinstance(request.prompt, str) else list(request.prompt), request.suffix, request.prefill,
         request.max_tokens, request.temperature, request.top_p, list(request.stop), request.num_samples,
     ]  # fmt: skip
+    if has_biases(request):
+        told += [request.presence_penalty, request.frequency_penalty, [list(one) for one in request.logit_bias]]
     raw = json.dumps(told, ensure_ascii=True).encode()
     return replace(request, seed=int.from_bytes(hashlib.sha256(raw).digest()[:4], "little") >> 1)
