@@ -513,8 +513,11 @@ def test_log_probabilities_are_passed_on_where_the_other_server_tells_them(
     told = found["logprobs"]
     direct = llama.ask(prompt=ids_of(loaded, Request(asked["prompt"])), max_tokens=12, logprobs=3)
     theirs = direct["choices"][0]["logprobs"]["content"]
-    number = len(told["tokens"])
-    assert number and told["token_logprobs"] == [one["logprob"] for one in theirs[:number]]
+    pairs = [(token, number) for token, number in zip(told["tokens"], told["token_logprobs"], strict=True) if token]
+    assert pairs and pairs == [(one["token"], one["logprob"]) for one in theirs if one["bytes"]]
+    assert "".join(told["tokens"]) == found["text"]
+    if found["finish_reason"] == "stop":
+        assert told["token_logprobs"][-1] == theirs[-1]["logprob"], "that of the end, which has no text there"
     assert all(1 <= len(top) <= 4 for top in told["top_logprobs"])
     events = [one for one in server.events("/v1/completions", **asked, logprobs=3) if one != "[DONE]"]
     streamed = [one["choices"][0]["logprobs"] for one in events if one["choices"][0]["logprobs"]]
