@@ -127,7 +127,7 @@ def running(told: ServeSettings, loaded: Loaded, *guards: Guard, **more: Any) ->
     found = Running(told, loaded, guards, **more)
     found.thread.start()
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + more.get("ready_s", 60)
         while found.client.get("/readyz").status_code != 200:
             assert time.monotonic() < until and found.thread.is_alive(), found.ended or found.serving.failed
             time.sleep(0.02)

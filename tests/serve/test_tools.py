@@ -429,7 +429,9 @@ def test_qwen_calls_a_function_that_it_is_offered() -> None:
         "You are a helpful assistant. When a function fits, answer only with a call: "
         'for instance <tool_call>\n{"name": "time", "arguments": {}}\n</tool_call>'
     )}  # fmt: skip
-    with running(ServeSettings(**LOCAL), generator.loaded, generator=generator) as server:
+    with running(
+        ServeSettings(**LOCAL, time_limit_s=900), generator.loaded, generator=generator, ready_s=300
+    ) as server:
         client = client_of(server)
         turns: Any = [system, *ASKED]
         choice = client.chat.completions.create(model="tiny", messages=turns, tools=[WEATHER], max_tokens=80).choices[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
 from buril.generators._generator import Request, has_biases
 
@@ -33,7 +34,7 @@ def fixed(request: Request) -> Request:
     """
     if request.temperature == 0:
         return replace(request, seed=0)
-    told = [
+    told: list[Any] = [
         request.prompt if isinstance(request.prompt, str) else list(request.prompt), request.suffix, request.prefill,
         request.max_tokens, request.temperature, request.top_p, list(request.stop), request.num_samples,
     ]  # fmt: skip
