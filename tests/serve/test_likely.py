@@ -394,8 +394,11 @@ def test_scores_wait_for_room_beside_what_is_written(loaded: Loaded) -> None:
         with server.client.stream(
             "POST", "/v1/completions", json={"prompt": "x\n", "max_tokens": 3000, "stream": True}
         ) as busy:
-            next(busy.iter_lines())
-            assert server.post("/v1/completions", **asked).status_code == 200 and len(calls) == 3
+            lines = busy.iter_lines()  # let go of, it would close the stream
+            next(lines)
+            assert server.engine.num_running == 1
+            answer = server.post("/v1/completions", **asked)
+            assert answer.status_code == 200 and len(calls) == 3, (answer.text, calls)
         until_idle(server)
         answer = server.post("/v1/completions", **asked)
         assert answer.status_code == 400 and answer.json()["error"]["code"] == "T021" and len(calls) == 4

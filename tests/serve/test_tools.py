@@ -425,15 +425,18 @@ def test_qwen_calls_a_function_that_it_is_offered() -> None:
     folder = qwen()
     generator = Transformers(Transformers.Settings(device="cpu"))
     generator.use(real_of(folder))
-    system = {"role": "system", "content": (
-        "You are a helpful assistant. When a function fits, answer only with a call: "
-        'for instance <tool_call>\n{"name": "time", "arguments": {}}\n</tool_call>'
-    )}  # fmt: skip
+    before: Any = {"type": "function", "function": {"name": "weather", "arguments": '{"place": "Puebla", "days": 1}'}}
+    shown: Any = [  # this small a model writes calls as bare JSON unless it has seen one
+        {"role": "user", "content": "What is the weather in Puebla?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c0", **before}]},
+        {"role": "tool", "tool_call_id": "c0", "content": '{"sky": "clear", "degrees": 19}'},
+        {"role": "assistant", "content": "It is clear in Puebla, 19 degrees."},
+    ]
     with running(
         ServeSettings(**LOCAL, time_limit_s=900), generator.loaded, generator=generator, ready_s=300
     ) as server:
         client = client_of(server)
-        turns: Any = [system, *ASKED]
+        turns: Any = [*shown, *ASKED]
         choice = client.chat.completions.create(model="tiny", messages=turns, tools=[WEATHER], max_tokens=80).choices[0]
         assert choice.finish_reason == "tool_calls", choice.message.content
         assert choice.message.tool_calls is not None

@@ -180,16 +180,21 @@ class Engine:
             raise self.broken
         if self.num_waiting + 1 > self._most_waiting + self._room():
             raise Busy(self.wait_s())
-        loop = asyncio.get_running_loop()
+        loop, beside = asyncio.get_running_loop(), [0]
+
+        def scored() -> list[TokenLogprob]:
+            beside[0] = len(self._session)  # what is written at that time; it may have ended when this is told
+            return score()
+
         self._come(1, "")
         try:
             while True:
                 done: asyncio.Future[list[TokenLogprob]] = loop.create_future()
-                self._put(partial(_score, score, done, loop))
+                self._put(partial(_score, scored, done, loop))
                 try:
                     return await done
                 except BurilError as problem:
-                    if problem.code != "T021" or not len(self._session):
+                    if problem.code != "T021" or not beside[0]:
                         raise
                 await asyncio.sleep(AGAIN_S)
         finally:
