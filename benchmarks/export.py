@@ -93,7 +93,8 @@ def row(found: dict[str, Any], peer: dict[str, Any] | None) -> dict[str, Any]:
         "name": f"export: {found['format']}", "ours": ours, "peer": theirs,
         "peer_name": peer["format"] if peer else "transformers, float32", "unit": "% change of perplexity",
         "ratio": round(theirs / ours, 2) if ours else 0.0, "target": 100 * limit.perplexity,
-        "met": ours - 200 * found["perplexity_error"] <= 100 * limit.perplexity, **found, **beside, "machine": machine(),
+        "met": ours - 200 * found["perplexity_error"] <= 100 * limit.perplexity, **found, **beside,
+        "machine": machine(),
     }  # fmt: skip
 
 

@@ -29,11 +29,11 @@ TEMPLATE = (
 )
 
 
-def loaded_in(folder: Path, **more: Any) -> Loaded:
+def loaded_in(folder: Path, *, template: str | None = TEMPLATE, **more: Any) -> Loaded:
     """A small model with sentinels and a chat template."""
     root = named_tokenizer(folder)
     config = root / "tokenizer/tokenizer_config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": TEMPLATE}))
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": template}))
     sizes = {"max_position_embeddings": 4096, **more}
     return Loaded(make("llama", **sizes), root / "tokenizer", json.loads((root / "fim.json").read_text()))
 
@@ -70,6 +70,7 @@ class Running:
         generator: Any = self._more.get("generator")  # another engine than the reference
         generator = generator or Transformers(Transformers.Settings(dtype="fp32", device="cpu", batch_size=4))
         generator.use(self._loaded)
+        self.generator = generator
         mark = watermark_of(self.told)
         marked_by(generator, mark, name="transformers")
         waiting = self._more.get("queue", self.told.queue)
@@ -126,7 +127,7 @@ def running(told: ServeSettings, loaded: Loaded, *guards: Guard, **more: Any) ->
     found = Running(told, loaded, guards, **more)
     found.thread.start()
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + more.get("ready_s", 60)
         while found.client.get("/readyz").status_code != 200:
             assert time.monotonic() < until and found.thread.is_alive(), found.ended or found.serving.failed
             time.sleep(0.02)

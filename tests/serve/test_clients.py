@@ -63,7 +63,7 @@ def test_openais_client_is_told_what_is_wrong_in_its_own_words(
     with pytest.raises(openai.NotFoundError, match="gpt-9"):
         client.completions.create(model="gpt-9", prompt="a")
     with pytest.raises(openai.BadRequestError, match="logprobs"):
-        client.completions.create(model="tiny", prompt="a", logprobs=2)
+        client.completions.create(model="tiny", prompt="a", logprobs=6)
     with pytest.raises(openai.AuthenticationError):
         openai.OpenAI(base_url=f"{server[0].url}/v1", api_key="sk-none", max_retries=0).models.list()
 

@@ -6,6 +6,7 @@ import random
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -481,5 +482,6 @@ def test_a_fixed_request_has_its_own_seed() -> None:
     asked = Request("x = ", temperature=0.8, max_tokens=4, seed=3)
     assert fixed(asked) == fixed(Request("x = ", temperature=0.8, max_tokens=4, seed=9))
     assert fixed(asked).seed != fixed(Request("y = ", temperature=0.8, max_tokens=4)).seed
+    assert fixed(asked).seed != fixed(replace(asked, presence_penalty=1.0)).seed
     assert fixed(Request("x", seed=5)).seed == 0
     assert 0 <= fixed(asked).seed < 2**31

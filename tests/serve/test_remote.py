@@ -500,3 +500,96 @@ def test_guards_know_that_it_is_elsewhere(loaded: Loaded) -> None:
                 server.post("/v1/completions", prompt="<|fim_middle|>")
             wanted = "< |fim_middle|>" if remote else "<|fim_middle|>"
             assert odd.asked[-1]["prompt"] == loaded.encoder.encode(wanted)
+
+
+# --- log-probabilities and tools
+
+
+def test_log_probabilities_are_passed_on_where_the_other_server_tells_them(
+    server: Relayed, llama: Llama, loaded: Loaded
+) -> None:
+    asked: dict[str, Any] = {"prompt": "def add(left, right):\n", "max_tokens": 12}
+    found = server.post("/v1/completions", **asked, logprobs=3).json()["choices"][0]
+    told = found["logprobs"]
+    direct = llama.ask(prompt=ids_of(loaded, Request(asked["prompt"])), max_tokens=12, logprobs=3)
+    theirs = direct["choices"][0]["logprobs"]["content"]
+    pairs = [(token, number) for token, number in zip(told["tokens"], told["token_logprobs"], strict=True) if token]
+    assert pairs and pairs == [(one["token"], one["logprob"]) for one in theirs if one["bytes"]]
+    assert "".join(told["tokens"]) == found["text"]
+    if found["finish_reason"] == "stop":
+        assert told["token_logprobs"][-1] == theirs[-1]["logprob"], "that of the end, which has no text there"
+    assert all(1 <= len(top) <= 4 for top in told["top_logprobs"])
+    events = [one for one in server.events("/v1/completions", **asked, logprobs=3) if one != "[DONE]"]
+    streamed = [one["choices"][0]["logprobs"] for one in events if one["choices"][0]["logprobs"]]
+    assert [token for one in streamed for token in one["tokens"]] == told["tokens"]
+    plain = server.post("/v1/completions", **asked).json()["choices"][0]
+    assert plain["logprobs"] is None and plain["text"] == found["text"]
+
+
+def test_what_the_other_server_can_not_be_asked_is_refused(server: Relayed, loaded: Loaded) -> None:
+    for body in (
+        {"prompt": "a", "echo": True, "logprobs": 1},
+        {"prompt": "a", "presence_penalty": 1.0},
+        {"prompt": "a", "logit_bias": {"20": 5}},
+    ):
+        answer = server.post("/v1/completions", **body)
+        assert answer.status_code == 400 and answer.json()["error"]["code"] == "V060", answer.text
+    ids = loaded.encoder.encode("def add(left, right):\n")
+    text = server.post("/v1/completions", prompt="def add(left, right):\n", max_tokens=9).json()["choices"][0]["text"]
+    assert server.post("/v1/completions", prompt=ids, max_tokens=9).json()["choices"][0]["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("told", "tokens"),
+    [
+        (
+            {"tokens": ["a", "b"], "token_logprobs": [-1.0, None], "top_logprobs": [{"x": -3, "y": -2}, None]},
+            [(b"a", -1.0, ((b"y", -2.0),)), (b"b", None, ())],
+        ),
+        ({"tokens": ["a"], "token_logprobs": [-1]}, [(b"a", -1.0, ())]),
+        (
+            {
+                "content": [
+                    {"token": "?", "bytes": [195], "logprob": -1, "top_logprobs": [{"token": "é", "logprob": -2}]}
+                ]
+            },
+            [(b"\xc3", -1.0, (("é".encode(), -2.0),))],
+        ),
+        (None, []),
+    ],
+)
+def test_tokens_of_both_forms_are_read(told: Any, tokens: list[Any]) -> None:
+    from buril.serve.chunks import tokens_of
+
+    assert [found[:3] for found in tokens_of(told, 1)] == tokens
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"tokens": ["a"], "token_logprobs": [-1, -2]}, {"tokens": [7], "token_logprobs": [-1]}, {"content": [{"token": "a"}]},
+     {"content": [{"token": "a", "bytes": [999], "logprob": -1}]}, [1]],
+)  # fmt: skip
+def test_tokens_of_no_form_are_odd(told: Any) -> None:
+    from buril.serve.chunks import Odd as NoAnswer
+    from buril.serve.chunks import tokens_of
+
+    with pytest.raises(NoAnswer):
+        tokens_of(told, 1)
+
+
+def test_a_server_that_only_passes_texts_on_tells_no_more(llama: Llama) -> None:
+    with relayed(None, openai={"url": llama.url}) as server:
+        for path, body in (
+            ("/v1/completions", {"prompt": "a", "logprobs": 1}),
+            ("/v1/completions", {"prompt": [20]}),
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "logprobs": True}),
+            (
+                "/v1/chat/completions",
+                {
+                    "messages": [{"role": "user", "content": "a"}],
+                    "tools": [{"type": "function", "function": {"name": "f"}}],
+                },
+            ),
+        ):
+            answer = server.post(path, **body)
+            assert answer.status_code == 400 and answer.json()["error"]["code"] == "V060", answer.text

@@ -145,7 +145,8 @@ def test_special_tokens_that_a_text_spells_are_text(server: Running, alone: Tran
 @pytest.mark.parametrize(
     ("path", "body", "told"),
     [
-        ("/v1/completions", {"prompt": "a", "logprobs": 3}, "logprobs"),
+        ("/v1/completions", {"prompt": "a", "logprobs": 6}, "logprobs"),
+        ("/v1/completions", {"prompt": "a", "tools": [{}]}, "tools"),
         ("/v1/completions", {"prompt": "a", "temperature": -1}, "temperature"),
         ("/v1/completions", {"prompt": "a", "temperature": "hot"}, "temperature"),
         ("/v1/completions", {"prompt": "a", "max_tokens": 0}, "max_tokens"),

@@ -1101,6 +1101,26 @@ MESSAGES: dict[str, Message] = {
         N_("serve with transformers, openvino or llamacpp, or without a watermark: the ledger knows its texts too"),
         EXIT_PREREQUISITE,
     ),
+    "V060": Message(
+        N_("the engine `{engine}` can't do what `{field}` asks for: {problem}"),
+        N_("leave `{field}` out, or ask a server whose engine can: `docs/guides/serving.md` says which do"),
+    ),
+    "V061": Message(
+        N_("`{field}` names the token {token}, and the model's vocabulary has the ids 0 to {last}"),
+        N_("make the ids with the tokenizer of the served model"),
+    ),
+    "V062": Message(
+        N_("a prompt of {tokens} tokens is to be scored whole, and beside the answer {most} fit"),
+        N_("ask for the log-probabilities of a shorter text, or for fewer new tokens"),
+    ),
+    "V063": Message(
+        N_("the model's chat template shows no form of calls that is known here, so it can't be given `{field}`"),
+        N_("leave `{field}` out, or serve a model whose template takes tools, such as Qwen2.5"),
+    ),
+    "V064": Message(
+        N_("nothing here can make a model do what `{field}` asks for"),
+        N_("leave it to the model with `tool_choice: auto`, and look at what came"),
+    ),
     "V100": Message(
         N_("`{path}` is no bundle: {problem}"),
         N_("name the folder that `buril export` wrote, the one with `bundle.json` in it"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from buril.core.errors import BurilError
 
@@ -26,6 +26,12 @@ class Request:
     prompt's head, the suffix's tail. `alone`: in a session it is computed by itself, with nothing of what others left,
     so that they change nothing of it. `adapter` names one that the generator was given, "" the model without. `name` is
     that of the task, for who looks completions up; it changes nothing else.
+
+    The last five are for generators that say so in their capabilities. `logprobs`: in a session each token is told with
+    its log-probability and so many of the likeliest in its place; None tells nothing. `spelt` are control tokens that
+    the text spells out where the model writes them; others leave nothing in it. `presence_penalty` is taken off the
+    logits of tokens that the sample has written already, `frequency_penalty` as often as it has, and `logit_bias`
+    (token, number) is added to them; what is told of a token stays the model's own.
     """
 
     prompt: str | tuple[int, ...]
@@ -40,6 +46,33 @@ class Request:
     alone: bool = field(default=False, repr=False)
     adapter: str = field(default="", repr=False)
     name: str = field(default="", repr=False, compare=False)
+    logprobs: int | None = field(default=None, repr=False)
+    spelt: tuple[int, ...] = field(default=(), repr=False)
+    presence_penalty: float = field(default=0.0, repr=False)
+    frequency_penalty: float = field(default=0.0, repr=False)
+    logit_bias: tuple[tuple[int, float], ...] = field(default=(), repr=False)
+
+
+def has_biases(request: Request) -> bool:
+    """Whether a request adds anything to the logits that its tokens are drawn from."""
+    return bool(request.presence_penalty or request.frequency_penalty or request.logit_bias)
+
+
+class TokenLogprob(NamedTuple):
+    """A token of a text, as it is told to who asked for log-probabilities.
+
+    Attributes:
+        text: the bytes that it adds to the text; none for one that ends it.
+        logprob: its natural log-probability at temperature 1, before any mark, penalty or bias; None for the first of a
+            text, which nothing stands before.
+        top: the likeliest in its place, the likeliest first, each by its bytes.
+        spelt: the bytes of the token itself, where it adds none or what is told is a given text.
+    """
+
+    text: bytes
+    logprob: float | None
+    top: tuple[tuple[bytes, float], ...] = ()
+    spelt: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -102,6 +135,11 @@ class Capabilities(NamedTuple):
         chats: the model has a template for chats.
         scores: it knows the log-probability of a given text.
         adapters: it has a method `adapters`, which takes adapters that requests may name, before `open` the first time.
+        logprobs: it minds `logprobs` of a request.
+        biases: it minds the penalties and `logit_bias` of a request.
+        likeliest: it has a method `likeliest`, which scores a given text and tells the likeliest tokens beside.
+        ids: it takes prompts of token ids.
+        tools: its `chat` takes `tools`, and the model's template shows how a call of one is written.
     """
 
     sessions: bool = False
@@ -109,6 +147,11 @@ class Capabilities(NamedTuple):
     chats: bool = False
     scores: bool = False
     adapters: bool = False
+    logprobs: bool = False
+    biases: bool = False
+    likeliest: bool = False
+    ids: bool = False
+    tools: bool = False
 
 
 class Generator(Protocol):
@@ -149,12 +192,18 @@ def capabilities(generator: Generator) -> Capabilities:
     return found
 
 
-def request_of_chat(generator: Generator, messages: Sequence[Mapping[str, str]]) -> Request:
+def request_of_chat(
+    generator: Generator, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None
+) -> Request:
     """The request of a chat: its prompt by the model's own template, unless the generator has another way.
+
+    `tools`, functions as OpenAI's API describes them, may be given where the generator's capabilities say so; so may
+    messages that hold calls.
 
     Raises:
         BurilError: T017 for a model without a template.
     """
+    more: dict[str, Any] = {"tools": tools} if tools else {}
     own = getattr(generator, "request_of_chat", None)
-    found: Request = own(messages) if own else Request(generator.chat(messages))
+    found: Request = own(messages, **more) if own else Request(generator.chat(messages, **more))
     return found

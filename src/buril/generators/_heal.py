@@ -35,7 +35,7 @@ class Healer:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._bytes = encoder.token_bytes()
+        self._bytes = encoder.spellings
         ordered = sorted((spelt, token) for token, spelt in self._bytes.items() if spelt)
         self._spelt = [spelt for spelt, _token in ordered]
         self._ids = np.array([token for _spelt, token in ordered], dtype=np.int64)

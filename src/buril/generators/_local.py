@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from buril.core.errors import BurilError
-from buril.generators._generator import Adapter, Capabilities, Completion, Request
+from buril.generators._calls import form_of
+from buril.generators._generator import Adapter, Capabilities, Completion, Request, TokenLogprob
 from buril.generators._load import Loaded
 
 if TYPE_CHECKING:
@@ -33,18 +34,46 @@ class Local(ABC):
         """What leans on the choice of the tokens that are written from now on; None for nothing."""
 
     @abstractmethod
+    def measured(self, sequences: Sequence[Sequence[int]], measure: Measure) -> list[NDArray[np.float32]]:
+        """What a measure says of every token of each sequence but its first. Sequences are taken as in `score`."""
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Natural log-probability of every token of each sequence but its first, given those before it.
+
+        A sequence longer than the model's context is the caller's to cut.
+
+        Raises:
+            BurilError: T021 from an engine with a cache when a sequence does not fit into it, T031 and T032 as the
+                engine `onnx` says.
+        """
+        from buril.generators._writer import logprobs
+
+        return self.measured(sequences, logprobs)
+
     def entropies(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Entropy in nats of what may come as token 1, 2, … of each sequence: one fewer than its tokens.
 
-        It is that at temperature 1, before any mark. Sequences are taken as in `score`.
+        It is that at temperature 1, before any mark, over the tokens there are: embeddings are often padded beyond
+        them. Sequences are taken as in `score`.
         """
-
-    def _entropies(self) -> Measure:
-        """What tells the entropy over the tokens there are: embeddings are often padded beyond them."""
         from buril.generators._writer import entropies, num_tokens
 
         limit = num_tokens(self.loaded)
-        return lambda logits_NV, ids_N: entropies(logits_NV[:, :limit], ids_N)
+        return self.measured(sequences, lambda logits_NV, ids_N: entropies(logits_NV[:, :limit], ids_N))
+
+    def likeliest(self, ids: Sequence[int], number: int) -> list[TokenLogprob]:
+        """What is told of every token of a given text, with the `number` likeliest in its place.
+
+        The first has no log-probability. The text is taken as a sequence of `score`, by the model without adapters.
+
+        Raises:
+            BurilError: as `score`.
+        """
+        from buril.generators._telling import Teller, measure_of, scored
+        from buril.generators._writer import num_tokens
+
+        (flat,) = self.measured([ids], measure_of(max(1, number), num_tokens(self.loaded)))
+        return scored(Teller(self.loaded.encoder), ids, flat, number)
 
     def adapters(self, given: Mapping[str, Adapter]) -> None:
         """Take adapters, by the names that requests give, in the place of those before.
@@ -83,8 +112,10 @@ class Local(ABC):
         """The ids of a text, control tokens spelt in it being plain text."""
         return self.loaded.encoder.encode(text)
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
-        """The prompt of a chat by the model's own template.
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[int, ...]:
+        """The prompt of a chat by the model's own template, with the functions that it may call.
 
         A control token spelt in a message can't open or end a turn: the template is rendered around placeholders,
         and such messages are encoded as plain text between its parts.
@@ -94,14 +125,18 @@ class Local(ABC):
         """
         from buril.generators._chat import render
 
-        return tuple(render(self.loaded, messages))
+        return tuple(render(self.loaded, messages, tools))
 
     def capabilities(self) -> Capabilities:
         """What the engine can do with this model."""
         fim = self.loaded.fim
         fills = None not in (fim["prefix"], fim["suffix"], fim["middle"])
         chats = bool(self.loaded.tokenizer.chat_template)
-        return Capabilities(sessions=True, fills=fills, chats=chats, scores=True, adapters=self.takes_adapters)
+        spells = bool(self.loaded.encoder.spellings)  # else nobody knows which text is whose
+        return Capabilities(
+            sessions=True, fills=fills, chats=chats, scores=True, adapters=self.takes_adapters, logprobs=spells,
+            biases=True, likeliest=spells, ids=True, tools=chats and form_of(self.loaded.tokenizer) is not None,
+        )  # fmt: skip
 
     def writer(self, *, heal: bool) -> Writer:
         """What draws the tokens of this model and ends its texts."""

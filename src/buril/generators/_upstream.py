@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 from buril.core.errors import BurilError
 from buril.core.text import _
+from buril.generators._calls import form_of
 from buril.generators._generator import Capabilities, Request
 from buril.generators._load import Loaded, outline
 from buril.generators.openai import Openai
@@ -81,7 +82,9 @@ class Upstream(Openai):
             return Capabilities(fills=self.settings.fills is not None, chats=True)
         fim = self.loaded.fim
         fills = self.settings.fills is not None or None not in (fim["prefix"], fim["suffix"], fim["middle"])
-        return Capabilities(fills=fills, chats=bool(self.loaded.tokenizer.chat_template))
+        chats, ids = bool(self.loaded.tokenizer.chat_template), self.way == "ids"
+        tools = chats and ids and form_of(self.loaded.tokenizer) is not None
+        return Capabilities(fills=fills, chats=chats, logprobs=self.counts and ids, ids=ids, tools=tools)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text.
@@ -91,7 +94,9 @@ class Upstream(Openai):
         """
         return super().encode(text) if self.loaded is None else self.loaded.encoder.encode(text)
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[int, ...]:
         """The prompt of a chat by the model's own template.
 
         Raises:
@@ -99,9 +104,11 @@ class Upstream(Openai):
         """
         from buril.generators._chat import render
 
-        return super().chat(messages) if self.loaded is None else tuple(render(self.loaded, messages))
+        return super().chat(messages) if self.loaded is None else tuple(render(self.loaded, messages, tools))
 
-    def request_of_chat(self, messages: Sequence[Mapping[str, str]]) -> Request:
+    def request_of_chat(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Request:
         """The request of a chat; where chats are rendered there, with its messages as they are.
 
         Raises:
@@ -111,7 +118,7 @@ class Upstream(Openai):
             return Chat("", messages=tuple((message["role"], message["content"]) for message in messages))
         if self.way == "text":
             self._check_plain([message["content"] for message in messages])
-        return Request(self.chat(messages))
+        return Request(self.chat(messages, tools=tools))
 
     def asked(self, request: Request) -> Asked:
         """A request as it is sent.
@@ -154,6 +161,7 @@ class Upstream(Openai):
             from buril.generators._writer import end_ids
 
             body |= {**EXACTLY, "stop_token_ids": sorted(end_ids(self._known()))}
+            body["logprobs"] = max(1, request.logprobs or 0)
             body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
         return Asked(self.at(path), body)
 

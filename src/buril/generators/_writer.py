@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from buril.generators._generator import Completion, Request, up_to
+from buril.generators._biases import biased
+from buril.generators._generator import Completion, Request, TokenLogprob, has_biases, up_to
 from buril.generators._sentinels import STRUCTURE
+from buril.generators._telling import Teller, likeliest_of
 
 if TYPE_CHECKING:
     from buril.generators._encoder import Encoder
@@ -56,6 +58,11 @@ class Row:
         """What of the written text stands in the prompt already."""
         self.rewriting = 0
         """Tokens that wrote nothing but what stands in the prompt already; they are not the answer's."""
+        self.told: list[TokenLogprob] | None = [] if self.request.logprobs is not None else None
+        """What is told of each token, where it was asked for. It only grows: others may read it meanwhile."""
+        self.biased = has_biases(self.request)
+        self.counts: dict[int, int] = {}
+        """How often each token was written, where that matters."""
         if self.request.max_tokens <= 0:
             self.ended = "length"
 
@@ -85,6 +92,7 @@ class Writer:
         self.mark = mark
         self.end_ids = end_ids
         self.num_tokens = num_tokens
+        self.teller = Teller(encoder)
 
     def step(self, active: Sequence[Row], logits_BV: torch.Tensor) -> torch.Tensor:
         """Draw one token (B,) for each row, and end the rows that end with it. The logits are overwritten."""
@@ -96,12 +104,28 @@ class Writer:
                 kept_N = logits_BV[place, allowed_N]
                 logits_BV[place] = -torch.inf
                 logits_BV[place, allowed_N] = kept_N
-        picked_B = pick(logits_BV if self.mark is None else self.mark.lean(active, logits_BV), active)
-        logprob_B = logprobs(logits_BV, picked_B)
-        for row, token, logprob in zip(active, picked_B.tolist(), logprob_B.tolist(), strict=True):
+        leaned_BV = logits_BV if self.mark is None else self.mark.lean(active, logits_BV)
+        picked_B = pick(biased(active, leaned_BV, logits_BV), active)
+        sum_B = logits_BV.logsumexp(dim=1)
+        logprob_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - sum_B
+        drawn = list(zip(active, picked_B.tolist(), logprob_B.tolist(), strict=True))
+        if any(row.told is not None for row in active):
+            self._tell(drawn, logits_BV, sum_B)
+        for row, token, logprob in drawn:
             if row.ended is None:
                 self._take(row, token, logprob)
         return picked_B
+
+    def _tell(self, drawn: Sequence[tuple[Row, int, float]], logits_BV: torch.Tensor, sum_B: torch.Tensor) -> None:
+        """Tell the rows that asked of the tokens that they get now."""
+        places = [place for place, (row, *_drawn) in enumerate(drawn) if row.told is not None and row.ended is None]
+        number = max((drawn[place][0].request.logprobs or 0 for place in places), default=0)
+        for place, top in zip(places, likeliest_of(logits_BV[places], sum_B[places], number), strict=True):
+            row, token, logprob = drawn[place]
+            asked = row.request
+            found = self.teller.told(token, logprob, top[: asked.logprobs], rest=row.rest, spelt=asked.spelt)
+            if found is not None and row.told is not None:
+                row.told.append(found)
 
     def _take(self, row: Row, token: int, logprob: float) -> None:
         row.logprob += logprob
@@ -109,6 +133,8 @@ class Writer:
             row.ended = "eos"
             return
         row.ids.append(token)
+        if row.biased:
+            row.counts[token] = row.counts.get(token, 0) + 1
         if row.rest:
             assert self.healer is not None
             row.rest, new = self.healer.after(row.rest, token)
@@ -123,7 +149,7 @@ class Writer:
     def _stopped(self, row: Row) -> bool:
         """Whether a stop string is in the text; it is looked for in a tail that must hold a fresh one."""
         tail = 4 * max(map(len, row.request.stop)) + 4
-        recent = self.encoder.decode(row.ids[-tail:])
+        recent = self.encoder.decode(row.ids[-tail:], spelt=row.request.spelt)
         if not any(stop in recent for stop in row.request.stop):
             return False
         text = self.written(row)
@@ -139,7 +165,7 @@ class Writer:
 
     def written(self, row: Row) -> str:
         """What a row adds to its prompt's text, as far as it is written."""
-        return self.encoder.continuation(row.prompt[-1], row.ids)[len(row.again) :]
+        return self.encoder.continuation(row.prompt[-1], row.ids, spelt=row.request.spelt)[len(row.again) :]
 
 
 def logprobs(logits_NV: torch.Tensor, ids_N: torch.Tensor) -> torch.Tensor:
@@ -208,4 +234,4 @@ def end_ids(loaded: Loaded) -> frozenset[int]:
 
 def num_tokens(loaded: Loaded) -> int:
     """One more than the highest id that is a token: embeddings are often padded beyond it."""
-    return max(loaded.encoder.vocabulary.values()) + 1
+    return loaded.encoder.num_ids

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from buril.generators._session import Session
     from buril.generators._slots import Slots
+    from buril.generators._writer import Measure
 
 
 class Llamacpp(Local):
@@ -166,23 +167,15 @@ class Llamacpp(Local):
         positions = int(self.loaded.model.config.max_position_embeddings)
         return Session(running, lambda requests: self.rows(requests, writer, max_positions=positions))
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Natural log-probability of every token of each sequence but its first, given those before it.
+    def measured(self, sequences: Sequence[Sequence[int]], measure: Measure) -> list[NDArray[np.float32]]:
+        """What a measure says of every token of each sequence but its first.
 
         A sequence longer than the model's context is the caller's to cut.
 
         Raises:
             BurilError: T021 when a sequence does not fit into the cache, before any is scored.
         """
-        return self.engine.score(sequences)
-
-    def entropies(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Entropy in nats of what may come as each token of each sequence but its first.
-
-        Raises:
-            BurilError: T021, as `score`.
-        """
-        return self.engine.score(sequences, self._entropies())
+        return self.engine.score(sequences, measure)
 
 
 def _as_stored(model: Any, device: Any) -> None:

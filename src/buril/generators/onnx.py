@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from buril.generators._onnx import Graph
     from buril.generators._session import Session
+    from buril.generators._writer import Measure
 
 
 class Onnx(Local):
@@ -161,8 +162,8 @@ class Onnx(Local):
     def _window(self) -> int:
         return min(int(self.loaded.model.config.max_position_embeddings), self.graph.window)
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Natural log-probability of every token of each sequence but its first, given those before it.
+    def measured(self, sequences: Sequence[Sequence[int]], measure: Measure) -> list[NDArray[np.float32]]:
+        """What a measure says of every token of each sequence but its first.
 
         Raises:
             BurilError: T021 when a sequence does not fit into the cache, T032 when it is longer than the model's
@@ -170,14 +171,4 @@ class Onnx(Local):
         """
         from buril.generators._ragged import score
 
-        return score(self.graph, sequences, cache_mb=self.settings.cache_mb)
-
-    def entropies(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Entropy in nats of what may come as each token of each sequence but its first.
-
-        Raises:
-            BurilError: as `score`.
-        """
-        from buril.generators._ragged import score
-
-        return score(self.graph, sequences, cache_mb=self.settings.cache_mb, measure=self._entropies())
+        return score(self.graph, sequences, cache_mb=self.settings.cache_mb, measure=measure)

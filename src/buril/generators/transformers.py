@@ -122,22 +122,12 @@ class Transformers(Local):
         positions = decoder.head.max_positions
         return Session(running, lambda requests: self.rows(requests, writer, max_positions=positions))
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Natural log-probability of every token of each sequence but its first, given those before it.
+    def measured(self, sequences: Sequence[Sequence[int]], measure: Measure) -> list[NDArray[np.float32]]:
+        """What a measure says of every token of each sequence but its first.
 
         Logits exist for `HEAD_TOKENS` tokens at a time only. A sequence longer than the model's context is the
         caller's to cut.
         """
-        from buril.generators._writer import logprobs
-
-        return self._measured(sequences, logprobs)
-
-    def entropies(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Entropy in nats of what may come as each token of each sequence but its first."""
-        return self._measured(sequences, self._entropies())
-
-    def _measured(self, sequences: Sequence[Sequence[int]], measure: Measure) -> list[NDArray[np.float32]]:
-        """What a measure says of every token of each sequence but its first."""
         import numpy as np
         import torch
 

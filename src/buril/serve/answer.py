@@ -7,15 +7,20 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from buril.code.completing.cursor import Cursor
 from buril.code.completing.finish import completed
 from buril.code.completing.stop import Stopper
 from buril.core.errors import BurilError
+from buril.generators._calls import Call
 from buril.generators._generator import Completion, Generator, Request
+from buril.serve.echo import Echo, echoed
 from buril.serve.guards import Fired, Guard, Piece, guarded
+from buril.serve.likely import Following, Sent
 from buril.serve.metrics import Metrics
+from buril.serve.outgoing import Calling, Ending, Outgoing
 from buril.serve.release import Release
 from buril.serve.waiting import within
 from buril.serve.writing import AnyEngine, AnyTicket, Event
@@ -89,6 +94,8 @@ class Asked:
     left them, into a request. `finish`: the answer ends where it is complete, and is mended. `alone`: nothing else that
     is written may change it. `surroundings`: the place in a repository. `reuse`: what must be equal for the answer to
     be that of another request as well; "" for never. `told`: what the answer says beside its text, in `buril`.
+    `echo`: the answer begins with the prompt, which was given as `text` or as `ids`. `calling`: how calls of functions
+    stand in the answer, where there may be some.
     """
 
     pieces: tuple[Piece, ...]
@@ -102,6 +109,8 @@ class Asked:
     surroundings: Surroundings | None = None
     reuse: str = ""
     told: Mapping[str, Any] = field(default_factory=dict)
+    echo: Literal["", "text", "ids"] = ""
+    calling: Calling | None = None
 
     def cursor(self, given: Sequence[str]) -> Cursor | None:
         """Where the answer is put, where it is finished there."""
@@ -127,11 +136,13 @@ class Answered(NamedTuple):
 
 
 class Piecemeal(NamedTuple):
-    """What is new of a sample; `end` is told with the last of it."""
+    """What is new of a sample; `end` is told with the last of it. `tokens` are None where none are told."""
 
     sample: int
     text: str
     end: End | None = None
+    calls: tuple[Call, ...] = ()
+    tokens: tuple[Sent, ...] | None = None
 
 
 class End(NamedTuple):
@@ -175,6 +186,7 @@ class Answer:
         self._given: tuple[str, ...] = ()
         self._events: dict[int, Event] = {}
         self._stoppers: list[Stopper] = []
+        self._echo = Echo("", None)
         self.how = ""
         """Where a text comes from that may be known already; "" where it can't be."""
 
@@ -215,6 +227,8 @@ class Answer:
             self.fired += place.fired
             self._count(place.fired)
         request = await asyncio.to_thread(self._asked.make, self._given)
+        if self._asked.echo:
+            self._echo = await echoed(self._served, self._asked, request, self._given[0])
         self.ticket = await self._served.engine.submit(replace(request, adapter=self._served.adapter))
 
     @property
@@ -251,34 +265,45 @@ class Answer:
         """
         ticket = self.ticket
         assert ticket is not None, "admit() comes first"
-        before = self._given[0] if self._given and not self._asked.chat else ""
-        releases = [
-            Release(self._served.guards, language=self._asked.language, before=before, chat=self._asked.chat,
-                    remote=self._served.remote)
-            for _sample in range(ticket.request.num_samples)
-        ]  # fmt: skip
-        left = dict(enumerate(releases))
+        number = ticket.request.num_samples
+        left = {sample: self._outgoing(ticket, sample) for sample in range(number)}
         cursor = self._asked.cursor(self._given)
-        self._stoppers = [Stopper("", cursor=cursor) for _sample in range(ticket.request.num_samples)] if cursor else []
+        self._stoppers = [Stopper("", cursor=cursor) for _sample in range(number)] if cursor else []
         try:
+            for sample in range(number if self._asked.echo else 0):
+                yield Piecemeal(sample, self._echo.text, tokens=self._echo.tokens)
             while left:
                 event = await self._next(ticket, left)
-                release = left.get(event.sample)
-                if release is None:
+                outgoing = left.get(event.sample)
+                if outgoing is None:
                     continue
                 event = self._cut_where_complete(event)
-                if not release.due(event.text, ended=event.completion is not None):
+                if not outgoing.release.due(event.text, ended=event.completion is not None):
                     continue
-                part = await self._part(release, event)
+                part = await self._part(outgoing, event)
                 if part.end:
                     del left[event.sample]
-                if part.text or part.end:
+                if part.text or part.end or part.calls or part.tokens:
                     yield part
         finally:
-            if left or len(self.finished) < len(releases):
+            if left or len(self.finished) < number:
                 self._served.engine.cancel(ticket)
 
-    async def _next(self, ticket: AnyTicket, left: Mapping[int, Release]) -> Event:
+    def _outgoing(self, ticket: AnyTicket, sample: int) -> Outgoing:
+        """What lets a sample out."""
+        served, asked = self._served, self._asked
+        before = self._given[0] if self._given and not asked.chat else ""
+        release = Release(
+            served.guards, language=asked.language, before=before, chat=asked.chat, remote=served.remote
+        )  # fmt: skip
+        release.calling = asked.calling
+        following = None
+        if ticket.request.logprobs is not None:
+            begin = len(self._echo.text)
+            following = Following(partial(ticket.told, sample), begin=begin, ends=not asked.chat)
+        return Outgoing(release, asked.calling, following)
+
+    async def _next(self, ticket: AnyTicket, left: Mapping[int, Outgoing]) -> Event:
         """The latest event of a sample; at the limit of time, that the first of those left has ended."""
         rest = ticket.came + self._asked.time_limit_s - time.monotonic()
         try:
@@ -322,22 +347,26 @@ class Answer:
         text = latest.text if latest else ""
         return Event(sample, text, Completion(text, (), "length", math.nan))
 
-    async def _part(self, release: Release, event: Event) -> Piecemeal:
+    async def _part(self, outgoing: Outgoing, event: Event) -> Piecemeal:
         """What an event lets out."""
-        ended = event.completion is not None
-        if release.reads:
-            shown = await asyncio.to_thread(release.push, event.text, ended=ended)
-        else:
-            shown = release.push(event.text, ended=ended)
-        if not ended and not shown.stopped:
-            return Piecemeal(event.sample, shown.text)
         done = event.completion
-        reason = "content_filter" if shown.stopped or done is None else FINISH[done.finish_reason]
-        return Piecemeal(event.sample, shown.text, await self._end(release, event, reason))
+        ending = Ending(done is not None, done is not None and done.finish_reason == "eos")
+        if outgoing.release.reads:
+            new = await asyncio.to_thread(outgoing.push, event.text, ending)
+        else:
+            new = outgoing.push(event.text, ending)
+        part = Piecemeal(event.sample, new.text, None, new.calls, new.tokens)
+        if done is None and not new.stopped:
+            return part
+        reason = "content_filter" if new.stopped or done is None else FINISH[done.finish_reason]
+        if outgoing.calls and reason == "stop":
+            reason = "tool_calls"
+        return part._replace(end=await self._end(outgoing, event, reason))
 
-    async def _end(self, release: Release, event: Event, reason: str) -> End:
+    async def _end(self, outgoing: Outgoing, event: Event, reason: str) -> End:
         """Count and record a sample."""
         assert self.ticket is not None, "admit() comes first"
+        release = outgoing.release
         sample, num_tokens = event.sample, event.num_tokens
         if num_tokens is None:
             num_tokens = self.ticket.num_tokens(sample)
@@ -348,7 +377,7 @@ class Answer:
         fired = (*self.fired, *release.fired)
         seconds, logprob = time.monotonic() - self.came, self.ticket.logprob(sample)
         answered = Answered(
-            self._asked, self.ticket.request, sample, release.shown, num_tokens, reason, fired, self._given,
+            self._asked, self.ticket.request, sample, outgoing.kept, num_tokens, reason, fired, self._given,
             seconds, self.first_s, self.prompt_tokens, logprob, self._shown,
         )  # fmt: skip
         if self._served.editing:

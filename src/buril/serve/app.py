@@ -43,7 +43,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     )
 }  # fmt: skip
 STATUSES = {
-    **dict.fromkeys(("T015", "T017", "T021", "V006", "V013", "V040", "V601"), 400),
+    **dict.fromkeys((
+        "T015", "T017", "T021", "V006", "V013", "V040", "V060", "V061", "V062", "V063", "V064", "V601",
+    ), 400),
     "V032": 404, **dict.fromkeys(("V011", "V012"), 502), **dict.fromkeys(("V004", "V010", "V014", "V041"), 503),
 }  # fmt: skip
 """Statuses of our own errors; any other is the engine's, 500."""

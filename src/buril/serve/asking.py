@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from buril.core.errors import BurilError
+from buril.core.text import _
 from buril.generators._generator import Request, capabilities, request_of_chat
 from buril.serve.answer import Asked, Served
+from buril.serve.echo import check_fits, check_known, ids_of
 from buril.serve.guards import Piece
 from buril.serve.surroundings import steadied, surrounded
+from buril.serve.tooling import Tooling, refused
 
 if TYPE_CHECKING:
     from buril.serve.schemas import ChatRequest, Coding, CompletionRequest, InfillRequest, Sampling
@@ -20,45 +24,97 @@ def asked_of_completion(served: Served, body: CompletionRequest, told: ServeSett
     """A request for each prompt.
 
     Raises:
-        BurilError: V006 for more samples than are allowed, T015 for a suffix that the model can't mind.
+        BurilError: V006 for more samples than are allowed, T015 for a suffix that the model can't mind, V060, V061.
     """
-    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    prompts = body.prompts
     fim = bool(body.suffix)
     if fim and not capabilities(served.generator).fills:
         raise BurilError("T015")
     _few(body.n * len(prompts), told)
-    language = body.language or ""
+    check_able(served, body)
+    return [_asked_of_prompt(served, body, prompt, told) for prompt in prompts]
+
+
+def _asked_of_prompt(
+    served: Served, body: CompletionRequest, prompt: str | Sequence[int], told: ServeSettings
+) -> Asked:
+    """The request of one prompt. Of ids the guards read the text; where they change it, its ids are made anew."""
+    generator: Any = served.generator
+    fim, language, echo = bool(body.suffix), body.language or "", bool(body.echo)
+    by_ids = not isinstance(prompt, str)
+    text = prompt if isinstance(prompt, str) else generator.loaded.encoder.decode(prompt)
+    scores = echo and body.likeliest is not None
 
     def request(texts: Sequence[str]) -> Request:
-        return _sampled(Request(texts[0], texts[1] if fim else None), body, body.max_tokens, told)
+        given: str | tuple[int, ...] = texts[0]
+        if not isinstance(prompt, str) and texts[0] == text:
+            given = tuple(prompt)
+        elif scores:
+            given = ids_of(generator, texts[0])
+        made = _sampled(Request(given, texts[1] if fim else None), body, body.max_tokens, told)
+        if scores:
+            check_fits(generator, made)
+        return made
 
-    return [
-        surrounded(served, body, Asked(
-            tuple(Piece(text, "trusted", language) for text in ([prompt, body.suffix or ""] if fim else [prompt])),
-            request, told.time_limit_s, language, fim=fim, alone=_alone(body, told),
-        ))
-        for prompt in prompts
-    ]  # fmt: skip
+    pieces = tuple(Piece(one, "trusted", language) for one in ([text, body.suffix or ""] if fim else [text]))
+    asked = Asked(pieces, request, told.time_limit_s, language, fim=fim, alone=_alone(body, told))
+    if echo:
+        return replace(asked, echo="ids" if by_ids else "text")
+    return surrounded(served, body, asked)
 
 
 def asked_of_chat(served: Served, body: ChatRequest, told: ServeSettings) -> list[Asked]:
     """The request of a chat. What the assistant is said to have written was, for a guard, written by the user.
 
     Raises:
-        BurilError: V006, T017 for a model without a template.
+        BurilError: V006, T017 for a model without a template, V060, V061, V063, V064.
     """
     if not capabilities(served.generator).chats:
         raise BurilError("T017")
     _few(body.n, told)
-    roles = ["system" if message.role == "developer" else message.role for message in body.messages]
+    check_able(served, body)
+    tooling = Tooling(served.generator, body)
 
     def request(texts: Sequence[str]) -> Request:
-        turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+        made = request_of_chat(served.generator, tooling.turns(texts), tooling.tools(texts))
         limit = body.max_completion_tokens or body.max_tokens
-        return _sampled(request_of_chat(served.generator, turns), body, limit, told)
+        return _sampled(replace(made, spelt=tooling.spelt), body, limit, told)
 
-    pieces = tuple(Piece(message.text, "user", "") for message in body.messages)
-    return [Asked(pieces, request, told.time_limit_s, body.language or "", chat=True, alone=_alone(body, told))]
+    alone = _alone(body, told)
+    return [Asked(tooling.pieces, request, told.time_limit_s, body.language or "", chat=True, alone=alone,
+                  calling=tooling.calling)]  # fmt: skip
+
+
+def check_able(served: Served, body: Sampling) -> None:
+    """Refuse what the engine can't do, rather than overlook it.
+
+    Raises:
+        BurilError: V060, V061 for ids that are no tokens.
+    """
+    generator: Any = served.generator
+    can = capabilities(generator)
+    prompts: Sequence[Any] = getattr(body, "prompts", ())
+    by_ids = any(not isinstance(prompt, str) for prompt in prompts)
+    if by_ids and not can.ids:
+        raise refused(generator, "prompt", _("it takes texts alone, no token ids"))
+    if body.likeliest is not None and not can.logprobs:
+        raise refused(generator, "logprobs", _("it does not tell what each token was worth"))
+    if getattr(body, "echo", None) and body.likeliest is not None:
+        if not can.likeliest:
+            raise refused(generator, "echo", _("it can't score a given text"))
+        if served.adapter:
+            raise refused(generator, "echo", _("a given text is scored by the base, and `model` names an adapter"))
+    biases = {name: getattr(body, name) for name in ("presence_penalty", "frequency_penalty", "logit_bias")}
+    if asked := next((name for name, value in biases.items() if value), None):
+        if not can.biases:
+            raise refused(generator, asked, _("nothing can be added to its logits"))
+        check_known(generator, _tokens(body), "logit_bias")
+    for prompt in prompts if by_ids else ():
+        check_known(generator, prompt, "prompt")
+
+
+def _tokens(body: Sampling) -> list[int]:
+    return [int(token) for token in body.logit_bias or {}]
 
 
 def asked_of_infill(served: Served, body: InfillRequest, told: ServeSettings) -> list[Asked]:
@@ -101,8 +157,11 @@ def _sampled(request: Request, body: Sampling, limit: int | None, told: ServeSet
     """A request as the body says that it be sampled."""
     from dataclasses import replace
 
+    limit = told.max_tokens if limit is None else limit
     asked = replace(
-        request, max_tokens=min(limit or told.max_tokens, told.most_tokens), temperature=body.temperature,
-        top_p=body.top_p, stop=body.stops, seed=body.seed or 0, num_samples=body.n,
+        request, max_tokens=min(limit, told.most_tokens), temperature=body.temperature, top_p=body.top_p,
+        stop=body.stops, seed=body.seed or 0, num_samples=body.n, logprobs=body.likeliest,
+        presence_penalty=body.presence_penalty or 0.0, frequency_penalty=body.frequency_penalty or 0.0,
+        logit_bias=tuple((int(token), more) for token, more in (body.logit_bias or {}).items()),
     )  # fmt: skip
     return steadied(asked, alone=_alone(body, told), seeded=body.seed is not None)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from buril.core.text import _
+from buril.generators._generator import TokenLogprob
 
 LINE_BYTES = 1 << 20
 """Size of a line at most: a token with its probabilities takes a few hundred bytes."""
@@ -28,12 +29,14 @@ class Chunk(NamedTuple):
     Attributes:
         usage: tokens of the prompt and of the answer so far.
         logprobs: the log-probability of each new token.
+        told: what the server says of each new token, as it says it.
     """
 
     text: str = ""
     reason: str | None = None
     usage: tuple[int, int] | None = None
     logprobs: tuple[float, ...] | None = None
+    told: Any = None
 
 
 async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
@@ -77,7 +80,8 @@ def _of_choices(told: dict[str, Any]) -> Chunk:
     text = choice["delta"].get("content") if "delta" in choice else choice["text"]
     if not isinstance(text, str | None):
         raise TypeError
-    return Chunk(text or "", choice.get("finish_reason"), counted, _logprobs(choice.get("logprobs")))
+    told = choice.get("logprobs")
+    return Chunk(text or "", choice.get("finish_reason"), counted, _logprobs(told), told)
 
 
 def _of_infill(told: dict[str, Any]) -> Chunk:
@@ -98,3 +102,50 @@ def _logprobs(told: Any) -> tuple[float, ...] | None:
     if told.get("token_logprobs") is not None:
         return tuple(float(one) for one in told["token_logprobs"] if one is not None)
     return tuple(float(one["logprob"]) for one in told.get("content") or ())
+
+
+def tokens_of(told: Any, number: int) -> list[TokenLogprob]:
+    """The tokens of an event, each with `number` likeliest at most.
+
+    vLLM names tokens by their texts, in which half a character is U+FFFD; llama.cpp tells their bytes.
+
+    Raises:
+        Odd: for another form.
+    """
+    if not told:
+        return []
+    try:
+        return _listed(told, number) if told.get("token_logprobs") is not None else _with_bytes(told, number)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
+        raise Odd(_("the answer is not of the API's form")) from problem
+
+
+def _listed(told: Any, number: int) -> list[TokenLogprob]:
+    """Of vLLM's form."""
+    tops = told.get("top_logprobs") or [None] * len(told["tokens"])
+    found = []
+    for token, logprob, top in zip(told["tokens"], told["token_logprobs"], tops, strict=True):
+        others = sorted((top or {}).items(), key=lambda item: -float(item[1]))[:number]
+        likely = tuple((_bytes(name), float(value)) for name, value in others)
+        found.append(TokenLogprob(_bytes(token), None if logprob is None else float(logprob), likely))
+    return found
+
+
+def _with_bytes(told: Any, number: int) -> list[TokenLogprob]:
+    return [_token(one, number) for one in told.get("content") or ()]
+
+
+def _token(told: Any, number: int) -> TokenLogprob:
+    """A token of llama.cpp's form."""
+    top = tuple((_bytes_of(one), float(one["logprob"])) for one in (told.get("top_logprobs") or ())[:number])
+    return TokenLogprob(_bytes_of(told), float(told["logprob"]), top)
+
+
+def _bytes_of(told: Any) -> bytes:
+    return bytes(told["bytes"]) if told.get("bytes") is not None else _bytes(told["token"])
+
+
+def _bytes(token: Any) -> bytes:
+    if not isinstance(token, str):
+        raise TypeError
+    return token.encode("utf-8", "replace")

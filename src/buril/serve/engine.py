@@ -13,14 +13,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from buril.core.errors import BurilError
-from buril.generators._generator import Request
+from buril.generators._generator import Request, TokenLogprob
 from buril.generators._session import Session, seen
 from buril.generators._writer import Row
 from buril.serve.writing import AnyTicket, Busy, Event
 
+AGAIN_S = 0.05
+"""Seconds after which room in the cache is asked for again."""
 RECENT = 64
 """Requests whose time says how long the next will take."""
 
@@ -57,6 +61,10 @@ class Ticket:
     def logprob(self, sample: int) -> float:
         """The sum of their natural log-probabilities."""
         return self.rows[sample].logprob
+
+    def told(self, sample: int) -> Sequence[TokenLogprob]:
+        """What is told of them, for a request that asks for it."""
+        return self.rows[sample].told or ()
 
 
 class Engine:
@@ -158,6 +166,39 @@ class Engine:
             except NotYet:
                 if not self.is_running:
                     raise BurilError("V004") from None
+
+    async def scored(self, score: Callable[[], list[TokenLogprob]]) -> list[TokenLogprob]:
+        """What `score` says, asked between two steps; it takes the place of a sample that waits.
+
+        Where the cache has no room beside what is being written it is asked again, until it has.
+
+        Raises:
+            Busy: there is no room.
+            BurilError: what `score` raises, or what ended the engine.
+        """
+        if self.broken:
+            raise self.broken
+        if self.num_waiting + 1 > self._most_waiting + self._room():
+            raise Busy(self.wait_s())
+        loop, beside = asyncio.get_running_loop(), [0]
+
+        def scored() -> list[TokenLogprob]:
+            beside[0] = len(self._session)  # what is written at that time; it may have ended when this is told
+            return score()
+
+        self._come(1, "")
+        try:
+            while True:
+                done: asyncio.Future[list[TokenLogprob]] = loop.create_future()
+                self._put(partial(_score, scored, done, loop))
+                try:
+                    return await done
+                except BurilError as problem:
+                    if problem.code != "T021" or not beside[0]:
+                        raise
+                await asyncio.sleep(AGAIN_S)
+        finally:
+            self._come(-1, "")
 
     def adapters(self) -> set[str]:
         """Adapters that samples on their way name; to be asked between two steps."""
@@ -266,6 +307,31 @@ class Engine:
         for ticket in tickets.values():
             _send(ticket, [Event(sample, "", problem=problem) for sample in sorted(ticket.left)])
         self._tickets.clear()
+
+
+def _score(
+    score: Callable[[], list[TokenLogprob]], done: asyncio.Future[list[TokenLogprob]], loop: asyncio.AbstractEventLoop
+) -> None:
+    """Score a text, in the thread that writes; one whose client has gone is not."""
+    if done.cancelled():
+        return
+    problem: BaseException | None = None
+    found: list[TokenLogprob] = []
+    try:
+        found = score()
+    except (BurilError, OSError, RuntimeError, MemoryError) as raised:  # who waits is told, the engine goes on
+        problem = raised if isinstance(raised, BurilError) else BurilError("V005", problem=str(raised))
+
+    def tell() -> None:
+        if done.cancelled():
+            return
+        if problem is not None:
+            done.set_exception(problem)
+        else:
+            done.set_result(found)
+
+    with suppress(RuntimeError):  # its loop is closed: it is gone
+        loop.call_soon_threadsafe(tell)
 
 
 def _send(ticket: Ticket, events: Sequence[Event]) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import math
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from buril.core.text import _
 from buril.generators._encoder import well_formed
-from buril.generators._generator import Completion, Request, begun, up_to
+from buril.generators._generator import Completion, Request, TokenLogprob, begun, up_to
 from buril.generators._upstream import Asked
-from buril.serve.chunks import Chunk, Odd
+from buril.serve.chunks import Chunk, Odd, tokens_of
 from buril.serve.writing import Event
 
 TOKEN_CHARS, SPARE_CHARS = 256, 1 << 16
@@ -29,6 +30,8 @@ class Sample:
     chunks: int = 0
     usage: tuple[int, int] | None = None
     logprob: float | None = None
+    told: list[TokenLogprob] = field(default_factory=list)
+    """What it tells of each token, for a request that asks for it."""
     reason: str | None = None
     ended: bool = False
     waits: bool = True
@@ -71,6 +74,10 @@ class RemoteTicket:
         found = self.samples[sample].logprob
         return found if found is not None and math.isfinite(found) else None
 
+    def told(self, sample: int) -> Sequence[TokenLogprob]:
+        """What is told of these tokens, for a request that asks for it."""
+        return self.samples[sample].told
+
     def take(self, sample: Sample, chunk: Chunk) -> bool:
         """Take what an event says; whether there is all that is wanted, though the stream goes on.
 
@@ -80,6 +87,8 @@ class RemoteTicket:
         sample.usage, sample.reason = chunk.usage or sample.usage, chunk.reason or sample.reason
         if chunk.logprobs is not None:
             sample.logprob = (sample.logprob or 0.0) + math.fsum(chunk.logprobs)
+        if chunk.told and self.request.logprobs is not None and not sample.ended:
+            sample.told += tokens_of(chunk.told, self.request.logprobs)
         if chunk.text and not sample.ended and self._stopped(sample, chunk.text):
             return self.finish(sample)
         if sample.reason and sample.usage:  # else the counts are still to come

@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
+from buril.generators._calls import Call
 from buril.serve.answer import Answer, End, Piecemeal, Served
+from buril.serve.likely import of_chat, of_completion
 
 
 class Shape(ABC):
@@ -36,27 +38,26 @@ class Choices(Shape):
 
     async def whole(self, served: Served, answers: Sequence[Answer]) -> dict[str, Any]:
         """The answer in one."""
-        texts: dict[int, str] = {}
-        ends: dict[int, End] = {}
+        found: dict[int, Piecemeal] = {}
         async for index, part in together(answers):
-            texts[index] = texts.get(index, "") + part.text
-            if part.end:
-                ends[index] = part.end
-        choices = [self.choice(index, texts[index], ends[index]) for index in sorted(ends)]
+            found[index] = _joined(found[index], part) if index in found else part
+        ends = [(index, part.end) for index, part in sorted(found.items()) if part.end]
+        choices = [self.choice(index, found[index], end) for index, end in ends]
         return {**self._head(served, self.kind), "choices": choices, "usage": usage(answers),
-                "buril": told(served, [ends[index] for index in sorted(ends)])}  # fmt: skip
+                "buril": told(served, [end for _index, end in ends])}  # fmt: skip
 
     async def stream(self, served: Served, answers: Sequence[Answer], body: Any) -> AsyncGenerator[dict[str, Any]]:
         """The answer in parts."""
         head = self._head(served, self.chunk)
-        begun: set[int] = set()
+        called: dict[int, int] = {}
         async for index, part in together(answers):
-            if index not in begun:
-                begun.add(index)
+            if index not in called:
+                called[index] = 0
                 for choice in self.opening(index):
                     yield {**head, "choices": [choice]}
-            if part.text:
-                yield {**head, "choices": [self.delta(index, part.text)]}
+            if part.text or part.calls or part.tokens:
+                yield {**head, "choices": [self.delta(index, part, called[index])]}
+                called[index] += len(part.calls)
             if part.end:
                 yield {**head, "choices": [self.closing(index, part.end)], "buril": told(served, [part.end])}
         if body.stream_options and body.stream_options.include_usage:
@@ -67,12 +68,12 @@ class Choices(Shape):
                 "model": served.name, "system_fingerprint": str(served.links.get("fingerprint", ""))}  # fmt: skip
 
     @abstractmethod
-    def choice(self, index: int, text: str, end: End) -> dict[str, Any]:
+    def choice(self, index: int, part: Piecemeal, end: End) -> dict[str, Any]:
         """A sample, whole."""
 
     @abstractmethod
-    def delta(self, index: int, text: str) -> dict[str, Any]:
-        """What is new of a sample."""
+    def delta(self, index: int, part: Piecemeal, called: int) -> dict[str, Any]:
+        """What is new of a sample, which had so many calls before."""
 
     @abstractmethod
     def closing(self, index: int, end: End) -> dict[str, Any]:
@@ -89,17 +90,19 @@ class CompletionShape(Choices):
 
     prefix, kind, chunk = "cmpl", "text_completion", "text_completion"
 
-    def choice(self, index: int, text: str, end: End) -> dict[str, Any]:
+    def choice(self, index: int, part: Piecemeal, end: End) -> dict[str, Any]:
         """A sample, whole."""
-        return {"index": index, "text": text, "finish_reason": end.finish_reason, "logprobs": None}
+        return {**self.delta(index, part, 0), "finish_reason": end.finish_reason}
 
-    def delta(self, index: int, text: str) -> dict[str, Any]:
+    def delta(self, index: int, part: Piecemeal, called: int) -> dict[str, Any]:
         """What is new of a sample."""
-        return {"index": index, "text": text, "finish_reason": None, "logprobs": None}
+        del called
+        likely = None if part.tokens is None else of_completion(part.tokens)
+        return {"index": index, "text": part.text, "finish_reason": None, "logprobs": likely}
 
     def closing(self, index: int, end: End) -> dict[str, Any]:
         """The last of a sample."""
-        return self.choice(index, "", end)
+        return {"index": index, "text": "", "finish_reason": end.finish_reason, "logprobs": None}
 
 
 class ChatShape(Choices):
@@ -107,14 +110,22 @@ class ChatShape(Choices):
 
     prefix, kind, chunk = "chatcmpl", "chat.completion", "chat.completion.chunk"
 
-    def choice(self, index: int, text: str, end: End) -> dict[str, Any]:
+    def choice(self, index: int, part: Piecemeal, end: End) -> dict[str, Any]:
         """A sample, whole."""
-        message = {"role": "assistant", "content": text, "refusal": None}
-        return {"index": index, "message": message, "finish_reason": end.finish_reason, "logprobs": None}
+        calls = {"tool_calls": [_call(call) for call in part.calls]} if part.calls else {}
+        content = None if part.calls and not part.text else part.text
+        message = {"role": "assistant", "content": content, "refusal": None, **calls}
+        likely = None if part.tokens is None else of_chat(part.tokens)
+        return {"index": index, "message": message, "finish_reason": end.finish_reason, "logprobs": likely}
 
-    def delta(self, index: int, text: str) -> dict[str, Any]:
+    def delta(self, index: int, part: Piecemeal, called: int) -> dict[str, Any]:
         """What is new of a sample."""
-        return {"index": index, "delta": {"content": text}, "finish_reason": None, "logprobs": None}
+        calls = [{"index": called + number, **_call(call)} for number, call in enumerate(part.calls)]
+        delta: dict[str, Any] = {"tool_calls": calls} if calls else {}
+        if part.text or not calls:
+            delta["content"] = part.text
+        likely = None if part.tokens is None else of_chat(part.tokens)
+        return {"index": index, "delta": delta, "finish_reason": None, "logprobs": likely}
 
     def closing(self, index: int, end: End) -> dict[str, Any]:
         """The last of a sample."""
@@ -156,6 +167,18 @@ class InfillShape(Shape):
                 "buril": told(served, [end]),
             }  # fmt: skip
         return found
+
+
+def _joined(one: Piecemeal, more: Piecemeal) -> Piecemeal:
+    """What came of a sample, and what is new of it."""
+    tokens = None if one.tokens is None and more.tokens is None else (*(one.tokens or ()), *(more.tokens or ()))
+    return Piecemeal(one.sample, one.text + more.text, more.end, (*one.calls, *more.calls), tokens)
+
+
+def _call(call: Call) -> dict[str, Any]:
+    """A call of a function, with an id by which its result is told."""
+    function = {"name": call.name, "arguments": call.told}
+    return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
 
 
 async def together(answers: Sequence[Answer]) -> AsyncGenerator[tuple[int, Piecemeal]]:

@@ -128,6 +128,8 @@ def _reusable(body: Coding) -> str:
     """What of a body must be equal for its answer to be that of another, texts apart; "" where it asks for several."""
     if getattr(body, "n", 1) > 1 or not isinstance(getattr(body, "prompt", ""), str):
         return ""
+    if getattr(body, "logprobs", None) is not None:  # nothing is kept of them
+        return ""
     return body.model_dump_json(exclude=_TEXTS)
 
 

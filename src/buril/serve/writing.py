@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from buril.core.errors import BurilError
-    from buril.generators._generator import Completion, Request
+    from buril.generators._generator import Completion, Request, TokenLogprob
 
 
 class Event(NamedTuple):
@@ -61,6 +62,9 @@ class AnyTicket(Protocol):
 
     def logprob(self, sample: int) -> float | None:
         """The sum of the natural log-probabilities of these tokens; None where nobody knows."""
+
+    def told(self, sample: int) -> Sequence[TokenLogprob]:
+        """What is told of these tokens, for a request that asks for it. It grows as they come."""
 
 
 class AnyEngine(Protocol):

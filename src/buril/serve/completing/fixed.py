@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
-from buril.generators._generator import Request
+from buril.generators._generator import Request, has_biases
 
 NEEDS = (
     "the same model digest, tokenizer, guards and parameters",
@@ -33,9 +34,11 @@ def fixed(request: Request) -> Request:
     """
     if request.temperature == 0:
         return replace(request, seed=0)
-    told = [
+    told: list[Any] = [
         request.prompt if isinstance(request.prompt, str) else list(request.prompt), request.suffix, request.prefill,
         request.max_tokens, request.temperature, request.top_p, list(request.stop), request.num_samples,
     ]  # fmt: skip
+    if has_biases(request):
+        told += [request.presence_penalty, request.frequency_penalty, [list(one) for one in request.logit_bias]]
     raw = json.dumps(told, ensure_ascii=True).encode()
     return replace(request, seed=int.from_bytes(hashlib.sha256(raw).digest()[:4], "little") >> 1)
