@@ -111,6 +111,13 @@ def test_several_calls_in_a_stream_are_put_together(spoken: tuple[Running, Scrip
         '<tool_call>\n{"name": "launch", "arguments": {}}\n</tool_call>',
         'It is <tool_call> {"name": "weather", "argu',
         "no call at all <tool_c",
+        '```json\n{"place": "Oaxaca"}\n```\nThat is JSON.',
+        "```python\nweather()\n```",
+        'As JSON: ```json\n{"name": "weather", "argu',
+        '{"name": "Ana", "age": 3}',
+        '{"name": "weather", "arguments": {}} is how a call looks',
+        '{"names": []}',
+        "{ x }",
     ],
 )
 def test_what_is_no_call_stays_text(spoken: tuple[Running, Script], text: str) -> None:
@@ -342,6 +349,12 @@ def read(form: Form, text: str, step: int) -> tuple[str, list[Call]]:
         ('<tool_call>{"name": "f", "arguments": {}} and more', None, []),
         ("<tool_call>" + "[" * 3000 + "</tool_call>", None, []),
         ("a <b> c\n\n", None, []),
+        ('So:\n```json\n{"name": "f", "arguments": {"a": "```"}}\n```\nDone.', "So:Done.", [("f", {"a": "```"})]),
+        ('```json\n{"a": 1}\n```\n<tool_call>{"name": "g", "arguments": {}}</tool_call>', '```json\n{"a": 1}\n```',
+         [("g", {})]),
+        ('\n{\n  "name": "f",\n  "arguments": {"a": 1}\n}\n', "", [("f", {"a": 1})]),
+        ('{"name": "h", "arguments": {}}', None, []),
+        ('{"name": "f", "arguments": {}} or {"name": "g", "arguments": {}}', None, []),
     ],
 )  # fmt: skip
 def test_calls_are_read_alike_however_they_come(text: str, left: str | None, calls: list[Any]) -> None:
@@ -358,6 +371,9 @@ def test_mistrals_form_is_read_too() -> None:
     assert (
         open_at(text, form) == 4 and open_at(f"{CALL} x", HERMES) == len(CALL) + 2 and open_at(CALL[:-3], HERMES) == 0
     )
+    fenced = 'a\n```json\n{"name": "f", "arguments": {}}'
+    assert open_at(fenced, HERMES) == 2 and open_at(f"{fenced}\n```\n", HERMES) == len(fenced) + 5
+    assert open_at('{"name": "f", ', HERMES) == 0 and open_at('{"name": x', HERMES) == 10
 
 
 class Tells:
@@ -426,7 +442,7 @@ def test_qwen_calls_a_function_that_it_is_offered() -> None:
     generator = Transformers(Transformers.Settings(device="cpu"))
     generator.use(real_of(folder))
     before: Any = {"type": "function", "function": {"name": "weather", "arguments": '{"place": "Puebla", "days": 1}'}}
-    shown: Any = [  # this small a model writes calls as bare JSON unless it has seen one
+    shown: Any = [
         {"role": "user", "content": "What is the weather in Puebla?"},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "c0", **before}]},
         {"role": "tool", "tool_call_id": "c0", "content": '{"sky": "clear", "degrees": 19}'},

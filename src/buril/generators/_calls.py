@@ -14,27 +14,55 @@ from typing import Any, NamedTuple
 from buril.generators._generator import begun
 
 
-class Form(NamedTuple):
-    """How calls are written: JSON after `opens`, up to `closes` ("" ends with the JSON).
+class Marks(NamedTuple):
+    """What stands around the JSON of a call; a `closes` of "" ends with the JSON."""
 
-    `shown` is what a template of this form holds, `never` what only templates of another form hold.
+    opens: str
+    closes: str
+
+
+class Form(NamedTuple):
+    """How calls are written: JSON between `marks`.
+
+    `shown` is what a template of this form holds, `never` what only templates of another form hold. `also` are marks
+    that models write in their place though their template shows others. `bare`: an answer that is a call and nothing
+    else may have no marks.
     """
 
     name: str
-    opens: str
-    closes: str
+    marks: Marks
     shown: tuple[str, ...]
     never: tuple[str, ...] = ()
+    also: tuple[Marks, ...] = ()
+    bare: bool = False
 
     @property
     def markers(self) -> tuple[str, ...]:
         """What stands around a call."""
-        return tuple(filter(None, (self.opens, self.closes)))
+        return tuple(filter(None, self.marks))
+
+    @property
+    def all(self) -> tuple[Marks, ...]:
+        """Whatever may stand around a call."""
+        return (self.marks, *self.also)
+
+    def begins_in(self, text: str) -> bool:
+        """Whether anything in a text may be a call."""
+        return any(marks.opens in text for marks in self.all) or (self.bare and _bare(text).may_be)
 
 
+FENCE = Marks("```json", "```")
+"""A block of JSON: how Qwen2.5-Coder writes calls, whose template shows tags."""
 FORMS = (
-    Form("hermes", "<tool_call>", "</tool_call>", ("<tool_call>", "arguments"), ("<function=",)),
-    Form("mistral", "[TOOL_CALLS]", "", ("[TOOL_CALLS]",), ("[ARGS]", "[CALL_ID]")),
+    Form(
+        "hermes",
+        Marks("<tool_call>", "</tool_call>"),
+        ("<tool_call>", "arguments"),
+        ("<function=",),
+        (FENCE,),
+        bare=True,
+    ),
+    Form("mistral", Marks("[TOOL_CALLS]", ""), ("[TOOL_CALLS]",), ("[ARGS]", "[CALL_ID]")),
 )
 """The known forms: of Hermes 2 Pro, Qwen2.5, Qwen3 and SmolLM2, and of Mistral 7B v0.3. Another is one more line."""
 _TAKES = re.compile(r"\btools\b")
@@ -94,13 +122,20 @@ class Reader:
     def feed(self, text: str, *, ended: bool) -> list[Part]:
         """What is new of the whole text so far, in its order. White space beside a call is left out."""
         found: list[Part] = []
+        bare = _bare(text) if self._form.bare and self._at == 0 else _NOT_BARE
+        if bare.may_be and not ended:
+            return []
+        if bare.may_be and (calls := self._calls(bare.value)):
+            self._at = len(text)
+            return [Part(0, len(text), calls=calls)]
         while self._at < len(text):
-            start = text.find(self._form.opens, self._at)
-            if start < 0:
-                most = len(text) if ended else len(text) - begun(text[self._at :], (self._form.opens,))
+            start, marks = self._next(text)
+            if marks is None:
+                waiting = begun(text[self._at :], [one.opens for one in self._form.all])
+                most = len(text) if ended else len(text) - waiting
                 self._say(found, text, most, settled=ended)
                 break
-            part = self._call(text, start, ended=ended)
+            part = self._call(text, start, marks, ended=ended)
             if part is not None and not part.calls:
                 self._say(found, text, part.end, settled=True)
                 continue
@@ -110,6 +145,11 @@ class Reader:
             found.append(part)
             self._at, self._called = part.end, True
         return found
+
+    def _next(self, text: str) -> tuple[int, Marks | None]:
+        """Where the next call may begin, and the marks that it has there."""
+        places = [(text.find(marks.opens, self._at), marks) for marks in self._form.all]
+        return min((item for item in places if item[0] >= 0), default=(-1, None), key=lambda item: item[0])
 
     def _say(self, found: list[Part], text: str, end: int, *, settled: bool) -> None:
         """Tell text up to a place; white space before it waits unless it is settled that no call follows."""
@@ -122,33 +162,26 @@ class Reader:
             self._called = False
         self._at = end
 
-    def _call(self, text: str, start: int, *, ended: bool) -> Part | None:
+    def _call(self, text: str, start: int, marks: Marks, *, ended: bool) -> Part | None:
         """What begins at a place: calls, or text that is none; None while that is open."""
-        form = self._form
         try:
-            value, after = _DECODER.raw_decode(text, _past_space(text, start + len(form.opens)))
+            value, after = _DECODER.raw_decode(text, _past_space(text, start + len(marks.opens)))
         except (ValueError, RecursionError) as problem:
-            goes_on = "Unterminated" in str(problem) or getattr(problem, "pos", 0) >= len(text.rstrip())
-            return self._no_call(text, start, start + len(form.opens), ended=ended, waits=goes_on)
+            goes_on = _goes_on(problem, text)
+            limits = (start, start + len(marks.opens))
+            return _no_call(text, limits, marks.closes, ended=ended, waits=goes_on)
         end = after
-        if form.closes:
+        if marks.closes:
             rest = text[_past_space(text, after) :]
-            if form.closes.startswith(rest):  # it stands there in part, or not at all
-                if not ended and rest != form.closes:
+            if marks.closes.startswith(rest):  # it stands there in part, or not at all
+                if not ended and rest != marks.closes:
                     return None
                 end = len(text)
-            elif rest.startswith(form.closes):
-                end = len(text) - len(rest) + len(form.closes)
+            elif rest.startswith(marks.closes):
+                end = len(text) - len(rest) + len(marks.closes)
             else:
-                return self._no_call(text, start, after, ended=ended, waits=False)
+                return _no_call(text, (start, after), marks.closes, ended=ended, waits=False)
         return Part(start, end, calls=self._calls(value))
-
-    def _no_call(self, text: str, start: int, after: int, *, ended: bool, waits: bool) -> Part | None:
-        """What is written as no call is, up to where it closes; None while that may still change."""
-        close = text.find(self._form.closes, after) if self._form.closes else -1
-        if close >= 0 and (ended or not waits):
-            return Part(start, close + len(self._form.closes))
-        return Part(start, len(text)) if ended else None
 
     def _calls(self, value: Any) -> tuple[Call, ...]:
         """The calls of what was read; none where one of them is no call of a function that was offered."""
@@ -167,6 +200,44 @@ class Reader:
         return Call(told["name"], arguments) if isinstance(arguments, dict) else None
 
 
+def _no_call(text: str, limits: tuple[int, int], closes: str, *, ended: bool, waits: bool) -> Part | None:
+    """What is written as no call is, up to where it closes; None while that may still change.
+
+    `limits` are where it began, and where its close is looked for.
+    """
+    start, after = limits
+    close = text.find(closes, after) if closes else -1
+    if close >= 0 and (ended or not waits):
+        return Part(start, close + len(closes))
+    return Part(start, len(text)) if ended else None
+
+
+class _Bare(NamedTuple):
+    """Whether a text may be a call without marks, and what it holds where it is whole."""
+
+    may_be: bool
+    value: Any = None
+
+
+_NOT_BARE = _Bare(False)
+_HEAD = '{"name"'
+
+
+def _bare(text: str) -> _Bare:
+    head = "".join(text[:80].split())[: len(_HEAD)]
+    if not head or not _HEAD.startswith(head):
+        return _NOT_BARE
+    try:
+        return _Bare(True, _DECODER.decode(text))
+    except (ValueError, RecursionError) as problem:
+        return _Bare(_goes_on(problem, text))
+
+
+def _goes_on(problem: Exception, text: str) -> bool:
+    """Whether what is no JSON may become some when more is written."""
+    return "Unterminated" in str(problem) or getattr(problem, "pos", 0) >= len(text.rstrip())
+
+
 def _refused(constant: str) -> Any:
     """`NaN` and `Infinity` are no JSON."""
     raise ValueError(constant)
@@ -182,17 +253,19 @@ def _past_space(text: str, at: int) -> int:
 def written(form: Form, calls: Sequence[Call]) -> str:
     """Calls as the model would write them."""
     bodies = [json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False) for call in calls]
-    if form.closes:
-        return "\n".join(f"{form.opens}\n{body}\n{form.closes}" for body in bodies)
-    return f"{form.opens}[{', '.join(bodies)}]"
+    opens, closes = form.marks
+    if closes:
+        return "\n".join(f"{opens}\n{body}\n{closes}" for body in bodies)
+    return f"{opens}[{', '.join(bodies)}]"
 
 
 def open_at(text: str, form: Form) -> int:
     """Where a text begins that may be a call which is still being written; the text's length where none is."""
-    start = text.rfind(form.opens)
-    if start < 0 or (form.closes and form.closes in text[start:]):
-        return len(text)
-    return start
+    starts = [(text.rfind(marks.opens), marks) for marks in form.all]
+    if form.bare and _bare(text).may_be:
+        return 0
+    still = [at for at, (opens, closes) in starts if at >= 0 and not (closes and closes in text[at + len(opens) :])]
+    return min(still, default=len(text))
 
 
 def strings(value: Any) -> list[str]:

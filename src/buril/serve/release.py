@@ -97,7 +97,7 @@ class Release:
         if self.stopped:
             return ""
         passed = outcome.pieces[0].text
-        return self._called(passed) if self.calling and self.calling.form.opens in passed else passed
+        return self._called(passed) if self.calling and self.calling.form.begins_in(passed) else passed
 
     def _called(self, text: str) -> str:
         """A text whose calls the guards have read as they are meant: in JSON a line break is two letters."""
