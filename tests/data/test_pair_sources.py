@@ -26,6 +26,7 @@ from buril.core.store import Store
 from buril.data.pair import Pair, read_pairs
 from buril.data.pairing._asking import Flaw, question, read_answer
 from buril.data.pairing._commits import commits
+from buril.data.pairing._messages import weakness as said
 from buril.data.pairing.findings import Findings, set_aside
 from buril.data.pairing.history import History
 from buril.data.pairing.table import Table, weakness
@@ -316,6 +317,66 @@ def test_a_commit_that_is_added_is_seen(tmp_path: Path) -> None:
         history(repository(tmp_path / name / "shop", story[:count])) for name, count in (("one", 1), ("two", 2))
     )
     assert one.observe() != two.observe() and one.parts() == {"scanner:taint": two.parts()["scanner:taint"]}
+
+
+CHECK = "def read(folder, name):\n    path = folder / name\n    print(path)\n{}    text = path.read_text()\n    return text\n"
+UNCHECKED = CHECK.format("")
+CHECKED = CHECK.format("    if not path.is_relative_to(folder):\n        raise ValueError(name)\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "more", "found"),
+    [
+        ("Refuse names outside\n\nA path traversal (CVE-2021-32052).", {}, "CWE-22"),
+        ("Security fix: CWE-073", {"tests/test_a.py": "def test_read():\n    assert 1\n"}, "CWE-73"),
+        # the number alone tells no weakness
+        ("CVE-2021-32052", {}, "weakness_not_said"),
+        # another function was changed too: which of them was weak is not known
+        ("Path traversal (CVE-2021-32052)", {"b.py": PLAIN.replace("result = 0", "result = 0.0")}, "many_functions"),
+        ('Revert "Path traversal (CVE-2021-32052)"', {}, ""),
+        ("Path traversal (CVE-2021-32052), regression of the last release", {}, ""),
+        ("Tell whether a path is in a folder", {}, ""),
+    ],
+)
+def test_a_message_that_says_what_was_mended_is_a_label(
+    message: str, more: dict[str, str | bytes], found: str, tmp_path: Path
+) -> None:
+    before: dict[str, str | bytes] = {
+        "a.py": UNCHECKED,
+        "b.py": PLAIN,
+        "tests/test_a.py": "def test_read():\n    pass\n",
+    }
+    path = repository(tmp_path / "shop", [("a", before), (message, {**before, "a.py": CHECKED, **more})])
+    source = history(path)
+    pairs = all_of(source)
+    if found.startswith("CWE"):
+        assert [(pair.cwe, pair.claim, pair.change) for pair in pairs] == [(found, "label", message.partition("\n")[0])]
+        assert (pairs[0].secure, pairs[0].vulnerable) == (CHECKED, UNCHECKED)
+    else:
+        assert not pairs and list(source.left_out) == ([found] if found else [])
+    assert not all_of(history(path, fixes=["seen"]))
+
+
+def test_what_a_scanner_sees_is_not_told_twice(tmp_path: Path) -> None:
+    path = repository(tmp_path / "shop", [("a", {"a.py": WEAK}), ("SQL injection, CVE-2021-1234", {"a.py": MENDED})])
+    assert [pair.claim for pair in all_of(history(path))] == ["scanner"]
+    assert [pair.claim for pair in all_of(history(path, fixes=["said"]))] == ["label"]
+
+
+@pytest.mark.parametrize(
+    ("message", "cwe"),
+    [
+        ("Fix XSS in titles", "CWE-79"),
+        ("Compare digests in constant-time", "CWE-208"),
+        ("Fixed CVE-2024-1 -- Potential denial-of-service in urlize()\n\nThe regex took quadratic time.", "CWE-400"),
+        ("Fix a ReDoS", "CWE-1333"),
+        ("Strip headers\n\nAn open redirect to another host", "CWE-601"),
+        ("CWE-79 and path traversal", "CWE-79"),
+        ("Add a button", ""),
+    ],
+)
+def test_words_for_weaknesses(message: str, cwe: str) -> None:
+    assert said(message) == cwe
 
 
 def test_nothing_of_a_repository_is_run(tmp_path: Path) -> None:

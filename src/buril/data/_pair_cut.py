@@ -30,6 +30,11 @@ class Side(NamedTuple):
     tree: Tree
     span: Span
 
+    @property
+    def text(self) -> str:
+        """The function's own text."""
+        return self.source[slice(*self.span)].decode("utf-8", "replace")
+
 
 def side_by_side(language: str, one: Side, other: Side) -> tuple[str, str]:
     """The functions of two versions of a file, each with what it needs before it.
