@@ -331,8 +331,9 @@ CHECKED = CHECK.format("    if not path.is_relative_to(folder):\n        raise V
         ("Security fix: CWE-073", {"tests/test_a.py": "def test_read():\n    assert 1\n"}, "CWE-73"),
         # the number alone tells no weakness
         ("CVE-2021-32052", {}, "weakness_not_said"),
-        # another function was changed too: which of them was weak is not known
-        ("Path traversal (CVE-2021-32052)", {"b.py": PLAIN.replace("result = 0", "result = 0.0")}, "many_functions"),
+        # another file was changed too: which of them was weak is not known
+        ("Path traversal (CVE-2021-32052)", {"b.py": PLAIN.replace("result = 0", "result = 0.0")}, "several_files"),
+        ("Tell who asked\n\nAccess control, CVE-2021-32052", {}, "weakness_not_said"),
         ('Revert "Path traversal (CVE-2021-32052)"', {}, ""),
         ("Path traversal (CVE-2021-32052), regression of the last release", {}, ""),
         ("Tell whether a path is in a folder", {}, ""),
@@ -355,6 +356,18 @@ def test_a_message_that_says_what_was_mended_is_a_label(
     else:
         assert not pairs and list(source.left_out) == ([found] if found else [])
     assert not all_of(history(path, fixes=["seen"]))
+
+
+def test_a_label_holds_all_functions_that_were_changed_and_what_came_with_them(tmp_path: Path) -> None:
+    """A helper that a changed function uses belongs to the fix; another new function does not."""
+    weak = UNCHECKED + "\n\n" + UNCHECKED.replace("read(", "load(")
+    helper = "def inside(folder, path):\n    return path.is_relative_to(folder)\n"
+    other = "def unused(text):\n    return text\n"
+    check = CHECKED.replace("path.is_relative_to(folder)", "inside(folder, path)")
+    secure = "\n\n".join((helper, check, check.replace("read(", "load("), other))
+    path = repository(tmp_path / "shop", [("a", {"a.py": weak}), ("Path traversal, CVE-2021-1234", {"a.py": secure})])
+    (pair,) = all_of(history(path))
+    assert pair.vulnerable == weak and pair.secure == secure.replace("\n\n" + other, "")
 
 
 def test_what_a_scanner_sees_is_not_told_twice(tmp_path: Path) -> None:

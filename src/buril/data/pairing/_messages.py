@@ -16,7 +16,7 @@ _CWE: Final = re.compile(r"\bCWE-0*(\d{1,4})\b", re.IGNORECASE)
 
 _ALTERNATIVES: Final = (
     ("CWE-89", r"\bsql[ -]?injection", r"\bsqli\b"),
-    ("CWE-78", r"\bcommand[ -]injection", r"\bshell injection"),
+    ("CWE-78", r"\bcommand[ -]injection", r"\bshell injection", r"\bshell[ -](?:quot|escap)\w+"),
     ("CWE-88", r"\bargument injection", r"\boption injection"),
     ("CWE-1336", r"\btemplate injection", r"\bssti\b"),
     ("CWE-90", r"\bldap injection"),
@@ -24,23 +24,25 @@ _ALTERNATIVES: Final = (
     ("CWE-643", r"\bxpath injection"),
     ("CWE-113", r"\b(?:header|crlf|response) (?:injection|splitting)", r"\bcrlf\b"),
     ("CWE-444", r"\brequest smuggling", r"\bdesync"),
-    ("CWE-79", r"\bcross[- ]site scripting", r"\bxss\b", r"(?:script|html|javascript) injection"),
+    ("CWE-79", r"\bcross[- ]site scripting", r"\bxss\b", r"(?:script|html|javascript) injection",
+     r"\bescap(?:e|es|ed|ing) (?:\w+ )?html\b"),
     ("CWE-352", r"\bcross[- ]site request forgery", r"\b[cx]srf\b"),
     ("CWE-918", r"\bserver[- ]side request forgery", r"\bssrf\b"),
     ("CWE-601", r"\bopen redirect"),
     ("CWE-611", r"\bxml external entit", r"\bxxe\b"),
     ("CWE-776", r"\bbillion laughs", r"\bentity expansion", r"\bxml bomb"),
-    ("CWE-22", r"\b(?:path|directory)[ -]traversal", r"\bzip[ -]?slip",
+    ("CWE-22", r"\b(?:path|directory)[ -]tra(?:ns)?vers(?:al|ing)", r"\bzip[ -]?slip",
      r"\boutside (?:of )?(?:the|its) (?:\w+ )?(?:directory|folder|root)"),
     ("CWE-59", r"\bsym(?:bolic )?-?links?\b", r"\blink following", r"\bhard-?links?\b"),
     ("CWE-502", r"\bdeseriali[sz]", r"\b(?:unsafe|untrusted) (?:pickle|yaml)", r"\bobject injection"),
     ("CWE-1321", r"\bprototype pollution"),
     ("CWE-1333", r"\bregular expression denial", r"\bredos\b", r"\bcatastrophic backtracking", r"\bpolynomial regex",
      r"\b(?:regex|regular expression)\w* .{0,60}\b(?:denial|dos|quadratic|exponential|slow|complexity)\b"),
-    ("CWE-407", r"\b(?:quadratic|exponential|algorithmic) (?:time|complexity|behaviou?r|runtime)",
+    ("CWE-407", r"\b(?:quadratic|exponential|algorithmic) (?:time|complexity|behaviou?r|runtime|performance)",
      r"\bhash (?:collision|flood)", r"\bcomplexity attack"),
     ("CWE-835", r"\binfinite loop", r"\bendless loop", r"\bloops? forever"),
     ("CWE-674", r"\bstack (?:overflow|exhaustion)", r"\brecursion (?:limit|depth)", r"\binfinite recursion",
+     r"\bRecursionError\b",
      r"\b(?:uncontrolled|unbounded|excessive|excessively deep|deep|deeply)[ -](?:nest\w+|recurs\w+)"),
     ("CWE-409", r"\b(?:decompression|zip) bomb", r"\bhighly compressed"),
     ("CWE-416", r"\b(?:double[ -]|use[ -]after[ -])free\b"),
@@ -57,19 +59,34 @@ _ALTERNATIVES: Final = (
     ("CWE-94", r"\bcode (?:injection|execution)", r"\barbitrary code", r"\brce\b",
      r"\bsandbox (?:escape|bypass|break)"),
     ("CWE-287", r"\b(?:auth\w*|login) bypass", r"\bbypass\w* (?:of )?(?:the )?(?:auth|login)"),
-    ("CWE-862", r"\b(?:privilege|permission) (?:escalation|check|bypass)", r"\baccess (?:control|check|rights?)",
-     r"\bunauthori[sz]ed", r"\bwithout (?:\w+ )?(?:permission|authori[sz]ation)"),
     ("CWE-367", r"\brace condition", r"\btoctou\b", r"\btime[- ]of[- ]check"),
-    ("CWE-200", r"\binformation (?:leak|disclosure|exposure)", r"\bdisclos(?:e|ure)", r"\bleak(?:s|ed|ing|age)?\b",
-     r"\bexpos(?:e[sd]?|ing|ure)\b"),
-    ("CWE-400", r"\b(?:memory|resource|cpu|disk) (?:exhaust\w+|consumption)",
-     r"\bexhaust\w* .{0,20}(?:memory|resource)", r"\bout of memory", r"\bdenial[- ]of[- ]service", r"\bdos\b",
-     r"\bunbounded (?:memory|allocation|read|size|number)"),
-    ("CWE-290", r"\bspoof\w*", r"\borigin (?:check|validation)"),
-    ("CWE-20", r"\b(?:input|improper) validation"),
+    ("CWE-403", r"\bleak\w* .{0,40}\b(?:fds?|file descriptors?|handles?)\b", r"\bO_CLOEXEC\b"),
+    ("CWE-200", r"\binformation (?:leak|disclosure|exposure)",
+     r"\b(?:leak|expos|disclos)\w* .{0,40}\b(?:credential|password|token|secret|cookie|header|propert|private)",
+     r"\bsensitive (?:headers?|propert(?:y|ies)|information|data)\b"),
+    ("CWE-693", r"\bsandbox\w*"),
 )  # fmt: skip
 """Words for weaknesses, the most telling first."""
-_WORDS: Final = tuple((re.compile("|".join(words), re.IGNORECASE), cwe) for cwe, *words in _ALTERNATIVES)
+_BROAD: Final = (
+    ("CWE-400", r"\bdenial[- ]of[- ]service", r"\bdos\b", r"\b(?:memory|resource|cpu|disk) (?:exhaust\w+|consumption)",
+     r"\bexhaust\w* .{0,20}(?:memory|resource)", r"\bout of memory"),
+    ("CWE-770", r"\blimit\w* (?:the |max\w* |allowed )*(?:\w+ )?(?:number|size|length|depth|count)",
+     r"\bunbounded \w+"),
+    ("CWE-862", r"\b(?:privilege|permission) (?:escalation|check|bypass)", r"\baccess (?:control|check|rights?)",
+     r"\bunauthori[sz]ed", r"\bwithout (?:\w+ )?(?:permission|authori[sz]ation)"),
+    ("CWE-290", r"\bspoof\w*", r"\borigin (?:check|validation)"),
+    ("CWE-200", r"\bdisclos(?:e|ure)\b"),
+    ("CWE-20", r"\b(?:input|improper) validation"),
+)  # fmt: skip
+"""Words that a message may use of something else as well: they count in its first line alone."""
+
+
+def _compiled(table: tuple[tuple[str, ...], ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile("|".join(words), re.IGNORECASE), cwe) for cwe, *words in table)
+
+
+_WORDS: Final = _compiled(_ALTERNATIVES)
+_FIRST_LINE: Final = _compiled((*_ALTERNATIVES, *_BROAD))
 
 
 def mends(message: str) -> bool:
@@ -94,9 +111,9 @@ def weakness(message: str) -> str:
     stated = _CWE.search(message)
     if stated:
         return f"CWE-{stated[1]}"
-    for text in (message.partition("\n")[0], message):
+    for text, table in ((message.partition("\n")[0], _FIRST_LINE), (message, _WORDS)):
         flat = " ".join(text.split())
-        for pattern, cwe in _WORDS:
+        for pattern, cwe in table:
             if pattern.search(flat):
                 return cwe
     return ""

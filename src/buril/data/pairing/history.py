@@ -3,7 +3,7 @@
 Every commit that is no merge is looked at, the newest first: the functions that it changed, before and after. Where a
 scanner sees a weakness before, sees none after, and little else changed, the two are a pair (`seen`). Most holes that
 people mend are none that a scanner sees: where the message says that a vulnerability was mended, and the commit changed
-one function beside its tests, the two are a pair as well, with the weakness that the message speaks of (`said`).
+functions of one file beside its tests, these are a pair as well, with the weakness that the message speaks of (`said`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 
 from buril.code import license
 from buril.code.codefile import CodeFile, row_id
-from buril.code.excerpt import outermost
+from buril.code.excerpt import Named, outermost, words
 from buril.code.language import HEAD_CHARS, detect
 from buril.code.license import spdx_header
 from buril.code.parse import HardParse, parse
@@ -84,8 +84,8 @@ class History(Pairing):
         """Paths to leave out, as globs; a name without a slash fits at any depth."""
         fixes: tuple[Literal["seen", "said"], ...] = ("seen", "said")
         """Which commits mend something. `seen`: a scanner sees a weakness before and none after. `said`: the message
-        names a vulnerability and its kind, and one function was changed, tests left aside; a label, which no scanner
-        has to bear out."""
+        names a vulnerability and its kind, and functions of one file were changed, tests left aside; a label, which no
+        scanner has to bear out."""
         scan: Annotated[tuple[Ref, ...], PluginKind("scanner")] = Field(default=_seeing.DEFAULT, validate_default=True)
         """Scanners whose word counts."""
 
@@ -198,17 +198,25 @@ class _Reader:
             yield from self._said(commit, [item for item in changed if not has_tests([item.file.path])])
 
     def _said(self, commit: Commit, changed: list[_Changed]) -> Iterator[Pair | str]:
-        """The pair of a commit whose message says that it mends a vulnerability, if it does so in one place."""
+        """The pair of a commit whose message says that it mends a vulnerability, if it does so in one file.
+
+        It holds all functions that were changed there, and those that came with them and are used by them.
+        """
         cwe = weakness(commit.message)
         if not changed:
             return
-        if len(changed) > 1 or not cwe:
-            yield "many_functions" if len(changed) > 1 else "weakness_not_said"
+        file = changed[0].file
+        if len({item.file.path for item in changed}) > 1 or not cwe:
+            yield "weakness_not_said" if not cwe else "several_files"
             return
-        ((file, old, new),) = changed
+        old = changed[0].old._replace(spans=tuple(span for item in changed for span in item.old.spans))
+        new = changed[0].new._replace(spans=tuple(span for item in changed for span in item.new.spans))
         if alike(old.text, new.text) < self._told.min_alike:
             yield "other_code"
             return
+        used = words(new.source, new.spans, file.language)
+        came = [item for item in changed[0].came if _last_name(item) in used]
+        new = new._replace(spans=tuple(sorted((*new.spans, *((item.start, item.end) for item in came)))))
         vulnerable, secure = side_by_side(file.language, old, new)
         yield self._pair(commit, file, _Mended(cwe, secure, vulnerable, "label"))
 
@@ -240,28 +248,31 @@ class _Reader:
             row_id=row_id(self.name, path, digest),
         )  # fmt: skip
         try:
-            for old, new in self._of_functions(language, before, after):
-                yield _Changed(file, old, new)
+            yield from self._of_functions(file, before, after)
         except HardParse:
             yield "hard_parse"
 
-    def _of_functions(self, language: str, before: str, after: str) -> Iterator[tuple[Side, Side]]:
+    def _of_functions(self, file: CodeFile, before: str, after: str) -> Iterator[_Changed]:
         """The functions that a change left in place and changed, before and after."""
+        language = file.language
         sources = before.encode("utf-8", "replace"), after.encode("utf-8", "replace")
         trees = [parse(language, source, bounded=True) for source in sources]
         known = [{item.name: item for item in outermost(tree, language, MOST_FUNCTION_BYTES)} for tree in trees]
+        came = tuple(item for name, item in known[1].items() if name not in known[0])
         for name, old in known[0].items():
             new = known[1].get(name)
             if new is None or sources[0][old.start : old.end] == sources[1][new.start : new.end]:
                 continue
-            yield (
-                Side(sources[0], trees[0], (old.start, old.end)),
-                Side(sources[1], trees[1], (new.start, new.end)),
+            yield _Changed(
+                file,
+                Side(sources[0], trees[0], ((old.start, old.end),)),
+                Side(sources[1], trees[1], ((new.start, new.end),)),
+                came,
             )
 
     def _seen(self, changed: _Changed) -> Iterator[_Mended | str]:
         """A pair of a changed function, if a scanner sees that it was mended."""
-        file, old, new = changed
+        file, old, new, _came = changed
         language = file.language
         if alike(old.text, new.text) < self._told.min_alike:
             yield "other_code"
@@ -309,11 +320,17 @@ class _Mended(NamedTuple):
 
 
 class _Changed(NamedTuple):
-    """A function in its file, before and after a commit."""
+    """A function in its file, before and after a commit, and the functions that the commit added to the file."""
 
     file: CodeFile
     old: Side
     new: Side
+    came: tuple[Named, ...]
+
+
+def _last_name(item: Named) -> bytes:
+    """The name by which a function is called, without its class."""
+    return item.name.partition("#")[0].rpartition(".")[2].encode("utf-8", "replace")
 
 
 def _repository(path: Path, told: History.Settings, revision: str) -> Git:
