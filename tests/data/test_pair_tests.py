@@ -122,7 +122,7 @@ class Store(unittest.TestCase):
     ("secure", "vulnerable", "tests", "reason"),
     [
         (MENDED, WEAK, "", "no_tests"),
-        (MENDED, WEAK, "import shop_that_is_not_there\n" + TESTS, "no_tests"),
+        (MENDED, WEAK, "import shop_that_is_not_there\n" + TESTS, "tests_do_not_load"),
         (MENDED, WEAK, ELSEWHERE.replace("True", "False"), "tests_fail"),
         (MENDED, WEAK, ELSEWHERE, "not_reached"),
         # the tests come to the function, and not to the line that was changed
@@ -313,6 +313,38 @@ def test_a_command_of_the_users_is_judged_by_its_reports(tmp_path: Path) -> None
     silent = OwnTests(repositories=root, commands={"go": Command(run="true", report="nothing.xml")})
     assert shown(silent, right).reason == "no_report"
     assert shown(OwnTests(repositories=root), right).reason == "language"
+
+
+NODE_TESTS = """
+const test = require('node:test');
+const assert = require('node:assert');
+const { shown } = require('./page.js');
+test('shows a name', () => assert.strictEqual(shown('ann'), '<b>ann</b>'));
+test('escapes', () => assert.strictEqual(shown('<i>'), '<b>&lt;i></b>'));
+"""
+NODE_RUN = (
+    "node --test --experimental-test-coverage --test-reporter=junit --test-reporter-destination=report.xml "
+    "--test-reporter=lcov --test-reporter-destination=lines.info"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/usr/bin/node").exists(), reason="the runner is node's own")
+def test_the_reports_of_a_real_runner_are_read(tmp_path: Path) -> None:
+    page = "function shown(name) {{\n  const text = {};\n  return '<b>' + text + '</b>';\n}}\nmodule.exports = {{ shown }};\n"
+    secure, vulnerable = page.format("name.replaceAll('<', '&lt;')"), page.format("name")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/page.js").write_text(secure)
+    (tmp_path / "shop/page.test.js").write_text(NODE_TESTS)
+    told = OwnTests(
+        repositories=tmp_path / "shop",
+        commands={"javascript": Command(run=NODE_RUN, report="report.xml", coverage="lines.info")},
+    )
+    given = of(secure, vulnerable, "page.js", language="javascript")
+    found = shown(told, given)
+    assert (found.outcome, found.reached, found.test.rpartition("::")[2]) == ("same", 1, "escapes")
+    wrong = of(page.format("name + name"), secure, "page.js", language="javascript")
+    assert shown(told, wrong).outcome == "differs"
 
 
 def test_lines_that_a_command_never_ran_prove_nothing(tmp_path: Path) -> None:

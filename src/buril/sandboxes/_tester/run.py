@@ -131,6 +131,8 @@ class Found:
 
     def __init__(self) -> None:
         self.tests: dict[str, str] = {}
+        self.broken = 0
+        """Files with tests that could not be read."""
 
     def add(self, test: str, status: str) -> None:
         """A phase of a test."""
@@ -151,6 +153,10 @@ class Plugin:
         if self._plan["tests"] is not None:
             wanted = set(self._plan["tests"])
             items[:] = [item for item in items if item.nodeid in wanted]
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """A file was read."""
+        self._found.broken += bool(report.failed)
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         """A test begins."""
@@ -176,6 +182,7 @@ def with_pytest(plan: dict[str, Any], watch: Watch, found: Found, clock: Clock) 
     files = sorted({test.split("::")[0] for test in plan["tests"] or ()})
     without = [item for name in ("cacheprovider", "xdist", "cov", "randomly", "sugar") for item in ("-p", f"no:{name}")]
     told = ["-q", "-o", "addopts=", "--continue-on-collection-errors", "--rootdir", plan["root"], *without, *files]
+    told += ["-W", "ignore::pytest.PytestConfigWarning"]  # a repository may turn warnings into errors
     code = int(pytest.main(told, plugins=[Plugin(plan, watch, found, clock)]))
     return "" if code in (0, 1, 2, 5) else f"pytest {code}"
 
@@ -241,7 +248,8 @@ def with_unittest(plan: dict[str, Any], watch: Watch, found: Found, clock: Clock
             break
         try:
             suite = loader.loadTestsFromModule(importlib.import_module(name))
-        except BaseException:  # noqa: BLE001, S112  a module of somebody's may raise anything, or leave
+        except BaseException:  # noqa: BLE001  a module of somebody's may raise anything, or leave
+            found.broken += 1
             continue
         chosen = [test for test in _flat(suite) if wanted is None or test.id() in wanted]
         unittest.TestSuite(chosen).run(result)
@@ -294,6 +302,8 @@ def main() -> None:
     problem = "died"
     try:
         problem = runner(plan, watch, found, clock)
+        if found.broken and not found.tests:
+            problem = problem or "nothing could be read"
     finally:
         with contextlib.suppress(ValueError):
             watch.end()
