@@ -26,6 +26,7 @@ from buril.core.store import Store
 from buril.data.pair import Pair, read_pairs
 from buril.data.pairing._asking import Flaw, question, read_answer
 from buril.data.pairing._commits import commits
+from buril.data.pairing._deliberate import deliberate
 from buril.data.pairing._messages import weakness as said
 from buril.data.pairing.findings import Findings, set_aside
 from buril.data.pairing.history import History
@@ -414,6 +415,40 @@ def test_paths_and_messages_may_hold_anything(tmp_path: Path) -> None:
 
 
 # --- findings
+
+CONTEXT = "def context(self, verify):\n    made = ssl.create_default_context()\n{}    return made\n"
+
+
+@pytest.mark.parametrize(
+    ("cwe", "text", "line", "meant"),
+    [
+        ("CWE-328", "def get_md5(file):\n    return hashlib.md5(file.read()).hexdigest()\n", 2, True),
+        ("CWE-328", "def accept(key):\n    sha1 = hashlib.sha1()\n    sha1.update(key)\n    return sha1\n", 2, True),
+        ("CWE-328", "def hash_pin(pin):\n    return hashlib.sha1(pin).hexdigest()\n", 2, False),
+        ("CWE-295", CONTEXT.format("    made.check_hostname = False\n"), 3, False),
+        ("CWE-295", CONTEXT.format("    if not verify:\n        made.check_hostname = False\n"), 4, True),
+        ("CWE-295", CONTEXT.format("    if made:\n        made.check_hostname = False\n"), 4, False),
+        (
+            "CWE-295",
+            CONTEXT.format("    if verify:\n        pass\n    else:\n        made.check_hostname = False\n"),
+            6,
+            True,
+        ),
+        ("CWE-295", CONTEXT.format("    self.check_hostname = False\n"), 3, True),
+        ("CWE-89", "def verify(a):\n    if a:\n        run(f'{a}')\n", 3, False),
+        ("CWE-295", "a\n", 9, False),
+    ],
+)
+def test_weak_code_that_is_meant_is_left_alone(cwe: str, text: str, line: int, meant: bool) -> None:
+    assert deliberate(cwe, text, line) is meant
+
+
+def test_what_is_meant_is_told_and_no_pair(tmp_path: Path) -> None:
+    text = 'import hashlib\n\n\ndef sha1_of(pin):\n    return hashlib.sha1(f"{pin} salt".encode()).hexdigest()\n'
+    given = inputs(tmp_path, [python("a.py", text), python("b.py", text.replace("sha1_of", "digest"))])
+    source = findings()
+    found = all_of(source, given)
+    assert [pair.file.path for pair in found if pair.file] == ["b.py"] and source.left_out["deliberate"] == 1
 
 
 def findings(**given: Any) -> Findings:

@@ -74,7 +74,7 @@ def shares(tested: Sequence[Tested]) -> dict[str, float]:
     """The shares of the pairs that were tested that are proved, and that were dropped."""
     if not tested:
         return {}
-    kinds = Counter(one.shown.outcome for one in tested)
+    kinds: Counter[str] = Counter(one.shown.outcome for one in tested)
     return {
         name: round(kinds[kind] / len(tested), 4) for name, kind in (("tests", "same"), ("fails_a_test", "differs"))
     }
