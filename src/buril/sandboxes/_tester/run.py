@@ -302,7 +302,7 @@ def main() -> None:
     problem = "died"
     try:
         problem = runner(plan, watch, found, clock)
-        if found.broken and not found.tests:
+        if plan["tests"] is None and found.broken and not found.tests:
             problem = problem or "nothing could be read"
     finally:
         with contextlib.suppress(ValueError):
