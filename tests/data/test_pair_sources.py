@@ -26,6 +26,8 @@ from buril.core.store import Store
 from buril.data.pair import Pair, read_pairs
 from buril.data.pairing._asking import Flaw, question, read_answer
 from buril.data.pairing._commits import commits
+from buril.data.pairing._deliberate import deliberate
+from buril.data.pairing._messages import weakness as said
 from buril.data.pairing.findings import Findings, set_aside
 from buril.data.pairing.history import History
 from buril.data.pairing.table import Table, weakness
@@ -318,6 +320,79 @@ def test_a_commit_that_is_added_is_seen(tmp_path: Path) -> None:
     assert one.observe() != two.observe() and one.parts() == {"scanner:taint": two.parts()["scanner:taint"]}
 
 
+CHECK = "def read(folder, name):\n    path = folder / name\n    print(path)\n{}    text = path.read_text()\n    return text\n"
+UNCHECKED = CHECK.format("")
+CHECKED = CHECK.format("    if not path.is_relative_to(folder):\n        raise ValueError(name)\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "more", "found"),
+    [
+        ("Refuse names outside\n\nA path traversal (CVE-2021-32052).", {}, "CWE-22"),
+        ("Security fix: CWE-073", {"tests/test_a.py": "def test_read():\n    assert 1\n"}, "CWE-73"),
+        # the number alone tells no weakness
+        ("CVE-2021-32052", {}, "weakness_not_said"),
+        # another file was changed too: which of them was weak is not known
+        ("Path traversal (CVE-2021-32052)", {"b.py": PLAIN.replace("result = 0", "result = 0.0")}, "several_files"),
+        ("Tell who asked\n\nAccess control, CVE-2021-32052", {}, "weakness_not_said"),
+        ('Revert "Path traversal (CVE-2021-32052)"', {}, ""),
+        ("Path traversal (CVE-2021-32052), regression of the last release", {}, ""),
+        ("Tell whether a path is in a folder", {}, ""),
+    ],
+)
+def test_a_message_that_says_what_was_mended_is_a_label(
+    message: str, more: dict[str, str | bytes], found: str, tmp_path: Path
+) -> None:
+    before: dict[str, str | bytes] = {
+        "a.py": UNCHECKED,
+        "b.py": PLAIN,
+        "tests/test_a.py": "def test_read():\n    pass\n",
+    }
+    path = repository(tmp_path / "shop", [("a", before), (message, {**before, "a.py": CHECKED, **more})])
+    source = history(path)
+    pairs = all_of(source)
+    if found.startswith("CWE"):
+        assert [(pair.cwe, pair.claim, pair.change) for pair in pairs] == [(found, "label", message.partition("\n")[0])]
+        assert (pairs[0].secure, pairs[0].vulnerable) == (CHECKED, UNCHECKED)
+    else:
+        assert not pairs and list(source.left_out) == ([found] if found else [])
+    assert not all_of(history(path, fixes=["seen"]))
+
+
+def test_a_label_holds_all_functions_that_were_changed_and_what_came_with_them(tmp_path: Path) -> None:
+    """A helper that a changed function uses belongs to the fix; another new function does not."""
+    weak = UNCHECKED + "\n\n" + UNCHECKED.replace("read(", "load(")
+    helper = "def inside(folder, path):\n    return path.is_relative_to(folder)\n"
+    other = "def unused(text):\n    return text\n"
+    check = CHECKED.replace("path.is_relative_to(folder)", "inside(folder, path)")
+    secure = "\n\n".join((helper, check, check.replace("read(", "load("), other))
+    path = repository(tmp_path / "shop", [("a", {"a.py": weak}), ("Path traversal, CVE-2021-1234", {"a.py": secure})])
+    (pair,) = all_of(history(path))
+    assert pair.vulnerable == weak and pair.secure == secure.replace("\n\n" + other, "")
+
+
+def test_what_a_scanner_sees_is_not_told_twice(tmp_path: Path) -> None:
+    path = repository(tmp_path / "shop", [("a", {"a.py": WEAK}), ("SQL injection, CVE-2021-1234", {"a.py": MENDED})])
+    assert [pair.claim for pair in all_of(history(path))] == ["scanner"]
+    assert [pair.claim for pair in all_of(history(path, fixes=["said"]))] == ["label"]
+
+
+@pytest.mark.parametrize(
+    ("message", "cwe"),
+    [
+        ("Fix XSS in titles", "CWE-79"),
+        ("Compare digests in constant-time", "CWE-208"),
+        ("Fixed CVE-2024-1 -- Potential denial-of-service in urlize()\n\nThe regex took quadratic time.", "CWE-400"),
+        ("Fix a ReDoS", "CWE-1333"),
+        ("Strip headers\n\nAn open redirect to another host", "CWE-601"),
+        ("CWE-79 and path traversal", "CWE-79"),
+        ("Add a button", ""),
+    ],
+)
+def test_words_for_weaknesses(message: str, cwe: str) -> None:
+    assert said(message) == cwe
+
+
 def test_nothing_of_a_repository_is_run(tmp_path: Path) -> None:
     path = repository(
         tmp_path / "shop", [("a", {"a.py": WEAK}), ("b", {"a.py": MENDED, ".gitattributes": "*.py diff=x\n"})]
@@ -340,6 +415,40 @@ def test_paths_and_messages_may_hold_anything(tmp_path: Path) -> None:
 
 
 # --- findings
+
+CONTEXT = "def context(self, verify):\n    made = ssl.create_default_context()\n{}    return made\n"
+
+
+@pytest.mark.parametrize(
+    ("cwe", "text", "line", "meant"),
+    [
+        ("CWE-328", "def get_md5(file):\n    return hashlib.md5(file.read()).hexdigest()\n", 2, True),
+        ("CWE-328", "def accept(key):\n    sha1 = hashlib.sha1()\n    sha1.update(key)\n    return sha1\n", 2, True),
+        ("CWE-328", "def hash_pin(pin):\n    return hashlib.sha1(pin).hexdigest()\n", 2, False),
+        ("CWE-295", CONTEXT.format("    made.check_hostname = False\n"), 3, False),
+        ("CWE-295", CONTEXT.format("    if not verify:\n        made.check_hostname = False\n"), 4, True),
+        ("CWE-295", CONTEXT.format("    if made:\n        made.check_hostname = False\n"), 4, False),
+        (
+            "CWE-295",
+            CONTEXT.format("    if verify:\n        pass\n    else:\n        made.check_hostname = False\n"),
+            6,
+            True,
+        ),
+        ("CWE-295", CONTEXT.format("    self.check_hostname = False\n"), 3, True),
+        ("CWE-89", "def verify(a):\n    if a:\n        run(f'{a}')\n", 3, False),
+        ("CWE-295", "a\n", 9, False),
+    ],
+)
+def test_weak_code_that_is_meant_is_left_alone(cwe: str, text: str, line: int, meant: bool) -> None:
+    assert deliberate(cwe, text, line) is meant
+
+
+def test_what_is_meant_is_told_and_no_pair(tmp_path: Path) -> None:
+    text = 'import hashlib\n\n\ndef sha1_of(pin):\n    return hashlib.sha1(f"{pin} salt".encode()).hexdigest()\n'
+    given = inputs(tmp_path, [python("a.py", text), python("b.py", text.replace("sha1_of", "digest"))])
+    source = findings()
+    found = all_of(source, given)
+    assert [pair.file.path for pair in found if pair.file] == ["b.py"] and source.left_out["deliberate"] == 1
 
 
 def findings(**given: Any) -> Findings:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from buril.sandboxes import _worker
 from buril.sandboxes._sandbox import PROGRAM_LIMITS, Limits, Outcome, Program
@@ -46,6 +49,25 @@ def test_what_is_compiled_runs(sandbox: Namespaces) -> None:
     source = '#include <stdio.h>\nint main(void) { puts("compiled"); return 7; }\n'
     found = sandbox.execute(Program({"a.c": source}, (("/usr/bin/gcc", "a.c", "-o", "a"), ("./a",))))
     assert (found.command, found.code, found.out) == (1, 7, "compiled\n")
+
+
+def test_a_folder_that_is_named_is_seen_and_can_not_be_changed(sandbox: Namespaces) -> None:
+    """Outside of `/tmp`, which is the jail's own; another sandbox, which names nothing, has no such place."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "lib.txt").write_text("shown")
+        script = f"cat {folder}/lib.txt; touch {folder}/new || echo ' and no more'"
+        with Namespaces(Namespaces.Settings(show=(Path(folder),), workers=1)) as showing:
+            found = bash(showing, script)
+        assert found.out.startswith("shown") and found.out.endswith("and no more\n")
+        assert not bash(sandbox, script).out.startswith("shown")
+    assert Namespaces.Settings(show=(Path("/srv/a"),)).identity()["show"] == ["/srv/a"]
+
+
+@pytest.mark.parametrize("path", ["/", "/tmp/venv", "/etc", "/proc/1", "/srv/../etc"])
+def test_what_the_jail_has_its_own_of_is_not_shown(path: str) -> None:
+    with pytest.raises(ValidationError, match="can't be shown"):
+        Namespaces.Settings(show=(Path(path),))
 
 
 def test_outcomes_come_in_the_order_of_the_programs(sandbox: Namespaces) -> None:

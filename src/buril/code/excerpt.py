@@ -167,7 +167,7 @@ def _with_names(source: bytes, root: Node, spans: Sequence[Span], used: frozense
     left = [(parent, child) for parent in (root, *root.named_children) for child in parent.named_children
             if parent is root or parent.type.startswith("preproc_if")]  # fmt: skip
     left = [(parent, child) for parent, child in left
-            if not _imports(source, child) and not any(_touch(child, span) for span in spans)]  # fmt: skip
+            if not is_import(source, child) and not any(_touch(child, span) for span in spans)]  # fmt: skip
     while True:
         kept = [child for parent, child in left if _is_kept(source, parent, child, used)]
         if not kept:
@@ -195,7 +195,7 @@ def _is_kept(source: bytes, parent: Node, child: Node, used: frozenset[bytes]) -
     if _ALWAYS.search(child.type):
         return True
     text = source[child.start_byte : child.end_byte]
-    if _imports(source, child):
+    if is_import(source, child):
         return b"*" in text or not used.isdisjoint(_WORD.findall(text))
     one_line = child.start_point.row == child.end_point.row or child.end_point.column == 0
     at_top = parent.parent is None or parent.type.startswith("preproc_if")
@@ -205,7 +205,8 @@ def _is_kept(source: bytes, parent: Node, child: Node, used: frozenset[bytes]) -
     return bool(named) and named[0] in used
 
 
-def _imports(source: bytes, node: Node) -> bool:
+def is_import(source: bytes, node: Node) -> bool:
+    """Whether a statement brings in names from elsewhere, in any of the ways languages have."""
     return bool(_IMPORTS.search(node.type)) or b"require(" in source[node.start_byte : node.end_byte]
 
 

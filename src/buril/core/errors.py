@@ -462,6 +462,23 @@ MESSAGES: dict[str, Message] = {
         N_("install Python 3 there, or leave out `behaviour` below `pairs:`"),
         EXIT_PREREQUISITE,
     ),
+    "D341": Message(
+        N_("the tests of no repository can be run: none is named below `tests:`, and no source of pairs reads any"),
+        N_("name them with `repositories` below `tests:`, or leave out `tests` below `pairs:`"),
+    ),
+    "D342": Message(
+        N_("tests in Python can't be run: the sandbox has no `{python}`"),
+        N_(
+            "install Python there, or name another with `python` below `tests:`; `show` of the sandbox `namespaces` "
+            "shows folders outside of `/usr`"
+        ),
+        EXIT_PREREQUISITE,
+    ),
+    "D343": Message(
+        N_("the tests' command `{command}` can't be run in the sandbox: {said}"),
+        N_("install what it needs below `/usr` or in the image of the sandbox; it runs there without a network"),
+        EXIT_PREREQUISITE,
+    ),
     # --- models, tokenizer, generators (T0xx)
     "T001": Message(
         N_("`train.base: {base}` is neither a known base nor a file or folder that exists"),

@@ -24,23 +24,28 @@ _PUTS_TOGETHER = frozenset(
 
 
 class Side(NamedTuple):
-    """A function (`span`) in its file, with the file's tree."""
+    """Functions (`spans`) in their file, with the file's tree."""
 
     source: bytes
     tree: Tree
-    span: Span
+    spans: tuple[Span, ...]
+
+    @property
+    def text(self) -> str:
+        """The functions' own text."""
+        return b"\n".join(self.source[start:end] for start, end in self.spans).decode("utf-8", "replace")
 
 
 def side_by_side(language: str, one: Side, other: Side) -> tuple[str, str]:
-    """The functions of two versions of a file, each with what it needs before it.
+    """Functions of two versions of a file, each with what they need before them.
 
-    Both have the imports of either, where that makes a program, so that they part in the function and not before.
+    Both have the imports of either, where that makes a program, so that they part in a function and not before.
     """
-    used = words(one.source, [one.span], language) | words(other.source, [other.span], language)
+    used = words(one.source, one.spans, language) | words(other.source, other.spans, language)
     heads: list[list[bytes]] = []
     rests: list[bytes] = []
     for side in (one, other):
-        head, rest = halves(side.source, side.tree, [side.span], used)
+        head, rest = halves(side.source, side.tree, side.spans, used)
         heads.append(head.splitlines(keepends=True))
         rests.append(rest)
     merged = b"".join(_merged(*heads))

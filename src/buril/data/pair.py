@@ -55,7 +55,8 @@ class Pair(NamedTuple):
         file: the code that it was made of; None for code of our own.
         license: of both texts, SPDX; "" for unknown.
         proofs: what was found to hold: `parses`, `scanner`, `behaviour` (both do the same on ordinary inputs),
-            `exploit` (an attack works on one and not on the other).
+            `exploit` (an attack works on one and not on the other), `tests` (the repository's own tests pass with
+            both).
     """
 
     cwe: str
@@ -123,6 +124,10 @@ class Pairing(ABC):
     def work(self, inputs: Inputs) -> float:
         """Bytes of what it reads, for an estimate; by default those of its inputs."""
         return float(sum(entry.bytes for name in self.needs() for entry in inputs[name].manifest.files))
+
+    def repositories(self) -> tuple[Path, ...]:
+        """The repositories on this disk that its pairs are of, as far as it reads them itself."""
+        return ()
 
     def parts(self) -> dict[str, int]:
         """Versions of what its pairs depend on beside its own."""

@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -26,13 +27,17 @@ from buril.core.plugins import PluginKind, Ref, plugin
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs, Metrics, Output, Stage
 from buril.core.text import _
+from buril.data import _pair_tests as _tests
 from buril.data import _scan
 from buril.data._pair_behaviour import Told, by_behaviour, shares, summarised, versions, write_told
 from buril.data._pair_proof import Prover
+from buril.data._pair_tests import Tested, by_tests
 from buril.data.augmenter import ORIGINS, Origin, write_origins
 from buril.data.behaviour.prove import Behaviour, observed
 from buril.data.pair import Pair, Pairing, write_pairs
 from buril.data.select import PERMISSIVE
+from buril.data.tested.prove import OwnTests
+from buril.data.tested.prove import observed as tests_observed
 
 PARTS = ("train", "valid", "test")
 SHOWN_CWES = 40
@@ -78,6 +83,8 @@ class Pairs(Stage):
         """Pairs of each source that are looked at, at most; none: no bound."""
         behaviour: Behaviour | None = None
         """Also run both texts and compare what they do; `{}` for the usual bounds. None: nothing is run."""
+        tests: OwnTests | None = None
+        """Also run the tests of the pairs' own repositories with either text in its place. None: no test is run."""
         seed: int = 0
         """Chooses the words of templates, which scenarios are held out, and what pairs are run on."""
 
@@ -104,7 +111,7 @@ class Pairs(Stage):
         }
         for source in self._sources():
             found.update(source.parts())
-        found.update(versions(told.behaviour))
+        found.update({**versions(told.behaviour), **_tests.versions(told.tests)})
         return {**found, **{f"language:{name}": language_of(name).version for name in languages()}}
 
     def observe(self) -> Any:
@@ -116,8 +123,10 @@ class Pairs(Stage):
         told = self.settings
         read = [[ref.name, source.observe()] for ref, source in zip(told.sources, self._sources(), strict=True)]
         grammars = {package: version(package) for package in ("tree-sitter", "tree-sitter-language-pack")}
-        python = {"python": observed(told.behaviour)} if told.behaviour else {}
-        return {**grammars, **python, **_scan.observed(told.scan), "read": read, "against": list(digests(told.against))}
+        run = {"python": observed(told.behaviour)} if told.behaviour else {}
+        if told.tests:
+            run["tests"] = tests_observed(told.tests, _repositories(self._sources()))
+        return {**grammars, **run, **_scan.observed(told.scan), "read": read, "against": list(digests(told.against))}
 
     def work(self, inputs: Inputs) -> float:
         """Bytes that the sources read."""
@@ -126,10 +135,13 @@ class Pairs(Stage):
     def assume(self, work: float) -> Estimate:
         """Some 0.1 MB a second of what the store holds compressed (40 files), and 200 templates' pairs.
 
-        Where pairs are run, 500 of them at three seconds each, by several workers.
+        Where pairs are run, 500 of them at three seconds each, by several workers; a pair's tests take a quarter of
+        the time that they may.
         """
         told = self.settings
         running = 3.0 * min(told.max_proposed or 500, 500) / told.behaviour.workers if told.behaviour else 0.0
+        if told.tests:
+            running += told.tests.seconds * min(told.max_proposed or 500, 500) / told.tests.workers / 4
         return Estimate(seconds=5 + work / 0.1e6 + running, ram_mb=400, disk_mb=2 + work / 50e6)
 
     def run(self, inputs: Inputs, out: Output) -> Metrics:
@@ -137,13 +149,13 @@ class Pairs(Stage):
 
         Raises:
             BurilError: D330 when no pair holds, D335 when all that do are held out, D221 when a scanner misses what is
-                planted for it, D340 and E001 when pairs are to be run and can't be, and what the sources raise.
+                planted for it, D340 to D343 and E001 when pairs or tests are to be run and can't be, and what the
+                sources raise.
         """
         _scan.check(self.settings.scan)
         prover = Prover(self.settings, inputs)
         kept: list[Pair] = []
         dropped: list[dict[str, Any]] = []
-        told: list[Told] = []
         sources = self._sources()
         for source in sources:
             source.scratch = out.scratch
@@ -154,10 +166,10 @@ class Pairs(Stage):
             else:
                 kept.append(proved)
             out.progress(number, number, _("pairs"), kept=len(kept))
-        if self.settings.behaviour:
-            told = by_behaviour(kept, self.settings.behaviour, self.settings.seed, out)
-            kept = [one.pair for one in told if not one.false]
-            dropped += [one.dropped(_row(one.pair), self.name) for one in told if one.false]
+        told = self._run(kept, out)
+        kept, dropped = _sifted(told, kept, dropped)
+        tested = self._tested(kept, sources, out)
+        kept, dropped = _sifted(tested, kept, dropped)
         parts = {part: self._bounded([pair for pair in kept if self._part(pair) == part]) for part in PARTS}
         if not parts["train"]:
             raise self._nothing_to_learn(len(kept), self._reasons(dropped, sources))
@@ -167,8 +179,20 @@ class Pairs(Stage):
         if told:
             summary["behaviour"] = summarised(told)
             write_told(out, told)
+        if tested:
+            summary["tests"] = _tests.summarised(tested)
+            _tests.write_tested(out, tested)
         out.text("summary.json", json.dumps(summary, indent=1, sort_keys=True) + "\n")
-        return {**{part: len(pairs) for part, pairs in parts.items()}, "dropped": len(dropped), **shares(told)}
+        return {**{part: len(pairs) for part, pairs in parts.items()}, "dropped": len(dropped), **shares(told),
+                **_tests.shares(tested)}  # fmt: skip
+
+    def _run(self, kept: Sequence[Pair], out: Output) -> list[Told]:
+        told = self.settings
+        return by_behaviour(kept, told.behaviour, told.seed, out) if told.behaviour else []
+
+    def _tested(self, kept: Sequence[Pair], sources: Sequence[Pairing], out: Output) -> list[Tested]:
+        told = self.settings
+        return by_tests(kept, told.tests, _repositories(sources), out) if told.tests else []
 
     def _nothing_to_learn(self, kept: int, reasons: str) -> BurilError:
         told = self.settings
@@ -245,6 +269,20 @@ class Pairs(Stage):
             "proved": dict(Counter("+".join(pair.proofs) or "-" for pair in every)),
             "dropped": dict(Counter(f"{row['step']}: {row['reason']}" for row in dropped)),
         }
+
+
+def _repositories(sources: Sequence[Pairing]) -> list[Path]:
+    return [path for source in sources for path in source.repositories()]
+
+
+def _sifted(
+    judged: Sequence[Told] | Sequence[Tested], kept: list[Pair], dropped: list[dict[str, Any]]
+) -> tuple[list[Pair], list[dict[str, Any]]]:
+    """What is kept and what is dropped, after pairs were run; as they are where none was."""
+    if not judged:
+        return kept, dropped
+    gone = [one.dropped(_row(one.pair), Pairs.name) for one in judged if one.false]
+    return [one.pair for one in judged if not one.false], [*dropped, *gone]
 
 
 def _row(pair: Pair) -> CodeFile:

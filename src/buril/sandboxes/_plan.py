@@ -17,10 +17,11 @@ CONFIGURATION_FILES = ("/etc/ldc2.conf",)
 """What of /etc compilers and interpreters read: links between their versions and settings of their own, no secrets."""
 
 
-def jail_plan(*, programs: bool = False) -> dict[str, Any]:
+def jail_plan(*, programs: bool = False, show: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Which folders of this machine the jail shows, read-only: the standard library and the shared libraries.
 
-    With `programs` all of `/usr` instead, and the configuration that installed compilers and interpreters read.
+    With `programs` all of `/usr` instead, the configuration that installed compilers and interpreters read, and what
+    `show` names.
 
     Raises:
         BurilError: E001 where there are no namespaces at all (not Linux), or no filter for the processor.
@@ -44,7 +45,7 @@ def jail_plan(*, programs: bool = False) -> dict[str, Any]:
     if not any(path.is_dir() for path in shared[:4]):
         folders |= {path.resolve() for path in (Path("/lib"), Path("/usr/lib")) if path.is_dir()}
     if programs:
-        folders |= {Path("/usr"), *_configuration()}
+        folders |= {Path("/usr"), *_configuration(), *(path.expanduser().absolute() for path in show)}
         folders |= {path for path in map(Path, ("/bin", "/sbin", "/lib", "/lib64")) if not path.is_symlink()}
     tops = sorted(path for path in folders if path.is_dir() and not any(other in path.parents for other in folders))
     named = ("/lib", "/lib64", "/bin", "/sbin") if programs else ("/lib", "/lib64")

@@ -43,10 +43,11 @@ class Worker:
 
     Args:
         programs: whether its jail shows the machine's programs and runs them, instead of Python functions.
+        show: folders that such a jail shows too, read-only.
     """
 
-    def __init__(self, *, programs: bool = False) -> None:
-        self._programs = programs
+    def __init__(self, *, programs: bool = False, show: tuple[Path, ...] = ()) -> None:
+        self._programs, self._show = programs, show
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self.cgroup: Cgroup | None = None
@@ -65,7 +66,7 @@ class Worker:
             self.cgroup = make()
             entrances = self.cgroup.entrances if self.cgroup else []
             told = {"control": theirs.fileno(), "staging": staging, "cgroup": entrances}
-            plan = {**told, **jail_plan(programs=self._programs)}
+            plan = {**told, **jail_plan(programs=self._programs, show=self._show)}
             source = str(Path(__file__).resolve().parents[2])
             command = [os.path.realpath(sys.executable), "-S", "-s", "-B", "-c", _PROGRAM, source, json.dumps(plan)]
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and program

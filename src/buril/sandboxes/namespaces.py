@@ -14,7 +14,10 @@ import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import ClassVar
+
+from pydantic import field_validator
 
 from buril.core.errors import BurilError
 from buril.core.settings import Settings as BaseSettings
@@ -24,13 +27,16 @@ from buril.sandboxes._probe import tried
 from buril.sandboxes._sandbox import Job, Limits, Outcome, Program, Protection, Verdict
 from buril.sandboxes._worker import Worker
 
+_OWN = frozenset({"tmp", "dev", "proc", "sys", "etc", "run"})
+"""Folders below `/` of which the jail has its own, or none."""
+
 
 class _Crew:
     """Workers that take turns; their jails are built on first use."""
 
-    def __init__(self, number: int, *, programs: bool) -> None:
+    def __init__(self, number: int, *, programs: bool, show: tuple[Path, ...] = ()) -> None:
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        self._workers = [Worker(programs=programs) for _ in range(number)]
+        self._workers = [Worker(programs=programs, show=show) for _ in range(number)]
         for worker in self._workers:
             self._idle.put(worker)
 
@@ -69,14 +75,25 @@ class Namespaces:
         """Processes and threads at a time."""
         output_kb: int = 256
         """KiB a job may print before it is ended."""
+        show: tuple[Path, ...] = ()
+        """Folders of this machine that programs see too, at their own place and read-only, beside `/usr`: a virtual
+        environment, and the Python that it was made of. Whatever is in them can be read by code that nobody trusts."""
         workers: int = runtime(2, ge=1)
         """Jobs at a time; each worker keeps one warm jail of about 20 MB."""
 
+        @field_validator("show")
+        @classmethod
+        def _can_be_shown(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+            for path in (path.expanduser().absolute() for path in value):
+                if path == Path("/") or ".." in path.parts or path.parts[1] in _OWN:
+                    raise ValueError(_("`{path}` can't be shown: the jail has its own").format(path=path))
+            return value
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._limits = Limits(**settings.model_dump(exclude={"workers"}))
+        self._limits = Limits(**settings.model_dump(exclude={"workers", "show"}))
         self._functions = _Crew(settings.workers, programs=False)
-        self._programs = _Crew(settings.workers, programs=True)
+        self._programs = _Crew(settings.workers, programs=True, show=settings.show)
 
     def run(self, job: Job) -> Verdict:
         """Run one job.

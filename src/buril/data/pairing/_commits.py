@@ -10,7 +10,9 @@ from typing import NamedTuple
 from buril.data.sources import _git
 
 _PLAIN = frozenset({"100644", "100755"})
-_FORMAT = "--format=%x02%H%x1f%s"
+_FORMAT = "--format=%x02%H%x1f%s%x1f%B"
+_MESSAGE = 4_000
+"""Characters of a message that are read."""
 _RENAMES = 400
 """Renamed files of one commit that are recognised though they were changed too."""
 
@@ -25,10 +27,11 @@ class Change(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """A commit that is no merge, and the files that it changed; `subject` is its message's first line."""
+    """A commit that is no merge, and the files that it changed; `subject` is the first line of its `message`."""
 
     name: str
     subject: str
+    message: str
     changes: tuple[Change, ...]
 
 
@@ -58,19 +61,20 @@ def commits(folder: Path, tip: str, window: tuple[int, int], oldest_s: int | Non
 def _commit(record: bytes) -> Commit | None:
     """The commit of a record; None for one that is not in form."""
     head, _nul, rest = record.partition(b"\0")
-    name, mark, subject = head.partition(b"\x1f")
-    if not mark:
+    name, *told = head.split(b"\x1f", 2)
+    if len(told) != 2:
         return None
+    subject, message = (text.decode("utf-8", "replace").strip() for text in told)
     parts = iter(rest.split(b"\0"))
     changes: list[Change] = []
-    for facts in parts:
-        told = facts.strip().lstrip(b":").split(b" ")
-        if len(told) != 5:
+    for record_of_file in parts:
+        facts = record_of_file.strip().lstrip(b":").split(b" ")
+        if len(facts) != 5:
             continue
-        old_mode, mode, before, after, kind = (item.decode("ascii", "replace") for item in told)
+        old_mode, mode, before, after, kind = (item.decode("ascii", "replace") for item in facts)
         old_path = path = os.fsdecode(next(parts, b""))
         if kind[:1] in "RC":
             path = os.fsdecode(next(parts, b""))
         if kind[:1] in "MR" and {old_mode, mode} <= _PLAIN and before != after:
             changes.append(Change(before, after, old_path, path))
-    return Commit(name.decode("ascii", "replace"), subject.decode("utf-8", "replace").strip(), tuple(changes))
+    return Commit(name.decode("ascii", "replace"), subject, message[:_MESSAGE], tuple(changes))

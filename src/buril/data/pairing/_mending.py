@@ -100,7 +100,7 @@ def levelled(weak: Weak, text: str) -> tuple[str, str]:
         found = _named(raw, tree, weak)
         if found is None:
             return weak.flaw.code, text
-        sides.append(Side(raw, tree, (found.start, found.end)))
+        sides.append(Side(raw, tree, ((found.start, found.end),)))
     return side_by_side(weak.flaw.language, sides[0], sides[1])
 
 

@@ -3,8 +3,9 @@
 Read are the files that `select` set aside for their findings (`findings: {medium: pair}`) and those of the training
 part. A function is mended by the rewrites that are known for its weakness; where none fits, a generator may be asked. A
 mended form counts when it parses, has the function's name and signature, most of its lines, as many calls and every
-argument that was used, and when no scanner finds anything of severity medium or higher in it. Nothing is run: that it
-still does what it did is not proved.
+argument that was used, and when no scanner finds anything of severity medium or higher in it. Weak code that is meant
+to be (a hash that a format demands, a check that a setting switches off) is left alone. Nothing is run: that a mended
+form still does what it did is for `behaviour` and `tests` of the stage to say.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from buril.data._tasks import license_of
 from buril.data.pair import Pair, Pairing
 from buril.data.pairing import _seeing
 from buril.data.pairing._asking import AT_ONCE, Asking, Flaw
+from buril.data.pairing._deliberate import deliberate
 from buril.data.pairing._mending import Weak, levelled, refused, rewritten, signature
 from buril.data.pairing._seeing import GRADES, Seeing
 from buril.data.teacher import is_remote
@@ -42,7 +44,7 @@ MOST_FUNCTION_BYTES = 6_000
 class Findings(Pairing):
     """Mends what scanners find in your own code."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """Which files, and who mends them."""
@@ -115,6 +117,9 @@ class Findings(Pairing):
         asked = 0
         for file in islice(self._files(inputs), self.settings.max_files):
             for weak in self._weak(file, seeing):
+                if deliberate(weak.flaw.cwe, weak.flaw.code, weak.flaw.line):
+                    self.left_out["deliberate"] += 1
+                    continue
                 mended = rewritten(weak, seeing, self.settings.min_alike) if self.settings.rewrites else None
                 if mended is not None:
                     yield self._pair(weak, mended, "")

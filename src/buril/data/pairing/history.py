@@ -1,8 +1,9 @@
 """Pairing history: functions of your own repositories that were weak before a commit and are not after it.
 
 Every commit that is no merge is looked at, the newest first: the functions that it changed, before and after. Where a
-scanner sees a weakness before, sees none after, and little else changed, the two are a pair. What the commit's author
-meant is not asked: the scanner's word is what counts.
+scanner sees a weakness before, sees none after, and little else changed, the two are a pair (`seen`). Most holes that
+people mend are none that a scanner sees: where the message says that a vulnerability was mended, and the commit changed
+functions of one file beside its tests, these are a pair as well, with the weakness that the message speaks of (`said`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pydantic import Field, field_validator
 
 from buril.code import license
 from buril.code.codefile import CodeFile, row_id
-from buril.code.excerpt import outermost
+from buril.code.excerpt import Named, outermost, words
 from buril.code.language import HEAD_CHARS, detect
 from buril.code.license import spdx_header
 from buril.code.parse import HardParse, parse
@@ -29,13 +30,15 @@ from buril.core.settings import Json
 from buril.core.settings import Settings as BaseSettings
 from buril.core.stage import Inputs
 from buril.data._pair_cut import Side, alike, does_less, side_by_side
-from buril.data.pair import Found, Pair, Pairing
+from buril.data.pair import Claim, Found, Pair, Pairing
 from buril.data.pairing import _seeing
 from buril.data.pairing._commits import Change, Commit, commits
+from buril.data.pairing._messages import mends, weakness
 from buril.data.pairing._seeing import Seeing
 from buril.data.source import printable, text_of
 from buril.data.sources import _git, _objects
 from buril.data.sources._listing import NOT_SOURCE, globs
+from buril.data.sources._marks import has_tests
 from buril.data.sources.git import Git
 from buril.data.steps.generated import Generated
 
@@ -51,7 +54,7 @@ _SUBJECT = 120
 class History(Pairing):
     """Reads the commits of local repositories."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """Which repositories, how far back, and what counts as little changed."""
@@ -79,6 +82,10 @@ class History(Pairing):
         """The licence (SPDX, or a word of your own) of a repository that states none. What it states wins."""
         exclude: tuple[str, ...] = NOT_SOURCE
         """Paths to leave out, as globs; a name without a slash fits at any depth."""
+        fixes: tuple[Literal["seen", "said"], ...] = ("seen", "said")
+        """Which commits mend something. `seen`: a scanner sees a weakness before and none after. `said`: the message
+        names a vulnerability and its kind, and functions of one file were changed, tests left aside; a label, which no
+        scanner has to bear out."""
         scan: Annotated[tuple[Ref, ...], PluginKind("scanner")] = Field(default=_seeing.DEFAULT, validate_default=True)
         """Scanners whose word counts."""
 
@@ -103,6 +110,10 @@ class History(Pairing):
         told = self.settings
         named = [list(_repository(path, told, told.revision).place()) for path in self._paths]
         return [named, _seeing.observed(told.scan)]
+
+    def repositories(self) -> tuple[Path, ...]:
+        """Those that it reads."""
+        return self._paths
 
     def work(self, inputs: Inputs) -> float:
         """What the commits cost, at most, as bytes of code."""
@@ -162,16 +173,55 @@ class _Reader:
                 if len(commit.changes) > self._told.max_files:
                     left_out["many_files"] += 1
                     continue
-                for change in commit.changes:
-                    for item in self._of_change(commit, change, blobs):
-                        if isinstance(item, str):
-                            left_out[item] += 1
-                        else:
-                            pairs.append(item)
+                for item in self._of_commit(commit, blobs):
+                    if isinstance(item, str):
+                        left_out[item] += 1
+                    else:
+                        pairs.append(item)
         return Found(pairs, dict(left_out), len(read))
 
-    def _of_change(self, commit: Commit, change: Change, blobs: _objects.Blobs) -> Iterator[Pair | str]:
-        """The pairs of one file, and by a slug what is none though its path is that of code."""
+    def _of_commit(self, commit: Commit, blobs: _objects.Blobs) -> Iterator[Pair | str]:
+        """The pairs of a commit, and by a slug what is none."""
+        changed: list[_Changed] = []
+        for change in commit.changes:
+            for item in self._of_change(commit, change, blobs):
+                if isinstance(item, str):
+                    yield item
+                else:
+                    changed.append(item)
+        seen = False
+        for item in changed if "seen" in self._told.fixes else ():
+            for found in self._seen(item):
+                seen = seen or not isinstance(found, str)
+                yield found if isinstance(found, str) else self._pair(commit, item.file, found)
+        if "said" in self._told.fixes and not seen and mends(commit.message):
+            yield from self._said(commit, [item for item in changed if not has_tests([item.file.path])])
+
+    def _said(self, commit: Commit, changed: list[_Changed]) -> Iterator[Pair | str]:
+        """The pair of a commit whose message says that it mends a vulnerability, if it does so in one file.
+
+        It holds all functions that were changed there, and those that came with them and are used by them.
+        """
+        cwe = weakness(commit.message)
+        if not changed:
+            return
+        file = changed[0].file
+        if len({item.file.path for item in changed}) > 1 or not cwe:
+            yield "weakness_not_said" if not cwe else "several_files"
+            return
+        old = changed[0].old._replace(spans=tuple(span for item in changed for span in item.old.spans))
+        new = changed[0].new._replace(spans=tuple(span for item in changed for span in item.new.spans))
+        if alike(old.text, new.text) < self._told.min_alike:
+            yield "other_code"
+            return
+        used = words(new.source, new.spans, file.language)
+        came = [item for item in changed[0].came if _last_name(item) in used]
+        new = new._replace(spans=tuple(sorted((*new.spans, *((item.start, item.end) for item in came)))))
+        vulnerable, secure = side_by_side(file.language, old, new)
+        yield self._pair(commit, file, _Mended(cwe, secure, vulnerable, "label"))
+
+    def _of_change(self, commit: Commit, change: Change, blobs: _objects.Blobs) -> Iterator[_Changed | str]:
+        """The functions of one file that were changed, and by a slug what is none though its path is that of code."""
         path = printable(change.path)
         language = detect(path, "")
         if not language or not self._seeing.reads(language) or self._excluded(path):
@@ -198,30 +248,33 @@ class _Reader:
             row_id=row_id(self.name, path, digest),
         )  # fmt: skip
         try:
-            for found in self._of_functions(language, before, after):
-                yield found if isinstance(found, str) else self._pair(commit, file, found)
+            yield from self._of_functions(file, before, after)
         except HardParse:
             yield "hard_parse"
 
-    def _of_functions(self, language: str, before: str, after: str) -> Iterator[_Mended | str]:
-        """The functions that a change mended."""
+    def _of_functions(self, file: CodeFile, before: str, after: str) -> Iterator[_Changed]:
+        """The functions that a change left in place and changed, before and after."""
+        language = file.language
         sources = before.encode("utf-8", "replace"), after.encode("utf-8", "replace")
         trees = [parse(language, source, bounded=True) for source in sources]
         known = [{item.name: item for item in outermost(tree, language, MOST_FUNCTION_BYTES)} for tree in trees]
+        came = tuple(item for name, item in known[1].items() if name not in known[0])
         for name, old in known[0].items():
             new = known[1].get(name)
             if new is None or sources[0][old.start : old.end] == sources[1][new.start : new.end]:
                 continue
-            sides = [
-                Side(source, tree, (item.start, item.end))
-                for source, tree, item in zip(sources, trees, (old, new), strict=True)
-            ]
-            yield from self._judged(language, sides[0], sides[1])
+            yield _Changed(
+                file,
+                Side(sources[0], trees[0], ((old.start, old.end),)),
+                Side(sources[1], trees[1], ((new.start, new.end),)),
+                came,
+            )
 
-    def _judged(self, language: str, old: Side, new: Side) -> Iterator[_Mended | str]:
-        """A pair of a changed function, if it is one."""
-        texts = [side.source[slice(*side.span)].decode("utf-8", "replace") for side in (old, new)]
-        if alike(*texts) < self._told.min_alike:
+    def _seen(self, changed: _Changed) -> Iterator[_Mended | str]:
+        """A pair of a changed function, if a scanner sees that it was mended."""
+        file, old, new, _came = changed
+        language = file.language
+        if alike(old.text, new.text) < self._told.min_alike:
             yield "other_code"
             return
         vulnerable, secure = side_by_side(language, old, new)
@@ -235,7 +288,7 @@ class _Reader:
             yield "inconclusive"
         elif left:
             yield "still_weak"
-        elif does_less(*texts):
+        elif does_less(old.text, new.text):
             yield "does_less"
         else:
             yield _Mended(next(iter(weak)), secure, vulnerable)
@@ -246,7 +299,7 @@ class _Reader:
         told = {"commit": commit.name, "file": file.path, "repository": ""}[self._told.together]
         scenario = f"{self.name}/{told}".rstrip("/")
         return Pair(
-            mended.cwe, file.language, mended.secure, mended.vulnerable, scenario, "history", "scanner",
+            mended.cwe, file.language, mended.secure, mended.vulnerable, scenario, "history", mended.claim,
             printable(commit.subject)[:_SUBJECT], file, file.license,
         )  # fmt: skip
 
@@ -263,6 +316,21 @@ class _Mended(NamedTuple):
     cwe: str
     secure: str
     vulnerable: str
+    claim: Claim = "scanner"
+
+
+class _Changed(NamedTuple):
+    """A function in its file, before and after a commit, and the functions that the commit added to the file."""
+
+    file: CodeFile
+    old: Side
+    new: Side
+    came: tuple[Named, ...]
+
+
+def _last_name(item: Named) -> bytes:
+    """The name by which a function is called, without its class."""
+    return item.name.partition("#")[0].rpartition(".")[2].encode("utf-8", "replace")
 
 
 def _repository(path: Path, told: History.Settings, revision: str) -> Git:

@@ -34,7 +34,7 @@ MOST_CHARS: Final = 3900
 class Mutations(Pairing):
     """Takes the care out of safe code."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """How many, and of what."""
