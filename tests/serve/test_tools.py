@@ -459,7 +459,7 @@ def test_qwens_own_template_renders_calls_and_results(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_qwen_goes_on_from_calls_and_results() -> None:
-    """The smallest Qwen2.5-Coder seldom writes a call in its template's form; what it writes else is text."""
+    """The smallest Qwen2.5-Coder seldom writes a call in its template's form, but in a block of JSON."""
     from buril.generators.transformers import Transformers
 
     folder = qwen()
@@ -482,6 +482,15 @@ def test_qwen_goes_on_from_calls_and_results() -> None:
         assert choice.finish_reason == ("tool_calls" if called else "stop")
         told = [call.function.arguments for call in called if call.type == "function"] or [choice.message.content or ""]
         assert all("oaxaca" in text.lower() for text in told), told
+        runs: Any = {"type": "function", "function": {
+            "name": "run_tests", "description": "Run the tests of a folder",
+            "parameters": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
+        }}  # fmt: skip
+        asked["messages"] = [{"role": "user", "content": "Run the tests in the folder tests/serve with the tool."}]
+        choice = client_of(server).chat.completions.create(**{**asked, "tools": [runs]}).choices[0]
+        assert choice.finish_reason == "tool_calls" and choice.message.tool_calls is not None, choice.message.content
+        (call,) = choice.message.tool_calls
+        assert call.type == "function" and json.loads(call.function.arguments) == {"path": "tests/serve"}
 
 
 def real_of(folder: Path) -> Loaded:
