@@ -26,6 +26,8 @@ _CASE: dict[str, Callable[[str], str]] = {
 }
 _UNQUOTED = re.compile(r"<[a-zA-Z][^<>]*\s[\w-]+=$")
 _ADDRESS = re.compile(r"(?i)<[a-z][^<>]*\s(?:href|src|action|formaction)=[\"']$")
+_PAST_HOST = re.compile(r"[?#]|(?<![:/])/\w")
+"""What comes after it, and after something else, can't choose the host of an address."""
 _UNDONE = (
     ("in-quotes", re.compile(r"(?i)(?:[=<>,(]|\b(?:limit|offset|by|in|like|and|or|from|set))\s*$"), "sql"),
     ("no-tags", re.compile(r"<[a-zA-Z][^<>]*$"), "xss"),
@@ -277,7 +279,7 @@ def pieces(parts: list[Value]) -> Value:
 
     What was escaped for a page does no good where a page takes it without quotes, or as an address.
     """
-    lead, before, begun = "", "", False
+    lead, before, begun, later, past_host = "", "", False, False, False
     taints = set()
     for part in parts:
         known = str(part.const) if isinstance(part.const, (str, int)) else None
@@ -289,8 +291,12 @@ def pieces(parts: list[Value]) -> Value:
         for taint in part.inside():
             lost = undone if not ("scheme" in taint.safe and _ADDRESS.search(before)) else set()
             lost = lost.union(kind for mark, kind in lost_here.items() if mark in taint.safe and not taint.built)
-            taints.add(taint._replace(built=True, safe=taint.safe - lost))
+            kept = taint.safe | {"scheme"} if later else taint.safe
+            kept = kept | {"redirect"} if past_host else kept
+            taints.add(taint._replace(built=True, safe=kept - lost))
         before = before + known if known is not None else ""
+        past_host = past_host or (later and known is not None and _PAST_HOST.search(known) is not None)
+        later = later or bool(known) or (known is None and not part.inside())
     return Value(taints=frozenset(taints), lead=lead)
 
 

@@ -42,6 +42,8 @@ def about(value: Value, kind: str = ALL) -> Facts:
 def compared(op: str, left: Value, right: Value) -> tuple[Facts, Facts]:
     """What a comparison says when it holds, and when it does not."""
     negative = op in ("!=", "not in")
+    if not left.inside() and not right.inside():
+        return NO_FACTS, NO_FACTS
     if op in ("==", "!="):
         yes = _equal(left, right)
     elif op in ("in", "not in"):
@@ -99,6 +101,8 @@ def _member(left: Value) -> Facts:
 
 def asked(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, Facts]:
     """What the result of a call says when it is true, and when it is false."""
+    if not (owner is not None and owner.inside()) and not any(value.inside() for value in args):
+        return NO_FACTS, NO_FACTS
     name = path.rpartition(".")[2]
     if name in ("match", "fullmatch", "test", "search") and args:
         return _matched(path, owner, args)
