@@ -23,6 +23,7 @@ def lines(text: str) -> list[int]:
     "function get_the_password_form() { $label = 'box-' . rand(); return $label; }", "$this->docStringEndToken = 'A' . mt_rand();",
     "$_SESSION['token'] = md5(random_bytes(8) . uniqid('a', true));", "$token = bin2hex(random_bytes(4)) . uniqid();",
     "const SETTINGS_PASSWORD = 'Settings:Password';",
+    "$old = umask(0); mkdir($d, 0755); umask($old);", "new Cookie('XSRF-TOKEN', $v, 0, '/', '', true, false);",
     "namespace lib\\Crypt; $c = new DES();", "namespace lib\\Net; use lib\\Crypt\\RC4; $c = new RC4();",
 ])  # fmt: skip
 def test_what_is_no_misuse(harmless: str) -> None:
@@ -34,6 +35,7 @@ def test_what_is_no_misuse(harmless: str) -> None:
     ("$a = hash_file('sha1', $f);", "weak-hash"), ("function password_token() { $t = 'a-' . rand(); return $t; }", "weak-random"),
     ("$token = md5('a' . uniqid());", "predictable-secret"), ("$api_password = 'Settings:bl-Marmot7';", "hard-coded-secret"),
     ("namespace app\\Net; use lib\\Crypt\\RC4; $c = new RC4();", "weak-cipher"), ("use lib\\Crypt\\DES; $c = new DES();", "weak-cipher"),
+    ("umask(0);", "open-to-all"), ("new Cookie('session', $v, 0, '/', '', true, false);", "insecure-cookie"),
     ("namespace app; $c = new \\DES();", "weak-cipher"), ("mcrypt_encrypt(MCRYPT_DES, $k, $d, 'cbc');", "weak-cipher"),
 ])  # fmt: skip
 def test_what_still_is_one(weak: str, rule: str) -> None:
@@ -73,6 +75,7 @@ def test_what_comes_after_the_host_or_the_scheme_chooses_neither() -> None:
         "BASE . '/' . $_GET['a']",
     ):
         assert rules(f"header('Location: ' . {address});") == {"redirect"}, address
+    assert rules("header('Location: ' . $_SERVER['PHP_SELF'] . '/a/b?' . $_GET['a']);") == set()
     assert rules("echo '<a href=\"' . htmlspecialchars(ME . 'a=' . $_GET['a']) . '\">';") == set()
     assert rules("echo '<a href=\"' . htmlspecialchars($_GET['a'] . 'b') . '\">';") == {"xss"}
 
@@ -104,3 +107,29 @@ def test_a_packed_program_is_left_out() -> None:
 ])  # fmt: skip
 def test_words_count_where_they_are_called(text: str, expected: bool) -> None:
     assert may_hold("php", "<?php\n" + text) is expected
+
+
+def test_a_sign_that_is_none_of_the_plain_ones() -> None:
+    asked = "$x = $_GET['x'];\nif (preg_match('%s', $x)) { exit; }\necho $x;\nreadfile($x);"
+    assert lines(asked % r"/[^A-Za-z0-9_\-]/") == []
+    assert lines(asked % "/[^a-z.]/i") == [4, 4], "two points are a folder"
+    assert set(lines(asked % "/[^a-z<]/")) == set(lines(asked % "/[a-z]/")) == {3, 4}
+    assert lines("$x = $_GET['x'];\nif (!preg_match('/[^a-z]/', $x)) { exit; }\necho $x;") == [3], "the other way"
+
+
+def test_a_pattern_that_is_a_constant_elsewhere_was_written_to_be_met() -> None:
+    asked = "if (!preg_match(%s, $_GET['a'])) { exit; }\necho $_GET['a'];"
+    assert rules(asked % "MATCH_NAME") == set()
+    assert rules(asked % "$pattern") == {"xss"} and rules(asked % "PATTERN") == {"xss"}
+
+
+def test_escaping_for_every_place_makes_up_for_escaping_for_some() -> None:
+    shown = '?><input value="<?php echo %s; ?>">'
+    assert rules(shown % "esc_attr(sanitize_text_field($_GET['a']))") == set()
+    assert rules(shown % "sanitize_text_field(esc_attr($_GET['a']))") == set()
+    assert rules(shown % "sanitize_text_field($_GET['a'])") == {"xss"}
+
+
+def test_who_is_asked_for_names_of_hosts_is_no_database() -> None:
+    assert rules("$d['dns']->query($_GET['a'], 'PTR'); $this->resolver->query($_GET['a']);") == set()
+    assert rules("$d['db']->query($_GET['a']);") == {"sql"}

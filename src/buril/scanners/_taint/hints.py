@@ -83,7 +83,7 @@ def _needed(misuse: Misuse, *, arguments: bool) -> tuple[str, ...]:
     """Patterns of what a text must have beside the call: a name that the rule is about, and of its arguments."""
     found = set()
     loose = _ANCHORS.sub("", misuse.named.lstrip("="))
-    if loose and "[^" not in misuse.named and not re.search(loose, ""):
+    if loose and not misuse.named.startswith("=^@") and "[^" not in misuse.named and not re.search(loose, ""):
         found.add(loose)
     for word in misuse.when.split() if arguments else ():
         said = CONDITION.fullmatch(word)

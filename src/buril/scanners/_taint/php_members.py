@@ -215,10 +215,14 @@ def _method(node: Node) -> Any:
         return asked
     if name in ("query", "evaluate") and isinstance(of, (ir.Name, ir.Attr)) and re.search(r"(?i)xpath|^\$xp$", _id(of)):
         return _called(node, ir.Name(line, f"DOMXPath().{name}"))
+    if name == "query" and re.search(r"(?i)dns|resolver", _id(of)):
+        return _called(node, ir.Attr(line, of, "lookup"))
     return _routed(_called(node, ir.Attr(line, of, name)), _id(of), name)
 
 
 def _id(of: Any) -> str:
+    if isinstance(of, ir.Item) and isinstance(of.key, ir.Const):
+        return str(of.key.value)
     return of.id if isinstance(of, ir.Name) else of.name if isinstance(of, ir.Attr) else ""
 
 

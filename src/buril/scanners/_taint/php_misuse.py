@@ -169,7 +169,7 @@ MISUSES: Final = (
            "medium", r"(?i)jwt|id_?token|^\$claims$|claims"),
     # the web
     Misuse("insecure-cookie", 614, "medium", "setcookie setrawcookie", "5=False", _PLAIN),
-    Misuse("insecure-cookie", 1004, "medium", "setcookie setrawcookie", "6=False", _SCRIPTS),
+    Misuse("insecure-cookie", 1004, "medium", "setcookie setrawcookie", "6=False 0!~(?i)[cx]srf", _SCRIPTS),
     Misuse("insecure-cookie", 614, "medium", "setcookie setrawcookie session_set_cookie_params", "secure=False",
            _PLAIN),
     Misuse("insecure-cookie", 1004, "medium", "setcookie setrawcookie session_set_cookie_params", "httponly=False",
@@ -193,7 +193,7 @@ MISUSES: Final = (
     Misuse("insecure-cookie", 614, "medium", "cookie Cookie.make *.cookie Cookie.queue Cookie.create Cookie", "5=False",
            _PLAIN),
     Misuse("insecure-cookie", 1004, "medium", "cookie Cookie.make *.cookie Cookie.queue Cookie.create Cookie",
-           "6=False", _SCRIPTS),
+           "6=False 0!~(?i)[cx]srf", _SCRIPTS),  # scripts send that one back in a header
     Misuse("insecure-cookie", 614, "medium", "Cookie Cookie.create *.cookie Cookie.make", "secure=False", _PLAIN),
     Misuse("insecure-cookie", 1004, "medium", "Cookie Cookie.create *.cookie Cookie.make", "httpOnly=False", _SCRIPTS),
     Misuse("insecure-cookie", 614, "medium", "*.withSecure", "0=False", _PLAIN),
@@ -223,7 +223,8 @@ MISUSES: Final = (
     Misuse("temporary-name", 377, "medium", "copy rename move_uploaded_file", r"1~^/(var/)?tmp/", _TAKEN, "medium"),
     Misuse("open-to-all", 732, "medium", "chmod *.chmod", "1&2", _ALL_WRITE),
     Misuse("open-to-all", 732, "medium", "mkdir", "1&2", _ALL_WRITE, "low"),
-    Misuse("open-to-all", 732, "medium", "umask", "0=0", "everybody may write to what is made", "medium"),
+    Misuse("open-to-all", 732, "medium", "umask", "0=0", "everybody may write to what is made", "medium",
+           r"=^@dropped$"),  # who keeps the mask puts it back
     Misuse("shell-text", 78, "medium", "exec shell_exec system passthru popen", "0?", "a shell reads text that is "
            "not constant", "low"),
     Misuse("phpinfo", 200, "low", "phpinfo", "", "the server's settings are shown", "low"),

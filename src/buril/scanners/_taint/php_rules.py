@@ -297,7 +297,7 @@ ENTRIES: Final = Entries(
     r"Route::|Controller\b|\bold\(|\binput\(|(?i:(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)\w*['\"\]]{0,2}"
     r"\s*(?:=>|===|!==|,)\s*['\"])",
     from_address=False,
-    aside=r"(?m)^(?:[^;\n]*(?:;(?! ?\$)[^;\n]*)*; ?\$){40}",  # forty statements on a line: a program that was packed
+    aside=r"(?m)^(?:[^;\n]*(?:;(?! ?\$)[^;\n]*)*; ?\$){12}",  # so many statements on a line: a program that was packed
     answers=r"^\$(response|res)$",
     called={"$request": "request", "$req": "request", "$response": "response", "$res": "response"},
     harmless=r"^\??(?:int|float|bool|false|true|null|callable|object|self|static|void)(\|(?:int|float|bool|false|null))*$",
