@@ -67,31 +67,21 @@ class Value:
         "taints",
     )
 
-    def __init__(  # noqa: PLR0913  what is known of a value, all of it by name
-        self,
-        *,
-        taints: frozenset[Taint] | None = None,
-        const: Any = NOTHING,
-        parts: Mapping[Any, Value] | None = None,
-        rest: Value | None = None,
-        path: str | None = None,
-        code: Any = None,
-        owner: Value | None = None,
-        lead: str | None = None,
-        facts: tuple[Facts, Facts] | None = None,
-    ) -> None:
-        self.taints: frozenset[Taint] = taints or _NO_TAINTS
-        self.const = const
-        self.parts = parts
-        self.rest = rest
-        self.path: str = "" if not path else path if len(path) <= MAX_PATH else "?"
-        self.code = code
-        self.owner = owner
-        self.lead: str = lead or ""
-        self.facts: tuple[Facts, Facts] = facts or _SAYS_NOTHING
+    def __init__(self, **known: Any) -> None:
+        get = known.get
+        self.taints: frozenset[Taint] = get("taints") or _NO_TAINTS
+        self.const: Any = get("const", NOTHING)
+        self.parts: Mapping[Any, Value] | None = get("parts")
+        self.rest: Value | None = get("rest")
+        path: str = get("path") or ""
+        self.path = path if len(path) <= MAX_PATH else "?"
+        self.code: Any = get("code")
+        self.owner: Value | None = get("owner")
+        self.lead: str = get("lead") or ""
+        self.facts: tuple[Facts, Facts] = get("facts") or _SAYS_NOTHING
         self._keys: list[Key | None] | None = None
         self._inside: frozenset[Taint] | None = None
-        self.depth: int = _depth(parts, rest) if parts or rest is not None else 0
+        self.depth: int = _depth(self.parts, self.rest) if self.parts or self.rest is not None else 0
 
     def but(self, **known: Any) -> Value:
         """The same value but for what is told."""
