@@ -30,7 +30,7 @@ GRADES: Final = {"low": 0, "medium": 1, "high": 2}
 class Taint(Scanner):
     """Follows untrusted input to where it does harm; sees calls that are misused."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     languages: ClassVar[frozenset[str] | None] = LANGUAGES
 
     class Settings(BaseSettings):

@@ -12,7 +12,7 @@ from typing import Any
 from buril.scanners._taint.ir import NOTHING
 from buril.scanners._taint.kinds import KINDS
 from buril.scanners._taint.rules import Given
-from buril.scanners._taint.value import EMPTY, Value, joined
+from buril.scanners._taint.value import EMPTY, Taint, Value, joined
 
 Change = Callable[[Value, Given], "Value | None"]
 Element = Callable[[Value], Value]
@@ -26,6 +26,8 @@ _CASE: dict[str, Callable[[str], str]] = {
 }
 _UNQUOTED = re.compile(r"<[a-zA-Z][^<>]*\s[\w-]+=$")
 _ADDRESS = re.compile(r"(?i)<[a-z][^<>]*\s(?:href|src|action|formaction)=[\"']$")
+_PAST_HOST = re.compile(r"[?#]|(?<![:/])/\w")
+"""What comes after it, and after something else, can't choose the host of an address."""
 _UNDONE = (
     ("in-quotes", re.compile(r"(?i)(?:[=<>,(]|\b(?:limit|offset|by|in|like|and|or|from|set))\s*$"), "sql"),
     ("no-tags", re.compile(r"<[a-zA-Z][^<>]*$"), "xss"),
@@ -33,6 +35,8 @@ _UNDONE = (
 )
 """What is made harmless for one place alone, by a mark among its kinds: a text before it that is not the place, and the
 harm that it does there."""
+PLACES = tuple((kind, frozenset(mark for mark, _place, of in _UNDONE if of == kind)) for kind in ("sql", "xss"))
+"""The marks of each harm that has some."""
 _ONLY_PLAIN = re.compile(r"\[\^(?:\\[wds]|\w-\w|[\w .,_@/-])*\][+*]?")
 _NUMBERS = frozenset(
     ["len", "int", "float", "bool", "ord", "hash", "id", "abs", "round", "isinstance", "hasattr", "callable", "divmod"]
@@ -275,23 +279,31 @@ def _text(parts: list[Value]) -> Value:
 def pieces(parts: list[Value]) -> Value:
     """Text of parts of which some are not known: how it begins, and the inputs in it.
 
-    What was escaped for a page does no good where a page takes it without quotes, or as an address.
+    What was escaped for a page does no good where a page takes it without quotes, or as an address. What comes after
+    something else can't choose the scheme of an address, and after a path not its host.
     """
-    lead, before, begun = "", "", False
+    lead, before, begun, later, past_host = "", "", False, False, False
     taints = set()
-    for part in parts:
+    for number, part in enumerate(parts):
         known = str(part.const) if isinstance(part.const, (str, int)) else None
         if not begun:
             lead += known if known is not None else part.lead
             begun = known is None
-        lost_here = {mark: kind for mark, place, kind in _UNDONE if before and place.search(before)}
-        undone = {"xss"} if _UNQUOTED.search(before) or (_ADDRESS.search(before) and part.taints) else set()
-        for taint in part.inside():
-            lost = undone if not ("scheme" in taint.safe and _ADDRESS.search(before)) else set()
-            lost = lost.union(kind for mark, kind in lost_here.items() if mark in taint.safe and not taint.built)
-            taints.add(taint._replace(built=True, safe=taint.safe - lost))
+        gained = {kind for kind, is_so in (("scheme", later), ("redirect", past_host)) if is_so}
+        taints |= {_placed(taint, before, gained) for taint in part.inside()}
         before = before + known if known is not None else ""
+        past_host = past_host or (number > 0 and known is not None and _PAST_HOST.search(known) is not None)
+        later = later or bool(known) or (known is None and not part.inside())
     return Value(taints=frozenset(taints), lead=lead)
+
+
+def _placed(taint: Taint, before: str, gained: set[str]) -> Taint:
+    """An input as a part of a text, after what is known to stand before it."""
+    address = _ADDRESS.search(before) is not None
+    lost = {kind for mark, place, kind in _UNDONE if mark in taint.safe and not taint.built and place.search(before)}
+    if (address or _UNQUOTED.search(before)) and not ("scheme" in taint.safe and address):
+        lost.add("xss")
+    return taint._replace(built=True, safe=(taint.safe | gained) - lost)
 
 
 def _sub(given: Given, _element: Element) -> Value:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from buril.scanners._taint import guards, ir
-from buril.scanners._taint.builtin import METHODS, RESULTS, result_of
+from buril.scanners._taint.builtin import METHODS, PLACES, RESULTS, result_of
 from buril.scanners._taint.engine import Base
 from buril.scanners._taint.fills import filled, place_of, read_by
 from buril.scanners._taint.ir import NOTHING
@@ -283,7 +283,7 @@ class Calls(Base):
         if kinds == ALL:
             return value.but(taints=frozenset(), parts=None, rest=None)
         names = frozenset(kinds.split())
-        taints = frozenset(taint._replace(safe=taint.safe | names) for taint in value.inside())
+        taints = frozenset(taint._replace(safe=_safer(taint.safe, names)) for taint in value.inside())
         return value.but(taints=taints, parts=None, rest=None)
 
     def answered(self, value: Value, statement: ir.Return, state: State) -> None:
@@ -306,6 +306,16 @@ class Calls(Base):
         for sink in self.sinks.find(place):
             self.at_sink(sink, target, given, place)
         self.misused(place, target, given)
+
+
+def _safer(known: frozenset[str], more: frozenset[str]) -> frozenset[str]:
+    """Kinds that are harmless by now: what escapes for every place makes up for what did so for some."""
+    for kind, marks in PLACES:
+        if kind in more and not more & marks:
+            known = known - marks
+        elif kind in known and not known & marks:
+            more = more - marks
+    return known | more
 
 
 def _unfolded(given: Given) -> Given:

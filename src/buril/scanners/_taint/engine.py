@@ -141,7 +141,7 @@ class Base:
         self.misused(path, node, given)
         if not self.typed:
             self._spread(path, node, given)
-        if not known and not _TALK.search(path):
+        if not known and any(value.taints for value in given.args + tuple(given.named.values())):
             self._looks_like(path, node, given)
 
     def _spread(self, path: str, node: ir.Call, given: Given) -> None:
@@ -154,6 +154,8 @@ class Base:
 
     def _looks_like(self, path: str, node: ir.Call, given: Given) -> None:
         """Text that is SQL by its beginning, or goes to what is called like a runner of commands."""
+        if _TALK.search(path):
+            return
         runs = _RUNNER.search(path) is not None
         for value in (*given.args, *given.named.values()):
             if value.taints and (runs or _SQL.match(value.lead)):
@@ -247,7 +249,9 @@ class Base:
         function = self.frames[-1].function if self.frames else None
         alone = misuse.named.startswith("=")
         around = function.name if function is not None and goes_to != DROPPED and not alone else ""
-        return any(re.search(misuse.named.lstrip("="), name) for name in (goes_to, around, *names_in(node)) if name)
+        names = [name for name in (goes_to, around, *names_in(node)) if name]
+        but = misuse.but
+        return any(re.search(misuse.named.lstrip("="), name) for name in names if not but or not re.search(but, name))
 
     def kept_secret(self, name: str, value: Value, line: int) -> None:
         """A constant gets a name that is one of secrets."""

@@ -150,7 +150,7 @@ def _enter(machine: Machine, function: ir.Function, outer: State, how: How) -> S
             bound[param.name] = EMPTY
         elif (known := _of_class(machine, param.type)) is not None:
             bound[param.name] = known.but(taints=_input(param, function, "remote").taints) if routes else known
-        elif handler or (event and number == 0):
+        elif (handler or (event and number == 0)) and not re.search(entries.answers, param.name.lstrip("_")):
             bound[param.name] = _input(param, function, "remote")
         elif machine.suspicious and id(function) not in machine.called and function.name[:2] not in ("", "__"):
             bound[param.name] = _input(param, function, "param")

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from buril.scanners._taint.ir import NOTHING
+from buril.scanners._taint.kinds import KINDS
 from buril.scanners._taint.value import ALL, NO_FACTS, Facts, Value
 
 PREDICATES = frozenset(["isdigit", "isnumeric", "isdecimal", "isalnum", "isalpha", "isidentifier"])
@@ -22,6 +23,12 @@ _HOSTS = re.compile(r"\.(netloc|hostname|host|origin|Host(name\(\))?)(\.lower\(\
 _VALIDATOR = re.compile(
     r"(^|[._])(is_?)?(valid|safe|allowed|permitted|trusted|whitelisted|allowlisted|authorized_(url|path|host)|"
     r"url_has_allowed_host_and_scheme)|(^|[._])(validate|check)_\w+", re.IGNORECASE)  # fmt: skip
+_OTHER_SIGNS = re.compile(r"\[\^((?:\\[wd]|\w-\w|[\w .,@/-])+)\]\+?")
+"""Any sign but some plain ones."""
+_WITH_PATHS = ("path", "redirect", "ssrf", "include")
+"""What a point or a slash may still do."""
+_NAMED_PATTERN = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
+"""A pattern that is a constant of another file was written to be met."""
 LOOSE = re.compile(r"(?<!\\)(?:\.[*+]|\.\{|\[\^|\\[SWD][*+])")
 _PART = re.compile(r"\(\)\.\w+$")
 """A member of what a call gave: a part of the input, not the whole."""
@@ -42,6 +49,8 @@ def about(value: Value, kind: str = ALL) -> Facts:
 def compared(op: str, left: Value, right: Value) -> tuple[Facts, Facts]:
     """What a comparison says when it holds, and when it does not."""
     negative = op in ("!=", "not in")
+    if not left.inside() and not right.inside():
+        return NO_FACTS, NO_FACTS
     if op in ("==", "!="):
         yes = _equal(left, right)
     elif op in ("in", "not in"):
@@ -99,6 +108,8 @@ def _member(left: Value) -> Facts:
 
 def asked(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, Facts]:
     """What the result of a call says when it is true, and when it is false."""
+    if not (owner is not None and owner.inside()) and not any(value.inside() for value in args):
+        return NO_FACTS, NO_FACTS
     name = path.rpartition(".")[2]
     if name in ("match", "fullmatch", "test", "search") and args:
         return _matched(path, owner, args)
@@ -141,9 +152,16 @@ def _matched(path: str, owner: Value | None, args: list[Value]) -> tuple[Facts, 
     compiled = owner is not None and owner.lead != "" and path.startswith("re.compile()")
     pattern = owner.lead if compiled and owner is not None else args[0].const
     subject = args[0] if compiled else args[1] if len(args) > 1 else None
+    name = path.rpartition(".")[2]
+    if subject is not None and not isinstance(pattern, str) and _NAMED_PATTERN.fullmatch(args[0].path):
+        return about(subject), NO_FACTS
+    if isinstance(pattern, str) and subject is not None and name in ("search", "test"):
+        others = _OTHER_SIGNS.fullmatch(pattern)
+        if others is not None:  # no other sign is in it where this does not hold
+            loose = _WITH_PATHS if re.search(r"[./]", others[1]) else ()
+            return NO_FACTS, frozenset().union(*(about(subject, kind) for kind in KINDS if kind not in loose))
     if not isinstance(pattern, str) or subject is None or LOOSE.search(pattern):
         return NO_FACTS, NO_FACTS
-    name = path.rpartition(".")[2]
     starts = name in ("match", "fullmatch") or pattern.startswith(("^", r"\A"))
     ends = name == "fullmatch" or pattern.endswith(("$", r"\Z", r"\z"))
     return (about(subject) if starts and ends else NO_FACTS), NO_FACTS

@@ -75,7 +75,10 @@ _OWN: Final[dict[str, tuple[Callable[[Tree], Analysis], re.Pattern[str]]]] = {
 }
 """Languages with an analysis of their own, and what every text has in which that can find anything."""
 LANGUAGES: Final = frozenset(_READ) | frozenset(_OWN)
-_HINTS: Final = {name: hints(rules.misuses, entries.inputs) for name, (_read, rules, entries) in _READ.items()}
+_HINTS: Final = {
+    name: hints(rules.misuses, entries.inputs, called=name == "php")  # its names are everyday words: `get`, `set`
+    for name, (_read, rules, entries) in _READ.items()
+}
 
 
 def analysed(language: str, tree: Tree, *, suspicious: bool) -> Analysis:
@@ -97,7 +100,7 @@ def may_hold(language: str, text: str) -> bool:
     aside = _READ[language][2].aside
     if aside and re.search(aside, text):
         return False
-    return _HINTS[language].search(text) is not None
+    return _HINTS[language].search(text)
 
 
 @cache

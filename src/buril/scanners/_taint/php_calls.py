@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,8 @@ from buril.scanners._taint.php_text import (
     formatted_by,
     header,
     matched,
+    matched_all,
+    mixed,
     printed,
     replaced,
     substituted,
@@ -154,12 +155,8 @@ def _digest(name: str) -> Form:
     """The digest of what is random is as random."""
 
     def form(line: int, args: list[Any]) -> Any:
-        inner = args[0] if args else None
-        while isinstance(inner, ir.Call) and isinstance(inner.func, ir.Name):
-            if re.search(r"random_|randombytes|pseudo_bytes|random_int", inner.func.id):
-                return call(line, f"{name}.random", *args)
-            inner = inner.args[0] if inner.args else None
-        return None
+        known = mixed(args[:1])
+        return call(line, f"{name}.random", *known, *args[1:]) if known is not None else None
 
     return form
 
@@ -216,7 +213,7 @@ def _two(make: Callable[[int, Any, Any], Any]) -> Form:
 FORMS: dict[str, Form] = {
     "implode": _implode, "join": _implode, "explode": _two(lambda _line, sign, text: method(text, "split", sign)),
     "preg_split": _two(lambda _line, _sign, text: method(text, "split")),
-    **_each("str_replace str_ireplace", replaced), "preg_match": matched, "preg_match_all": matched,
+    **_each("str_replace str_ireplace", replaced), "preg_match": matched, "preg_match_all": matched_all,
     "preg_replace": substituted,
     **_each("htmlspecialchars htmlentities", escaped),
     **_each("in_array", _two(lambda line, item, inside: ir.Compare(line, "in", item, inside))),

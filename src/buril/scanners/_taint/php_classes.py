@@ -81,6 +81,9 @@ def _exempted(node: Node) -> Iterator[Any]:
             yield ir.Do(assigned.line, call(assigned.line, "VerifyCsrfToken.except", assigned.value))
 
 
+_OF_TEXT = re.compile(r"\b(?:string|mixed|Stringable)\b")
+
+
 def _method(node: Node, of: str) -> ir.Function:
     """A method; one that a framework calls is marked with how."""
     name = text_of(node.child_by_field_name("name"))
@@ -89,13 +92,15 @@ def _method(node: Node, of: str) -> ir.Function:
     told = text_of(node.child_by_field_name("attributes"))
     told += text_of(comment) if comment is not None and comment.type == "comment" else ""
     decorators: list[Any] = [ir.Name(line_of(node), "classmethod")] if "static" in modifiers else []
+    gives = text_of(node.child_by_field_name("return_type"))
+    page = not gives or _OF_TEXT.search(gives) is not None  # what is an object is no text of a page
     if _routed(node) or _ROUTE.search(told):
-        decorators.append(ir.Name(line_of(node), "@route"))
+        decorators.append(ir.Name(line_of(node), "@route" if page else "@handler"))
     elif (_CONTROLLER.search(SCOPE.parent) and not SCOPE.parent.startswith("WP_")) or (
         _CONTROLLER.search(of) and "Controller" in SCOPE.namespace
     ):
         plain = modifiers & _MODIFIERS or (name.startswith("_") and name != "__invoke")
-        decorators += [] if plain else [ir.Name(line_of(node), "@action")]
+        decorators += [] if plain else [ir.Name(line_of(node), "@action" if page else "@handler")]
     made = function(node, name, tuple(decorators))
     numbers = {one or other for one, other in _CONSTRAINT.findall(told)}
     params = tuple(param._replace(type="int") if param.name[1:] in numbers else param for param in made.params)

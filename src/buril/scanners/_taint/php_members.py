@@ -24,6 +24,7 @@ from buril.scanners._taint.php_names import (
     expression,
     function_name,
     is_form,
+    is_own,
     short_name,
     whole,
 )
@@ -39,6 +40,8 @@ _BROWSER = frozenset({"argv", "HTTP_REFERER", "HTTP_HOST", "REQUEST_URI", "PHP_S
 """What the browser of who is attacked sends by itself, or nobody."""
 _PARTS = frozenset({"host", "extension", "scheme"})
 """Elements that are read as members, for they say which part of an address or a name it is."""
+_CIPHERS = frozenset({"DES", "TripleDES", "RC4", "RC2", "Blowfish"})
+"""Classes of libraries that the tables know; in the library itself they are what it is made of."""
 _ROUTES = re.compile(r"^(get|post|put|patch|delete|any|map|match|options|fallback)$")
 _ROUTERS = re.compile(r"(?i)^(Route|\$(this->)?(app|router|routes?|r|group|f3|klein|slim))$")
 
@@ -212,10 +215,14 @@ def _method(node: Node) -> Any:
         return asked
     if name in ("query", "evaluate") and isinstance(of, (ir.Name, ir.Attr)) and re.search(r"(?i)xpath|^\$xp$", _id(of)):
         return _called(node, ir.Name(line, f"DOMXPath().{name}"))
+    if name == "query" and re.search(r"(?i)dns|resolver", _id(of)):
+        return _called(node, ir.Attr(line, of, "lookup"))
     return _routed(_called(node, ir.Attr(line, of, name)), _id(of), name)
 
 
 def _id(of: Any) -> str:
+    if isinstance(of, ir.Item) and isinstance(of.key, ir.Const):
+        return str(of.key.value)
     return of.id if isinstance(of, ir.Name) else of.name if isinstance(of, ir.Attr) else ""
 
 
@@ -256,7 +263,9 @@ def _new(node: Node) -> Any:
         of = class_at(parts[0], line) if parts else None
         asked = ir.Other(line, ()) if of is not None else call(line, "@called", expression(parts[0]) if parts else None)
         return ir.Other(line, (asked, _called(node, of if isinstance(of, ir.Name) else ir.Name(line, "@new"))))
-    return _called(node, ir.Name(line, short_name(parts[0])))
+    name = short_name(parts[0])
+    own = name in _CIPHERS and is_own(parts[0])
+    return _called(node, ir.Name(line, f"@own.{name}" if own else name))
 
 
 READS: dict[str, Lower] = {

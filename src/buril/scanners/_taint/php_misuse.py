@@ -10,6 +10,11 @@ _FOR_SECRETS = (
     r"(?i)token|passw|secret|session|otp|nonce|salt|csrf|xsrf|reset|api_?key|auth|captcha|verif|remember|activation|"
     r"voucher|invite|(^|_|\$)(code|pin|key)$"
 )
+_SHOWN = (
+    r"(?i)(?:form|field|label|page|html|template|input|box|row|column|link|menu)s?(?:_?(?:id|name|class))?$|"
+    r"(?:begin|start|end|open|close|next|last|first|current|stop)_?token"
+)
+"""What a secret is typed into, or a parser's tokens, are none."""
 _FOR_TRUST = (
     r"=(?i:token|secret|sign|digest|integrity|auth|session|hmac|(^|_|\$)mac$|"
     r"verif|fingerprint|licen[cs]e|csrf|expected|computed)"
@@ -39,16 +44,17 @@ _CLIENTS = (
 )
 _WP = "wp_remote_get wp_remote_post wp_remote_request wp_remote_head wp_safe_remote_get wp_safe_remote_post"
 _KEYED = "openssl_encrypt openssl_decrypt"
+_OLD = "0~(?i)^(md[245]|sha1|sha-1|crc32b?|adler32|ripemd128)$"
 
 MISUSES: Final = (
     # cryptography
     Misuse("weak-hash", 328, "medium", "md5 sha1 md5_file sha1_file", "", _COLLIDES, "medium", _FOR_TRUST),
     Misuse("old-hash", 328, "low", "md5 sha1 md5_file sha1_file crc32", "", _COLLIDES, "low"),
-    Misuse("weak-hash", 328, "medium", "hash hash_file hash_init",
-           "0~(?i)^(md[245]|sha1|sha-1|crc32b?|adler32|ripemd128)$",
-           _COLLIDES, "medium"),
-    Misuse("weak-hash", 328, "medium", "hash_hmac hash_hmac_file hash_pbkdf2", "0~(?i)^(md[45]|sha1|crc32b?)$",
-           _COLLIDES, "medium"),
+    Misuse("weak-hash", 328, "medium", "hash", _OLD, _COLLIDES, "medium", _FOR_TRUST.lstrip("=")),
+    Misuse("weak-hash", 328, "medium", "hash_file hash_init", _OLD, _COLLIDES, "medium"),
+    Misuse("weak-hash", 328, "medium", "hash_hmac hash_hmac_file hash_pbkdf2", "0~(?i)^(md[45]|crc32b?)$",
+           _COLLIDES, "medium"),  # with a key, collisions of SHA-1 do not matter
+    Misuse("old-hash", 328, "low", "hash hash_hmac hash_hmac_file hash_pbkdf2", _OLD, _COLLIDES, "low"),
     Misuse("weak-hash", 328, "medium", "hash_equals.valid", r"0~^(md5|sha1|md5_file|sha1_file)\(\)$", _COLLIDES,
            "medium"),
     Misuse("weak-hash", 328, "medium", "hash_equals.valid", r"1~^(md5|sha1|md5_file|sha1_file)\(\)$", _COLLIDES,
@@ -71,7 +77,7 @@ MISUSES: Final = (
            "1~(?i)(^|-)(des|rc2|rc4|bf|cast5|idea|seed|blowfish)", _BROKEN),
     Misuse("weak-cipher", 327, "high", "openssl_seal", "4~(?i)(^|-)(des|rc2|rc4|bf)", _BROKEN),
     Misuse("weak-cipher", 327, "high", "mcrypt_encrypt mcrypt_decrypt mcrypt_module_open mcrypt_cbc mcrypt_ecb "
-           "mcrypt_generic mcrypt_cfb", "", _BROKEN),
+           "mcrypt_cfb", "", _BROKEN),
     Misuse("weak-cipher", 327, "high", "DES TripleDES RC4 RC2 Crypt_DES Crypt_RC4 Crypt_TripleDES Blowfish", "",
            _BROKEN, "medium"),
     Misuse("ecb-mode", 327, "high", _KEYED, "1~(?i)ecb", "blocks that are equal stay equal (ECB)"),
@@ -86,10 +92,10 @@ MISUSES: Final = (
     Misuse("small-key", 326, "medium", "openssl_pkey_new", "0.private_key_bits<2048", "a key that is too short"),
     Misuse("small-key", 326, "medium", "RSA.createKey *.createKey", "0<2048", "a key that is too short"),
     Misuse("weak-random", 338, "medium", "rand mt_rand lcg_value array_rand str_shuffle shuffle mt_srand srand",
-           "", _GUESSED, "medium", _FOR_SECRETS),
+           "", _GUESSED, "medium", _FOR_SECRETS, _SHOWN),
     Misuse("weak-random", 338, "medium", "mt_srand srand", "0:int", "a generator that always begins alike", "medium"),
     Misuse("predictable-secret", 330, "medium", "uniqid microtime", "", "a secret that can be guessed", "medium",
-           _FOR_SECRETS),
+           _FOR_SECRETS, _SHOWN),
     Misuse("predictable-secret", 330, "medium", "time date hrtime getmypid", "", "a secret that can be guessed",
            "medium", r"=(?i:token|secret|otp|nonce|csrf|api_?key|reset_?(code|key))"),
     # secrets
@@ -163,7 +169,7 @@ MISUSES: Final = (
            "medium", r"(?i)jwt|id_?token|^\$claims$|claims"),
     # the web
     Misuse("insecure-cookie", 614, "medium", "setcookie setrawcookie", "5=False", _PLAIN),
-    Misuse("insecure-cookie", 1004, "medium", "setcookie setrawcookie", "6=False", _SCRIPTS),
+    Misuse("insecure-cookie", 1004, "medium", "setcookie setrawcookie", "6=False 0!~(?i)[cx]srf", _SCRIPTS),
     Misuse("insecure-cookie", 614, "medium", "setcookie setrawcookie session_set_cookie_params", "secure=False",
            _PLAIN),
     Misuse("insecure-cookie", 1004, "medium", "setcookie setrawcookie session_set_cookie_params", "httponly=False",
@@ -187,7 +193,7 @@ MISUSES: Final = (
     Misuse("insecure-cookie", 614, "medium", "cookie Cookie.make *.cookie Cookie.queue Cookie.create Cookie", "5=False",
            _PLAIN),
     Misuse("insecure-cookie", 1004, "medium", "cookie Cookie.make *.cookie Cookie.queue Cookie.create Cookie",
-           "6=False", _SCRIPTS),
+           "6=False 0!~(?i)[cx]srf", _SCRIPTS),  # scripts send that one back in a header
     Misuse("insecure-cookie", 614, "medium", "Cookie Cookie.create *.cookie Cookie.make", "secure=False", _PLAIN),
     Misuse("insecure-cookie", 1004, "medium", "Cookie Cookie.create *.cookie Cookie.make", "httpOnly=False", _SCRIPTS),
     Misuse("insecure-cookie", 614, "medium", "*.withSecure", "0=False", _PLAIN),
@@ -217,7 +223,8 @@ MISUSES: Final = (
     Misuse("temporary-name", 377, "medium", "copy rename move_uploaded_file", r"1~^/(var/)?tmp/", _TAKEN, "medium"),
     Misuse("open-to-all", 732, "medium", "chmod *.chmod", "1&2", _ALL_WRITE),
     Misuse("open-to-all", 732, "medium", "mkdir", "1&2", _ALL_WRITE, "low"),
-    Misuse("open-to-all", 732, "medium", "umask", "0=0", "everybody may write to what is made", "medium"),
+    Misuse("open-to-all", 732, "medium", "umask", "0=0", "everybody may write to what is made", "medium",
+           r"=^@dropped$"),  # who keeps the mask puts it back
     Misuse("shell-text", 78, "medium", "exec shell_exec system passthru popen", "0?", "a shell reads text that is "
            "not constant", "low"),
     Misuse("phpinfo", 200, "low", "phpinfo", "", "the server's settings are shown", "low"),

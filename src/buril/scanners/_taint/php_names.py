@@ -71,6 +71,14 @@ def short_name(node: Node) -> str:
     return full_name(node).rpartition("\\")[2]
 
 
+def is_own(node: Node) -> bool:
+    """Whether a class is of the package that the file is a part of: their namespaces begin alike."""
+    name, text = full_name(node), text_of(node)
+    if "\\" not in name and not text.startswith("\\") and text not in SCOPE.uses:
+        return SCOPE.namespace != ""
+    return name.partition("\\")[0] == SCOPE.namespace.partition("\\")[0]
+
+
 def function_name(node: Node) -> str:
     """The name of a function, in small letters."""
     name = text_of(node).rpartition("\\")[2].lower()

@@ -12,6 +12,7 @@ from buril.scanners._taint.nodes import Lower, line_of, text_of
 from buril.scanners._taint.php_calls import number
 from buril.scanners._taint.php_members import element
 from buril.scanners._taint.php_names import SKIPPED, at, call, children, expression, is_form
+from buril.scanners._taint.php_text import mixed
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "v": "\v", "e": "\x1b", "f": "\f", "0": "\0"}
 _FIXED = {"PHP_EOL": "\n", "DIRECTORY_SEPARATOR": "/", "PATH_SEPARATOR": ":"}
@@ -113,7 +114,8 @@ def _concatenated(node: Node) -> Any:
         left = left.child_by_field_name("left")
     if left is not None:
         parts.append(expression(left))
-    return ir.Text(line_of(node), tuple(reversed(parts)))
+    parts.reverse()
+    return ir.Text(line_of(node), tuple(mixed(parts) or parts))
 
 
 def computed(line: int, operator: str, left: Any, right: Any) -> Any:

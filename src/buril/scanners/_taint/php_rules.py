@@ -187,6 +187,7 @@ CLEANS: Final = (
     Clean("strip_tags wp_strip_all_tags sanitize_text_field sanitize_textarea_field", "xss no-tags"),
     Clean("htmlspecialchars.double", "xss double-quotes"),
     Clean("str_replace.path", "path include"),
+    Clean("str_replace.doubled", "sql in-quotes"),
     Clean("htmlspecialchars htmlentities filter_var.escaped esc_html esc_attr esc_textarea esc_js esc_html__ "
           "esc_attr__ wp_kses wp_kses_post wp_kses_data sanitize_title e h html_escape xss_clean *.xss_clean "
           "*.purify HTMLPurifier().purify *purifier.clean "
@@ -286,16 +287,17 @@ CHECKS: Final = (
 PARSES: Final = "json_decode Json.decode JSON.parse yaml_parse"
 
 ENTRIES: Final = Entries(
-    decorators=r"^@(route|action)$",
+    decorators=r"^@(route|action|handler)$",
     bases=r"(?!)",
     methods=r"^$",
     requests=r"^\$(request|req)$",
     pages=r"^@(route|action)$",
     inputs=r"\$_(?:GET|POST|REQUEST|COOKIE|FILES|SERVER)|\$HTTP_|php://|[rR]equest|\$req\b|getallheaders|\$argv|readline|"
-    r"getopt|socket_re|->input\b|Input::|\$form|filter_input|params\(\)|get_query_var|getArgument|getOption|\#\[|@Route|"
+    r"getopt|socket_re|\$socket|getNameIndex|zip_entry_name|->input\b|Input::|\$form|filter_input|params\(\)|get_query_var|getArgument|getOption|\#\[|@Route|"
     r"Route::|Controller\b|\bold\(|\binput\(|(?i:(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)\w*['\"\]]{0,2}"
     r"\s*(?:=>|===|!==|,)\s*['\"])",
     from_address=False,
+    aside=r"(?m)^(?:[^;\n]*(?:;(?! ?\$)[^;\n]*)*; ?\$){12}",  # so many statements on a line: a program that was packed
     answers=r"^\$(response|res)$",
     called={"$request": "request", "$req": "request", "$response": "response", "$res": "response"},
     harmless=r"^\??(?:int|float|bool|false|true|null|callable|object|self|static|void)(\|(?:int|float|bool|false|null))*$",

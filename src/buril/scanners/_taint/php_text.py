@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from buril.scanners._taint import ir
 from buril.scanners._taint.php_names import SCOPE, call, method
 
 _FORMAT = re.compile(r"%(?:(\d+)\$)?[-+ 0]*(?:'.)?\d*(?:\.\d+)?([bcdeEfFgGhHosuxX%])")
-_PLAIN_GROUP = re.compile(r"\((?!\?)((?:\[[\w\\-]+\]|\\[dw]|[\w|-])(?:[+*?]|\{\d+(?:,\d*)?\})?|[\w|-]+)\)")
+_PLAIN_PART = re.compile(
+    r"(?:(?:\[(?:[\w-]|\\[dw-])+\]|\[(?:[\d.,+-]|\\[d.-])+\]|\\[dw]|[\w|$^-])(?:[+*?]|\{\d+(?:,\d*)?\})?)*"
+)
+"""A pattern of nothing but letters, digits and hyphens, or of numbers."""
+_TOKEN = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<named>\(\?(?:P?<\w+>|'\w+'))|\((?P<aside>\?(?:<?[=!:]|[^)]))?|\)", re.DOTALL
+)
+"""What a pattern is made of, as far as it matters where its groups begin and end."""
+_RANDOM = re.compile(r"^random_|randombytes|pseudo_bytes|^random\.")
+_QUOTES = ("'", '"', "`", "]")
 _SENT = re.compile(r"(?i)^\s*(location|access-control-allow-origin)\s*:\s*")
 _NOT_A_PAGE = re.compile(r"(?i)^\s*content-type\s*:\s*(?!text/html|application/xhtml)[a-z]")
 _FILTERS = {
@@ -49,17 +59,48 @@ def _pattern(line: int, node: Any) -> Any:
 
 
 def matched(line: int, args: list[Any]) -> Any:
+    """`preg_match($pattern, $text, $groups)`: what fits a group of plain signs alone is harmless."""
+    return _matched(line, args, lambda held: held)
+
+
+def matched_all(line: int, args: list[Any]) -> Any:
+    """`preg_match_all`: with `PREG_SET_ORDER` each match has the groups, else each group the matches."""
+    by_match = len(args) > 3 and isinstance(args[3], ir.Name) and args[3].id == "PREG_SET_ORDER"
+    any_key = ir.Name(line, "@any")
+    return _matched(line, args, lambda held: ir.Make(line, "dict", ((any_key, held),)) if by_match else held)
+
+
+def _matched(line: int, args: list[Any], shape: Callable[[Any], Any]) -> Any:
     if len(args) < 2:
         return None
     asked = call(line, "re.search", _pattern(line, args[0]), args[1])
     if len(args) < 3 or not isinstance(args[2], (ir.Name, ir.Attr, ir.Item)):
         return asked
     text = text_in(args[0])
-    groups = re.sub(r"\\\(|\(\?[:=!]", "", text) if text is not None else "("
-    plain = text is not None and groups.count("(") == len(_PLAIN_GROUP.findall(groups))
-    key = ir.Name(line, "@group")
-    held = ir.Make(line, "dict", () if plain else ((key, args[1]),))
+    plain = [_PLAIN_PART.fullmatch(group) is not None for group in groups(pattern_of(text)[0])] if text else [False]
+    items: list[tuple[Any, Any]] = []
+    if not all(plain):
+        items = [(ir.Const(line, place + 1), ir.Other(line, ())) for place, known in enumerate(plain) if known]
+        items.append((ir.Name(line, "@group"), args[1]))
+    held = shape(ir.Make(line, "dict", tuple(items)))
     return asked._replace(args=(*asked.args, ir.Bind(line, args[2], held)))
+
+
+def groups(pattern: str) -> list[str]:
+    """What stands in each group of a pattern that captures, in order; a named one counts by its number only."""
+    found: dict[int, str] = {}
+    open_at: list[tuple[int, int]] = []
+    number = 0
+    for token in _TOKEN.finditer(pattern):
+        if token[0].startswith("("):
+            captures = token["named"] is not None or token["aside"] is None
+            number += captures
+            open_at.append((number if captures else 0, token.end()))
+        elif token[0] == ")" and open_at:
+            place, start = open_at.pop()
+            if place:
+                found[place] = pattern[start : token.start()]
+    return [found.get(place, ".") for place in range(1, number + 1)]
 
 
 def substituted(line: int, args: list[Any]) -> Any:
@@ -142,6 +183,9 @@ def replaced(line: int, args: list[Any]) -> Any:
         return None
     found, new, subject = args[:3]
     items = [item for _key, item in found.items[:20]] if isinstance(found, ir.Make) else [found]
+    doubled = len(items) == 1 and text_in(items[0]) in _QUOTES and text_in(new) == 2 * str(text_in(items[0]))
+    if doubled:  # how databases escape what stands between two of them
+        return call(line, "str_replace.doubled", subject)
     for item in items:
         subject = method(subject, "replace", item, ir.Const(line, "") if isinstance(new, ir.Make) else new)
     plain = any(text_in(item) in (".", "/") for item in items)
@@ -183,3 +227,28 @@ def _is_time(node: Any) -> bool:
     name = node.id if isinstance(node, ir.Name) else node.func.id if isinstance(node, ir.Call) and isinstance(
         node.func, ir.Name) else ""  # fmt: skip
     return re.search(r"(?i)time|expir|until|date|^int$|age|^\$exp", name) is not None
+
+
+def mixed(parts: list[Any]) -> list[Any] | None:
+    """Expressions of which one holds what nobody can guess: what could be guessed beside it does no harm. Else None."""
+    return [_without_guessable(part) for part in parts] if any(_is_random(part) for part in parts) else None
+
+
+def _is_random(node: Any) -> bool:
+    name, inner = _call_of(node)
+    return _RANDOM.search(name) is not None or any(_is_random(part) for part in inner)
+
+
+def _call_of(node: Any) -> tuple[str, tuple[Any, ...]]:
+    """The name of a function that is called, and what it is given; of text, its parts."""
+    if isinstance(node, ir.Call) and isinstance(node.func, ir.Name):
+        return node.func.id, node.args
+    return "", node.parts if isinstance(node, (ir.Text, ir.Other)) else ()
+
+
+def _without_guessable(node: Any) -> Any:
+    name, inner = _call_of(node)
+    if name in ("uniqid", "microtime", "time", "rand", "mt_rand"):
+        return ir.Other(node.line, ())
+    kept = tuple(_without_guessable(part) for part in inner)
+    return node._replace(args=kept) if name else node._replace(parts=kept) if inner else node

@@ -27,9 +27,12 @@ from typing import Any, NamedTuple
 from buril.scanners._taint.ir import NOTHING
 from buril.scanners._taint.value import Facts, Value
 
-_WORD = re.compile(r"([+-]?)([\w.]+)(!=|=|!~|~|\?|<|&|:)?(.*)", re.DOTALL)
+CONDITION = re.compile(r"([+-]?)([\w.]+)(!=|=|!~|~|\?|<|&|:)?(.*)", re.DOTALL)
+"""A condition of a call: a sign, the argument, what is asked of it, and what that is compared with."""
 _CONSTANTS = {"True": True, "False": False, "None": None}
 Place = int | str
+_MAX_KNOWN = 20_000
+"""So many paths are remembered with their rules: a file asks for the same few again and again."""
 
 
 class Kind(NamedTuple):
@@ -79,6 +82,8 @@ class Misuse(NamedTuple):
     confidence: str = "high"
     named: str = ""
     """A pattern that the variable or function around it must match; with `=` before it, the variable alone."""
+    but: str = ""
+    """A pattern of names that do not count."""
 
 
 class Fill(NamedTuple):
@@ -142,6 +147,7 @@ class Matcher:
     def __init__(self, rules: Iterable[tuple[str, Any]]) -> None:
         self._by_word: dict[str, list[tuple[re.Pattern[str], Any]]] = {}
         self._others: list[tuple[re.Pattern[str], Any]] = []
+        self._known: dict[str, list[Any]] = {}
         for patterns, rule in rules:
             for pattern in patterns.split():
                 compiled = re.compile(translate(pattern))
@@ -151,8 +157,14 @@ class Matcher:
 
     def find(self, path: str) -> list[Any]:
         """The rules whose pattern is this path."""
-        near = self._by_word.get(path.rpartition(".")[2], ())
-        return [rule for pattern, rule in (*near, *self._others) if pattern.match(path)]
+        found = self._known.get(path)
+        if found is None:
+            near = self._by_word.get(path.rpartition(".")[2], ())
+            found = [rule for pattern, rule in (*near, *self._others) if pattern.match(path)]
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[path] = found
+        return found
 
 
 class Given(NamedTuple):
@@ -186,7 +198,7 @@ def holds(when: str, given: Given) -> bool:
 
 
 def _one(word: str, given: Given) -> bool:
-    found = _WORD.fullmatch(word)
+    found = CONDITION.fullmatch(word)
     if found is None:
         raise ValueError(word)
     sign, name, operator, wanted = found.groups()

@@ -13,7 +13,9 @@ KEY_NAME: Final = re.compile(r"(?i)^(?!.*public)(?:.*_)?(?:key|iv_?key|aes_?key|
 _WORDS: Final = re.compile(
     r"(?i)example|change_?me|placeholder|your[_-]|x{4}|dummy|<.*>|\{.*\}|%\(?|\$\{|\*{3}|todo|redacted"
 )
-_PLAIN: Final = re.compile(r"-{0,2}[A-Za-z]+(?:[_.-][A-Za-z]+)*|[\W_]*|\d{1,5}|[A-Za-z_.]+\d?")
+_PLAIN: Final = re.compile(
+    r"-{0,2}[A-Za-z]+(?:[_.-][A-Za-z]+)*|[A-Za-z]+:(?i:password|secret|token)|[\W_]*|\d{1,5}|[A-Za-z_.]+\d?"
+)
 """Words, names and paths of members: what says which secret is meant, rather than being one."""
 
 

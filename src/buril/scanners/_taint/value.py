@@ -25,6 +25,7 @@ _SAME_ROLE = (
 Facts = frozenset[tuple[str, str]]
 """Inputs, by identity, that can do no harm of a kind (or `ALL`) any more."""
 NO_FACTS: Facts = frozenset()
+_SAYS_NOTHING: tuple[Facts, Facts] = (NO_FACTS, NO_FACTS)
 
 
 class Taint(NamedTuple):
@@ -41,6 +42,9 @@ class Taint(NamedTuple):
     safe: frozenset[str] = frozenset()
 
 
+_NO_TAINTS: frozenset[Taint] = frozenset()
+
+
 class Value:
     """What is known of one value. `lead` is how its text begins for sure; `facts` what holds when it is true, or false.
 
@@ -48,41 +52,69 @@ class Value:
     this file with what it can see, and `owner` the object that a method belongs to.
     """
 
-    __slots__ = ("_key", "code", "const", "depth", "facts", "lead", "owner", "parts", "path", "rest", "taints")
+    __slots__ = (
+        "_inside",
+        "_keys",
+        "code",
+        "const",
+        "depth",
+        "facts",
+        "lead",
+        "owner",
+        "parts",
+        "path",
+        "rest",
+        "taints",
+    )
 
     def __init__(self, **known: Any) -> None:
-        self.taints: frozenset[Taint] = known.get("taints") or frozenset()
-        self.const: Any = known.get("const", NOTHING)
-        self.parts: Mapping[Any, Value] | None = known.get("parts")
-        self.rest: Value | None = known.get("rest")
-        path: str = known.get("path") or ""
+        get = known.get
+        self.taints: frozenset[Taint] = get("taints") or _NO_TAINTS
+        self.const: Any = get("const", NOTHING)
+        self.parts: Mapping[Any, Value] | None = get("parts")
+        self.rest: Value | None = get("rest")
+        path: str = get("path") or ""
         self.path = path if len(path) <= MAX_PATH else "?"
-        self.code: Any = known.get("code")
-        self.owner: Value | None = known.get("owner")
-        self.lead: str = known.get("lead") or ""
-        self.facts: tuple[Facts, Facts] = known.get("facts") or (NO_FACTS, NO_FACTS)
-        self._key: Any = None
-        inner = [*self.parts.values()] if self.parts else []
-        if self.rest is not None:
-            inner.append(self.rest)
-        self.depth: int = 1 + max([value.depth for value in inner]) if inner else 0
+        self.code: Any = get("code")
+        self.owner: Value | None = get("owner")
+        self.lead: str = get("lead") or ""
+        self.facts: tuple[Facts, Facts] = get("facts") or _SAYS_NOTHING
+        self._keys: list[Key | None] | None = None
+        self._inside: frozenset[Taint] | None = None
+        self.depth: int = _depth(self.parts, self.rest) if self.parts or self.rest is not None else 0
 
     def but(self, **known: Any) -> Value:
         """The same value but for what is told."""
-        kept = {name: getattr(self, name) for name in self.__slots__ if name not in ("_key", "depth")}
-        return Value(**{**kept, **known})
+        made = object.__new__(Value)
+        made.taints, made.const, made.parts, made.rest = self.taints, self.const, self.parts, self.rest
+        made.path, made.code, made.owner, made.lead = self.path, self.code, self.owner, self.lead
+        made.facts, made.depth = self.facts, self.depth
+        made._keys = made._inside = None
+        for name, value in known.items():
+            setattr(made, name, value)
+        if "path" in known:
+            made.path = "" if not made.path else made.path if len(made.path) <= MAX_PATH else "?"
+        if "parts" in known or "rest" in known:
+            made.depth = _depth(made.parts, made.rest) if made.parts or made.rest is not None else 0
+        return made
 
     def inside(self, depth: int = 4) -> frozenset[Taint]:
-        """The inputs in it and in all its slots."""
+        """The inputs in it and in all its slots, so many containers deep."""
         if not self.parts and self.rest is None:
             return self.taints
+        whole = self.depth <= depth
+        if whole and self._inside is not None:
+            return self._inside
         found = set(self.taints)
         if depth:
             for part in (self.parts or {}).values():
                 found |= part.inside(depth - 1)
             if self.rest is not None:
                 found |= self.rest.inside(depth - 1)
-        return frozenset(found)
+        made = frozenset(found)
+        if whole:
+            self._inside = made
+        return made
 
     def slot(self, key: Any) -> Value:
         """What stands at a key; where it is not known, what any slot may hold."""
@@ -110,19 +142,45 @@ class Value:
         return self.but(const=NOTHING, parts={**parts, key: value})
 
     def key(self, depth: int = 3) -> Any:
-        """Something equal for values that the engine treats alike."""
-        if self._key is None or depth != 3:
+        """Something equal for values that the engine treats alike, so many containers deep (at most 3)."""
+        if depth > self.depth:
+            depth = self.depth + 1 if self.parts is not None else self.depth  # deeper there is nothing
+        if self._keys is None:
+            self._keys = [None] * 4
+        made = self._keys[depth]
+        if made is None:
             parts: Any = None
             if depth and self.parts is not None:
-                parts = tuple((str(name), part.key(depth - 1)) for name, part in self.parts.items())
+                parts = tuple([(str(name), part.key(depth - 1)) for name, part in self.parts.items()])
             rest = self.rest.key(depth - 1) if depth and self.rest is not None else None
             const = self.const if _hashable(self.const) else str(self.const)
             code = id(self.code[0]) if isinstance(self.code, tuple) else None
-            made = (self.taints, type(const).__name__, const, parts, rest, self.path, code, self.lead)
-            if depth != 3:
-                return made
-            self._key = made
-        return self._key
+            made = Key((self.taints, type(const).__name__, const, parts, rest, self.path, code, self.lead))
+            self._keys[depth] = made
+        return made
+
+
+class Key:
+    """What a value is known by. Its hash is computed once: the same parts lie in many values."""
+
+    __slots__ = ("_hash", "made")
+
+    def __init__(self, made: tuple[Any, ...]) -> None:
+        self.made, self._hash = made, hash(made)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Key) and self._hash == other._hash and self.made == other.made)
+
+
+def _depth(parts: Mapping[Any, Value] | None, rest: Value | None) -> int:
+    """How many containers deep something is that has slots."""
+    deepest = rest.depth if rest is not None else 0
+    for part in parts.values() if parts else ():
+        deepest = max(deepest, part.depth)
+    return 1 + deepest
 
 
 EMPTY = Value()
@@ -188,6 +246,8 @@ def _path(one: Value, other: Value) -> str:
 
 def _role(one: Value, other: Value) -> str:
     """What is known of two constants that do the same: one shell or another, and what makes it run a text."""
+    if not all(isinstance(item.const, str) or item.path.startswith("@shell") for item in (one, other)):
+        return ""
     for path, pattern in _SAME_ROLE:
         if all(item.path == path or (isinstance(item.const, str) and pattern.fullmatch(item.const))
                for item in (one, other)):  # fmt: skip
@@ -197,8 +257,10 @@ def _role(one: Value, other: Value) -> str:
 
 def _slots(one: Value, other: Value) -> tuple[dict[Any, Value], Value | None]:
     left, right = one.parts or {}, other.parts or {}
-    parts = {name: _both(part, right[name]) if name in right else part for name, part in left.items()}
-    parts.update({name: part for name, part in right.items() if name not in left})
+    parts = dict(left)
+    for name, part in right.items():
+        before = left.get(name)
+        parts[name] = part if before is None else before if before is part else _both(before, part)
     rests = [value for value in (one.rest, other.rest) if value is not None]
     return parts, joined(rests) if rests else None
 
@@ -243,8 +305,11 @@ def without(value: Value, cleared: Facts, depth: int = 3) -> Value:
 
 def concerned(value: Value, cleared: Facts) -> bool:
     """Whether facts say something of a value."""
+    taints = value.inside()
+    if not taints or not cleared:
+        return False
     names = {name for name, _kind in cleared}
-    return any(taint.id in names for taint in value.inside())
+    return any(taint.id in names for taint in taints)
 
 
 def _settled(state: State, common: Facts) -> State:
