@@ -377,8 +377,8 @@ def test_a_query_and_a_change_of_five_thousand_files_stay_in_their_time(tmp_path
         index.update(f"pkg1/f{number * 50 + 1}.py", texts[(number + 7) % 500])
         changes.append(time.process_time() - began)
     slow = pace()
-    assert sorted(queries)[3] < 0.010 * slow
-    assert sorted(changes)[3] < 0.005 * slow
+    assert sorted(queries)[3] < 0.030 * slow  # some 5 ms, on a quiet machine
+    assert sorted(changes)[3] < 0.015 * slow
 
 
 # --- what is remembered

@@ -29,6 +29,8 @@ _SAMPLE = (
     "def parse(path):\n    with open(path, encoding='utf-8') as file:\n        return [line.split() for line in file]\n"
     * 4
 )
+OURS = "buril"
+"""Who models belong to in the lists of our own servers."""
 _MEASURED = 32
 
 
@@ -134,14 +136,17 @@ class Health:
                 tokenizer than the one at hand.
         """
         upstream = self._upstream
-        window = _window(self._sent("GET", "models"), upstream.settings.model)
-        way, counts = self._way()
-        upstream.window, upstream.way, upstream.counts = window, way, counts
+        models = self._sent("GET", "models")
+        way, counts = self._way(ours=_owner(models) == OURS)
+        upstream.window, upstream.way, upstream.counts = _window(models, upstream.settings.model), way, counts
 
-    def _way(self) -> tuple[Way, bool]:
-        """How it may be asked, and whether it tells more than texts."""
+    def _way(self, *, ours: bool) -> tuple[Way, bool]:
+        """How it may be asked, and whether it tells more than texts.
+
+        Another server of ours lays out prompts and mends answers by itself: it is given texts, though it takes ids.
+        """
         loaded = self._upstream.loaded
-        if loaded is not None:
+        if loaded is not None and not ours:
             ids = loaded.encoder.encode(_SAMPLE)
             for more in ({**EXACTLY, "stop_token_ids": [loaded.fim["eos"]]}, {}):
                 if self._counted(ids, **more) == len(ids):
@@ -238,6 +243,14 @@ def _usage(answer: httpx.Response) -> tuple[int, int] | None:
         return int(told["prompt_tokens"]), int(told["completion_tokens"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _owner(answer: httpx.Response) -> str:
+    """Who a server says its models belong to."""
+    try:
+        return str(answer.json()["data"][0]["owned_by"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        return ""
 
 
 def _window(answer: httpx.Response, model: str) -> int | None:
