@@ -106,7 +106,7 @@ def check_able(served: Served, body: Sampling) -> None:
             raise refused(generator, "echo", _("a given text is scored by the base, and `model` names an adapter"))
     biases = {name: getattr(body, name) for name in ("presence_penalty", "frequency_penalty", "logit_bias")}
     if asked := next((name for name, value in biases.items() if value), None):
-        if not can.biases:
+        if not can.biases or served.watermark:  # what leans on the choice of tokens could undo the mark
             raise refused(generator, asked, _("nothing can be added to its logits"))
         check_known(generator, _tokens(body), "logit_bias")
     for prompt in prompts if by_ids else ():
