@@ -267,5 +267,5 @@ def test_a_jail_that_says_nothing_proves_nothing(monkeypatch: pytest.MonkeyPatch
             return Outcome("error", out="nothing")
 
     made = Runner(FEW, 0)
-    made._sandbox = Silent()  # type: ignore[assignment]
+    made._sandbox._made = Silent()  # type: ignore[assignment]
     assert shown(made, "CWE-89", WEAK, RIGHT) == Shown("unproven", reason="died")

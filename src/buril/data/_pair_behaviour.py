@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from buril.code.codefile import CodeFile, Verdict, write_table
+from buril.code.codefile import CodeFile, Verdict
 from buril.core.stage import Output
 from buril.core.text import _
+from buril.data._pair_judged import Work, judged, write_judged
 from buril.data.behaviour.prove import VERSION, Behaviour, Runner, Shown
 from buril.data.pair import Pair
 
@@ -47,22 +47,8 @@ class Told(NamedTuple):
 def by_behaviour(pairs: Sequence[Pair], told: Behaviour, seed: int, out: Output) -> list[Told]:
     """What running the pairs shows, in their order; what is known from before an interruption is not run again."""
     runner = Runner(told, seed, out.scratch / "behaviour")
-    try:
-        return list(_run(runner, pairs, told.workers, out))
-    finally:
-        runner.close()
-
-
-def _run(runner: Runner, pairs: Sequence[Pair], workers: int, out: Output) -> Iterator[Told]:
-    pool = ThreadPoolExecutor(workers)
-    proved = 0
-    try:
-        for number, (pair, shown) in enumerate(zip(pairs, pool.map(runner.shown, pairs), strict=True), 1):
-            proved += shown.outcome == "equal"
-            out.progress(number, len(pairs), _("pairs run"), proved=proved)
-            yield Told(pair._replace(proofs=(*pair.proofs, *proofs(shown))), shown)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    work = Work(told.workers, _("pairs run"), "behaviour")
+    return [Told(*one) for one in judged(runner, pairs, proofs, work, out)]
 
 
 def proofs(shown: Shown) -> tuple[str, ...]:
@@ -107,15 +93,4 @@ def summarised(told: Sequence[Told]) -> dict[str, Any]:
 
 def write_told(out: Output, told: Sequence[Told]) -> None:
     """Write `behaviour.parquet`: a row a pair, dropped ones too."""
-    rows = [
-        {
-            "pair_id": one.pair.pair_id,
-            "cwe": one.pair.cwe,
-            "source": one.pair.source,
-            "scenario": one.pair.scenario,
-            **one.shown._asdict(),
-        }
-        for one in told
-    ]
-    write_table(out.path(FILE), pa.Table.from_pylist(rows, schema=SCHEMA))
-    out.rows[FILE] = len(rows)
+    write_judged(out, FILE, SCHEMA, told)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from buril.code.codefile import CodeFile, Verdict, write_table
+from buril.code.codefile import CodeFile, Verdict
 from buril.core.stage import Output
 from buril.core.text import _
+from buril.data._pair_judged import Work, judged, write_judged
 from buril.data.pair import Pair
 from buril.data.tested.prove import VERSION, OwnTests, Runner, Shown
 
@@ -46,23 +46,13 @@ class Tested(NamedTuple):
 def by_tests(pairs: Sequence[Pair], told: OwnTests, repositories: Sequence[Path], out: Output) -> list[Tested]:
     """What the tests show of the pairs, in their order; what is known from before an interruption is not run again."""
     runner = Runner(told, pairs, repositories, out.scratch / "tests")
-    try:
-        return list(_run(runner, pairs, told.workers, out))
-    finally:
-        runner.close()
+    work = Work(told.workers, _("pairs tested"), "tests")
+    return [Tested(*one) for one in judged(runner, pairs, proofs, work, out)]
 
 
-def _run(runner: Runner, pairs: Sequence[Pair], workers: int, out: Output) -> Iterator[Tested]:
-    pool = ThreadPoolExecutor(workers)
-    proved = 0
-    try:
-        for number, (pair, shown) in enumerate(zip(pairs, pool.map(runner.shown, pairs), strict=True), 1):
-            proved += shown.outcome == "same"
-            out.progress(number, len(pairs), _("pairs tested"), proved=proved)
-            proofs = ("tests",) if shown.outcome == "same" else ()
-            yield Tested(pair._replace(proofs=(*pair.proofs, *proofs)), shown)
-    finally:
-        pool.shutdown(cancel_futures=True)
+def proofs(shown: Shown) -> tuple[str, ...]:
+    """The proofs that what was seen amounts to."""
+    return ("tests",) if shown.outcome == "same" else ()
 
 
 def versions(told: OwnTests | None) -> dict[str, int]:
@@ -97,15 +87,4 @@ def summarised(tested: Sequence[Tested]) -> dict[str, Any]:
 
 def write_tested(out: Output, tested: Sequence[Tested]) -> None:
     """Write `tests.parquet`: a row a pair, dropped ones too."""
-    rows = [
-        {
-            "pair_id": one.pair.pair_id,
-            "cwe": one.pair.cwe,
-            "source": one.pair.source,
-            "scenario": one.pair.scenario,
-            **one.shown._asdict(),
-        }
-        for one in tested
-    ]
-    write_table(out.path(FILE), pa.Table.from_pylist(rows, schema=SCHEMA))
-    out.rows[FILE] = len(rows)
+    write_judged(out, FILE, SCHEMA, tested)

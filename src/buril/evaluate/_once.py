@@ -6,17 +6,12 @@ import contextlib
 from collections.abc import Callable
 
 from buril.core.plugins import Ref
+from buril.sandboxes._lazy import Lazy
 from buril.sandboxes._sandbox import Sandbox
 
 
 def once(ref: Ref, stack: contextlib.ExitStack) -> Callable[[], Sandbox]:
     """Makes the sandbox when it is first asked for, and closes it at the end."""
-    made: list[Sandbox] = []
-
-    def get() -> Sandbox:
-        if not made:
-            made.append(ref.make())
-            stack.callback(made[0].close)
-        return made[0]
-
-    return get
+    made = Lazy(ref)
+    stack.callback(made.close)
+    return made.get

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
@@ -21,17 +20,18 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from buril.core.artifact import atomic
 from buril.core.errors import BurilError
 from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Settings as BaseSettings
 from buril.core.settings import runtime
+from buril.data._pair_judged import Memory
 from buril.data.behaviour._attacks import ATTACKS, EXECUTED, attacks
 from buril.data.behaviour._inputs import ROOT, Maker
 from buril.data.behaviour._judging import LOCKED, Word, compared
 from buril.data.behaviour._reading import HALVES, Reading, read
 from buril.data.pair import Pair
-from buril.sandboxes._sandbox import Limits, Program, Sandbox
+from buril.sandboxes._lazy import Lazy
+from buril.sandboxes._sandbox import Limits, Program
 
 VERSION = 1
 """Goes up whenever a pair may be judged in another way than before."""
@@ -91,15 +91,13 @@ class Runner:
     """Runs pairs; what it found of one is kept in a folder, so that an interrupted run does nothing twice."""
 
     def __init__(self, told: Behaviour, seed: int, kept: Path | None = None) -> None:
-        self._told, self._seed, self._kept = told, seed, kept
-        self._sandbox: Sandbox | None = None
-        self._making = threading.Lock()
+        self._told, self._seed, self._memory = told, seed, Memory(kept)
+        self._sandbox = Lazy(told.sandbox)
         self._files = _witness()
 
     def close(self) -> None:
         """End the jails."""
-        if self._sandbox is not None:
-            self._sandbox.close()
+        self._sandbox.close()
 
     def shown(self, pair: Pair) -> Shown:
         """What both texts of a pair do.
@@ -107,15 +105,7 @@ class Runner:
         Raises:
             BurilError: D340 where the sandbox has no Python, E001 where there can be no sandbox.
         """
-        path = self._kept / f"{pair.pair_id}-{pair.cwe}.json" if self._kept else None
-        if path is not None and path.exists():
-            return Shown(*json.loads(path.read_text(encoding="utf-8")))
-        found = self._judged(pair)
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic(path) as temporary:
-                temporary.write_text(json.dumps(found), encoding="utf-8")
-        return found
+        return Shown(*self._memory.get(f"{pair.pair_id}-{pair.cwe}", lambda: self._judged(pair)))
 
     def _judged(self, pair: Pair) -> Shown:
         if pair.language != "python":
@@ -185,15 +175,12 @@ class Runner:
 
     def _run(self, plan: dict[str, Any]) -> list[dict[str, Any]] | None:
         """What the jail's report says; None where there is none."""
-        with self._making:
-            if self._sandbox is None:
-                if not Path(PYTHON).exists():
-                    raise BurilError("D340", path=PYTHON)
-                self._sandbox = self._told.sandbox.make()
+        if not Path(PYTHON).exists():
+            raise BurilError("D340", path=PYTHON)
         command = (PYTHON, "-I", "-S", "-c", _START, "/tmp/plan.json", "/tmp/result.json")  # noqa: S108  the jail's
         tell = (PYTHON, "-I", "-S", "-c", "print(open('/tmp/result.json').read())")
         program = Program({**self._files, "plan.json": json.dumps(plan)}, (command, tell), limits=_LIMITS)
-        outcome = self._sandbox.execute(program)
+        outcome = self._sandbox.get().execute(program)
         try:
             found: list[dict[str, Any]] = json.loads(outcome.out[outcome.out.index("[") :])
         except ValueError:

@@ -10,7 +10,6 @@ As with `behaviour` the code reports on itself from within the jail: it could de
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -19,17 +18,18 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from buril.core.artifact import atomic, canonical
+from buril.core.artifact import canonical
 from buril.core.errors import BurilError
 from buril.core.plugins import PluginKind, Ref
 from buril.core.settings import Json, runtime
 from buril.core.settings import Settings as BaseSettings
+from buril.data._pair_judged import Memory
 from buril.data.pair import Pair
 from buril.data.tested import _runs
 from buril.data.tested._placing import HALVES, Lines, Placed, lines, placed
 from buril.data.tested._repositories import Repositories, Snapshot
 from buril.data.tested._runs import Bounds, Ran, Watched
-from buril.sandboxes._sandbox import Sandbox
+from buril.sandboxes._lazy import Lazy
 
 VERSION = 1
 """Goes up whenever a pair may be judged in another way than before."""
@@ -129,7 +129,7 @@ class Runner:
     """
 
     def __init__(self, told: OwnTests, pairs: Sequence[Pair], repositories: Sequence[Path], kept: Path | None) -> None:
-        self._told, self._kept = told, kept
+        self._told, self._memory, self._sandbox = told, Memory(kept), Lazy(told.sandbox)
         self._repositories = Repositories(_all(told, repositories), told.max_mb)
         self._bounds = Bounds(told.seconds, told.memory_mb, 4 * told.max_mb, float(told.each))
         self._files: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
@@ -139,12 +139,10 @@ class Runner:
         self._held: dict[tuple[str, str], tuple[Snapshot, str] | str] = {}
         self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._making = threading.Lock()
-        self._sandbox: Sandbox | None = None
 
     def close(self) -> None:
         """End the jails."""
-        if self._sandbox is not None:
-            self._sandbox.close()
+        self._sandbox.close()
 
     def shown(self, pair: Pair) -> Shown:
         """What the tests show of a pair.
@@ -211,7 +209,7 @@ class Runner:
         for half in HALVES:
             watched = Watched({path: found.counted[half]}, tests)
             given = (held[1], {path: put.texts[half]})
-            seen[half] = _runs.with_python(self._ready(), self._told.python, given, watched, self._bounds)
+            seen[half] = _runs.with_python(self._sandbox.get(), self._told.python, given, watched, self._bounds)
         return seen
 
     def _survey(self, repo: str, commit: str) -> Ran:
@@ -224,7 +222,7 @@ class Runner:
             def make() -> Json:
                 given: tuple[str, Mapping[str, str]] = (held[1], {})
                 told = Watched(dict.fromkeys(watched))
-                return list(_runs.with_python(self._ready(), self._told.python, given, told, self._bounds))
+                return list(_runs.with_python(self._sandbox.get(), self._told.python, given, told, self._bounds))
 
             tests, called, hit, problem, said = self._remembered(
                 ["survey", VERSION, repo, held[0].digest, watched], make
@@ -240,7 +238,7 @@ class Runner:
 
         def run(half: str) -> Ran:
             given = (packed, {path: put.texts[half]})
-            return _runs.with_command(self._ready(), command, given, path, self._bounds)
+            return _runs.with_command(self._sandbox.get(), command, given, path, self._bounds)
 
         as_it_is = put.at_hand
         key = ["command", VERSION, told.identity(), snapshot.digest, path]
@@ -271,24 +269,9 @@ class Runner:
                 self._held[repo, commit] = held
             return held
 
-    def _ready(self) -> Sandbox:
-        with self._making:
-            if self._sandbox is None:
-                self._sandbox = self._told.sandbox.make()
-            return self._sandbox
-
     def _remembered(self, key: Json, make: Callable[[], Any]) -> Any:
         """What `make` finds, or found before an interruption."""
-        if self._kept is None:
-            return make()
-        path = self._kept / f"{hashlib.blake2b(canonical(key), digest_size=16).hexdigest()}.json"
-        if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))
-        found = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(found), encoding="utf-8")
-        return found
+        return self._memory.get(hashlib.blake2b(canonical(key), digest_size=16).hexdigest(), make)
 
 
 def _steady(first: Ran, second: Ran, odd: Sequence[str]) -> Ran:
