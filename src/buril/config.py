@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -170,9 +170,7 @@ def validate(
         raise _coded(problems, wanted, document, place) from problems
     except BurilError as problem:  # from a validator of the settings, which knows the value but not its place
         where = problem.where or document.where(place)
-        again = BurilError(problem.code, where=where, **problem.values)
-        again.also = problem.also
-        raise again from problem
+        raise BurilError(problem.code, where=where, **problem.values) from problem
 
 
 def _place(wanted: type[Settings], key: str, place: Place, *, short: bool) -> Place:
@@ -280,7 +278,8 @@ def _coded(problems: ValidationError, wanted: type[Settings], document: Document
         inner: Place = tuple(part for part in error["loc"] if isinstance(part, int | str))
         told = any(inner[: len(seen)] == seen or seen[: len(inner)] == inner for seen in found)
         if not told and not (unknown and error["type"] == "missing"):  # a union's members fail at the same place
-            found[inner] = _one(error, inner, wanted, Spot(document, (*place, *inner)))
+            known = list(_fields_at(wanted, inner[:-1]))
+            found[inner] = _one(error, dotted((*place, *inner)), known, document.where((*place, *inner)))
     return together(list(found.values()))
 
 
@@ -296,18 +295,10 @@ def together(problems: Sequence[BurilError]) -> BurilError:
     return first
 
 
-class Spot(NamedTuple):
-    """A place of a document."""
-
-    document: Document
-    place: Place
-
-
-def _one(error: Mapping[str, Any], inner: Place, wanted: type[Settings], at: Spot) -> BurilError:
-    where, name = at.document.where(at.place), dotted(at.place)
+def _one(error: Mapping[str, Any], name: str, known: list[str], where: Where | None) -> BurilError:
+    """One of pydantic's findings; `known` are the names that may stand where this one does."""
     if error["type"] == "extra_forbidden":
-        known = list(_fields_at(wanted, inner[:-1]))
-        return BurilError("C001", name=name, suggestion=nearest(str(inner[-1]), known), where=where)
+        return BurilError("C001", name=name, suggestion=nearest(str(error["loc"][-1]), known), where=where)
     if error["type"] == "missing":
         return BurilError("C009", name=name, where=where)
     return BurilError("C002", name=name, problem=_problem(error), value=shown(error.get("input")), where=where)

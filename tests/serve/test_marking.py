@@ -86,6 +86,9 @@ def test_no_client_can_switch_it_off(server: Running, loaded: Loaded, keys: tupl
     off = {"watermark": False, "mark": None, "buril": {"watermark": "off"}, "extra_body": {"watermark": "off"}}
     assert server.post("/v1/completions", **asked, **off).json()["choices"][0]["text"] == usual
     assert server.post("/v1/completions", **asked, logit_bias={"5": -100}).status_code == 400
+    for leaning in ({"logit_bias": {"5": -100}}, {"presence_penalty": 2.0}, {"frequency_penalty": -2.0}):
+        error = server.post("/v1/completions", **asked, **leaning).json()["error"]
+        assert error["code"] == "V060" and "marks what it writes" in error["message"]
     other = server.client.post("/v1/completions", json=asked, headers={"authorization": f"Bearer {keys[1][1]}"})
     assert other.json()["choices"][0]["text"] == usual
     header = server.client.post("/v1/completions", json=asked, headers={"x-buril-watermark": "off"})

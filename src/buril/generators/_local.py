@@ -135,7 +135,8 @@ class Local(ABC):
         spells = bool(self.loaded.encoder.spellings)  # else nobody knows which text is whose
         return Capabilities(
             sessions=True, fills=fills, chats=chats, scores=True, adapters=self.takes_adapters, logprobs=spells,
-            biases=True, likeliest=spells, ids=True, tools=chats and form_of(self.loaded.tokenizer) is not None,
+            biases=self.mark is None, likeliest=spells, ids=True,
+            tools=chats and form_of(self.loaded.tokenizer) is not None,
         )  # fmt: skip
 
     def writer(self, *, heal: bool) -> Writer:

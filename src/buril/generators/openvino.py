@@ -99,10 +99,10 @@ class Openvino(Local):
 
         told = self.settings
         loaded = replace(loaded, model=merged(loaded.model))
-        automatic = "bf16" if cpu_has_bf16() else "fp32"
-        precision = automatic if told.precision == "auto" else told.precision
-        if precision == "bf16" and not cpu_runs_bf16():
+        if told.precision == "bf16" and not cpu_runs_bf16():
             raise BurilError("T023")
+        automatic = "bf16" if cpu_has_bf16() and cpu_runs_bf16() else "fp32"
+        precision = automatic if told.precision == "auto" else told.precision
         stack = self._stacked(loaded.model, precision)
         worn: Adapters | None = None if stack is None else "bf16" if precision == "bf16" else "f32"
         self._engine = Paged(

@@ -21,6 +21,7 @@ from buril import __version__
 from buril.core.errors import BurilError
 from buril.serve.answer import Answer, Asked, Refusal, Served
 from buril.serve.asking import asked_of_chat, asked_of_completion, asked_of_infill
+from buril.serve.health import OURS
 from buril.serve.http import LOOPBACK, Bounded, EventStream, problem, unless_gone
 from buril.serve.keys import Key, Keys, Refused, Scope, allows
 from buril.serve.log import line
@@ -143,7 +144,7 @@ def _operating(app: FastAPI, server: Server) -> None:
 
 def _models(app: FastAPI, server: Server) -> None:
     def told(served: Served) -> dict[str, Any]:
-        return {"id": served.name, "object": "model", "created": served.created, "owned_by": "buril",
+        return {"id": served.name, "object": "model", "created": served.created, "owned_by": OURS,
                 "buril": {"model": dict(served.links)}}  # fmt: skip
 
     @app.get("/v1/models", responses={status: ERRORS[status] for status in (401, 403, 429, 503)})

@@ -106,15 +106,12 @@ def check_able(served: Served, body: Sampling) -> None:
             raise refused(generator, "echo", _("a given text is scored by the base, and `model` names an adapter"))
     biases = {name: getattr(body, name) for name in ("presence_penalty", "frequency_penalty", "logit_bias")}
     if asked := next((name for name, value in biases.items() if value), None):
-        if not can.biases or served.watermark:  # what leans on the choice of tokens could undo the mark
-            raise refused(generator, asked, _("nothing can be added to its logits"))
-        check_known(generator, _tokens(body), "logit_bias")
+        if not can.biases:
+            marks = _("it marks what it writes, and nothing else may lean on the choice of its tokens")
+            raise refused(generator, asked, marks if served.watermark else _("nothing can be added to its logits"))
+        check_known(generator, [token for token, _more in body.biases], "logit_bias")
     for prompt in prompts if by_ids else ():
         check_known(generator, prompt, "prompt")
-
-
-def _tokens(body: Sampling) -> list[int]:
-    return [int(token) for token in body.logit_bias or {}]
 
 
 def asked_of_infill(served: Served, body: InfillRequest, told: ServeSettings) -> list[Asked]:
@@ -155,13 +152,11 @@ def _few(samples: int, told: ServeSettings) -> None:
 
 def _sampled(request: Request, body: Sampling, limit: int | None, told: ServeSettings) -> Request:
     """A request as the body says that it be sampled."""
-    from dataclasses import replace
-
     limit = told.max_tokens if limit is None else limit
     asked = replace(
         request, max_tokens=min(limit, told.most_tokens), temperature=body.temperature, top_p=body.top_p,
         stop=body.stops, seed=body.seed or 0, num_samples=body.n, logprobs=body.likeliest,
         presence_penalty=body.presence_penalty or 0.0, frequency_penalty=body.frequency_penalty or 0.0,
-        logit_bias=tuple((int(token), more) for token, more in (body.logit_bias or {}).items()),
+        logit_bias=body.biases,
     )  # fmt: skip
     return steadied(asked, alone=_alone(body, told), seeded=body.seed is not None)

@@ -155,6 +155,11 @@ class Sampling(Coding):
         raise NotImplementedError
 
     @property
+    def biases(self) -> tuple[tuple[int, float], ...]:
+        """`logit_bias`, by the ids of tokens."""
+        return tuple((int(token), more) for token, more in (self.logit_bias or {}).items())
+
+    @property
     def stops(self) -> tuple[str, ...]:
         """The stop strings, empty ones left out."""
         given = [self.stop] if isinstance(self.stop, str) else self.stop or []
