@@ -92,6 +92,11 @@ def test_all_mistakes_of_a_stage_are_told_at_once(tmp_path: Path) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
+def test_what_an_unknown_key_explains_is_not_told_as_missing(tmp_path: Path) -> None:
+    error = failure(tmp_path, "toy:\n  - folder: {pth: x}\n")
+    assert error.code == "C001" and error.also == ()
+
+
 def test_mistakes_of_several_stages_are_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "buril.yaml"
     path.write_text("dedup: {treshold: 1}\ncollect: [{folder: {path: .}}]\nsplit: {sed: 3, parts: 1}\nnmae: x\n")
