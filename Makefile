@@ -42,7 +42,7 @@ install-dev: $(VENV)/.dev  ## the environment a developer needs
 system:
 	@scripts/system-packages git chromium fonts-dejavu-core
 
-demo: $(VENV)/.train  ## install, fine-tune a real model on installed Python packages, report (four to nine minutes)
+demo: $(VENV)/.train  ## install, fine-tune a real model on installed Python packages, report (four to nine minutes on quiet cores)
 	@mkdir -p $(DEMO)
 	@echo "buril init --packages"
 	@cd $(DEMO) && '$(CURDIR)/$(BIN)/buril' init --packages --force
