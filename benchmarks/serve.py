@@ -3,12 +3,15 @@
     python benchmarks/serve.py [--size small|full] [--model NAME_OR_FOLDER] [--engine NAME] [--threads N] [--gguf FILE]
         [--rounds N]
 
-`buril serve` runs as a process of its own with the model; clients ask over loopback. Prompts are holes of about 500
-tokens in real files of the standard library, each client its own; answers are greedy and of a fixed number of tokens.
-Measured are the time to the first token and the whole answer of one client, tokens a second of several clients at once,
-and memory. In the same run: the same requests to the engine's session without HTTP, `transformers.generate` one request
-after the other as a script without a server would, and, with `--gguf` (or the one in llama.cpp's own wheel's reach),
-llama.cpp's server.
+Every side runs in a process of its own: `buril serve` and, with `--gguf`, llama.cpp's server, asked over loopback; the
+same requests to the engine's session without HTTP; and `transformers.generate`, one request after the other, as a
+script without a server would, in the precision that the CPU has instructions for. Prompts are holes of about 500 tokens
+in real files of the standard library, each asked once of each side; answers are greedy and of a fixed number of tokens.
+
+First one client, one hole after the other: the time to the first text (median and 95th percentile) and tokens a second
+after it, also as a share of the limit that memory sets, where each token reads all weights once. The limit is what
+this machine reads when it multiplies a matrix of 1 GiB with a vector. llama.cpp's file says its own number of bytes.
+Then several clients at once: tokens a second of all. Memory is the highest of the process, pages of files included.
 
 Lines: tokens a second of many clients against transformers (target 3 ×), and what HTTP, records and counts cost against
 the engine alone (target: 5 % at most).
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import signal
 import statistics
@@ -27,9 +31,10 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +51,7 @@ from buril.core.plugins import plugin
 from buril.core.stage import Inputs, Output, Stage
 from buril.core.store import Store
 from buril.generators._generator import Request
+from buril.generators._load import cpu_has_bf16
 from buril.tokens.tokenizer import Tokenizer
 from buril.train.base import Base
 
@@ -55,26 +61,60 @@ PROMPT_CHARS, SUFFIX_CHARS = 1500, 400
 
 @dataclass(frozen=True)
 class Size:
-    """Tokens of an answer, clients at once, and rounds."""
+    """Tokens of an answer, holes asked by one client alone, clients at once, and rounds of these."""
 
     tokens: int
+    singles: int
     clients: tuple[int, ...]
     rounds: int
 
+    @property
+    def needed(self) -> int:
+        """Holes in all: none is asked twice of a side."""
+        return 1 + self.singles + self.rounds * sum(self.clients)
 
-SIZES = {"small": Size(24, (1, 4), 2), "full": Size(48, (1, 4, 8, 16), 3)}
+
+SIZES = {"small": Size(24, 4, (1, 4), 2), "full": Size(48, 20, (1, 4, 8, 16), 3)}
+Hole = tuple[str, str]
+Answered = tuple[float, float, int]
+"""Seconds to the first text, seconds to the end, and tokens."""
 
 
-def holes(number: int) -> list[tuple[str, str]]:
+@dataclass
+class Side:
+    """What was seen of one way to be answered."""
+
+    singles: list[Answered] = field(default_factory=list)
+    rates: dict[int, list[float]] = field(default_factory=dict)
+    memory_mb: float = 0.0
+
+    def rate(self, clients: int) -> float:
+        """Tokens a second of so many clients: the median of the rounds."""
+        return statistics.median(self.rates[clients])
+
+    def decoding(self) -> float:
+        """Tokens a second of one client after the first text: the median of its holes."""
+        return statistics.median((number - 1) / (whole - first) for first, whole, number in self.singles if number > 1)
+
+    def first_ms(self, share: float) -> float:
+        """Time to the first text that this share of the holes kept."""
+        seconds = sorted(first for first, _whole, _number in self.singles)
+        return 1000 * seconds[min(len(seconds) - 1, int(share * len(seconds)))]
+
+
+def holes(number: int) -> list[Hole]:
     """Prefixes and suffixes in files of the standard library, no two of the same file."""
-    found = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
+    found: list[Hole] = []
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("**/*.py")):
+        if "test" in path.parts or "site-packages" in path.parts:
+            continue
         text = path.read_text(encoding="utf-8", errors="replace")
         middle = text.find("\n", len(text) // 2) + 1
         if middle > PROMPT_CHARS and len(text) - middle > 2 * SUFFIX_CHARS:
             found.append((text[middle - PROMPT_CHARS : middle], text[middle + 80 : middle + 80 + SUFFIX_CHARS]))
         if len(found) == number:
             break
+    assert len(found) == number, f"the standard library has {len(found)} holes, {number} are needed"
     return found
 
 
@@ -133,8 +173,8 @@ def server(store: Store, engine: str, threads: int) -> Iterator[tuple[str, int]]
         process.wait(60)
 
 
-async def ask(client: httpx.AsyncClient, hole: tuple[str, str], tokens: int) -> tuple[float, float, int]:
-    """One streamed answer: seconds to its first text and to its end, and its tokens."""
+async def ask(client: httpx.AsyncClient, hole: Hole, tokens: int) -> Answered:
+    """One streamed answer."""
     body = {"prompt": hole[0], "suffix": hole[1], "max_tokens": tokens, "stream": True,
             "stream_options": {"include_usage": True}}  # fmt: skip
     began, first, number = time.perf_counter(), None, 0
@@ -146,100 +186,204 @@ async def ask(client: httpx.AsyncClient, hole: tuple[str, str], tokens: int) -> 
             event = json.loads(line[6:])
             if first is None and event["choices"] and event["choices"][0]["text"]:
                 first = time.perf_counter() - began
-            number = event.get("usage", {}).get("completion_tokens", number)
+            number = (event.get("usage") or {}).get("completion_tokens", number)
     whole = time.perf_counter() - began
     return first or whole, whole, number
 
 
-async def load(url: str, places: list[tuple[str, str]], tokens: int) -> tuple[list[tuple[float, float, int]], float]:
-    """As many clients as places, at once; what each saw, and tokens a second of all."""
+async def load(url: str, places: list[Hole], tokens: int) -> list[Answered]:
+    """As many clients as places, at once."""
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
-        began = time.perf_counter()
-        found = await asyncio.gather(*(ask(client, place, tokens) for place in places))
-    return list(found), sum(number for _first, _whole, number in found) / (time.perf_counter() - began)
+        return list(await asyncio.gather(*(ask(client, place, tokens) for place in places)))
 
 
-def through_http(url: str, size: Size, rounds: list[list[tuple[str, str]]]) -> dict[int, float]:
-    """Tokens a second by the number of clients, and the latencies of one, printed."""
-    rates: dict[int, list[float]] = {}
-    singles: list[tuple[float, float, int]] = []
-    for places in rounds:
-        begin = 0
+def measure(answers: Callable[[list[Hole]], list[Answered]], size: Size, places: list[Hole]) -> Side:
+    """Ask one hole after the other, then several at once."""
+    side, begin = Side(), 1 + size.singles
+    answers(places[:1])  # what a first request prepares is no client's wait
+    side.singles = [answers([hole])[0] for hole in places[1:begin]]
+    for _round in range(size.rounds):
         for number in size.clients:
-            found, rate = asyncio.run(load(url, places[begin : begin + number], size.tokens))
-            rates.setdefault(number, []).append(rate)
-            singles += found if number == 1 else []
-            begin += number  # the next ones have not been asked yet
-    firsts = sorted(first for first, _whole, _number in singles)
-    print(f"one client: first text {1000 * statistics.median(firsts):.0f} ms (median of {len(firsts)}), "
-          f"at most {1000 * firsts[-1]:.0f} ms")  # fmt: skip
-    return {number: statistics.median(values) for number, values in rates.items()}
-
-
-# --- peers
-
-
-def alone(generator: Any, size: Size, rounds: list[list[tuple[str, str]]]) -> dict[int, float]:
-    """The same requests to the engine's session, without HTTP."""
-    rates: dict[int, list[float]] = {}
-    for places in rounds:
-        begin = 0
-        for number in size.clients:
-            session = generator.session()
             began = time.perf_counter()
-            rows = [session.rows(Request(*hole, max_tokens=size.tokens))[0] for hole in places[begin : begin + number]]
-            session.add(rows)
-            while len(session):
-                session.step()
+            found = answers(places[begin : begin + number])
             seconds = time.perf_counter() - began
-            rates.setdefault(number, []).append(sum(len(row.ids) for row in rows) / seconds)
+            side.rates.setdefault(number, []).append(sum(tokens for _first, _whole, tokens in found) / seconds)
             begin += number
-    return {number: statistics.median(values) for number, values in rates.items()}
+    return side
 
 
-def plainly(store: Store, size: Size, places: list[tuple[str, str]]) -> float:
-    """`transformers.generate`, a request after the other; tokens a second."""
+def through_http(url: str, size: Size, places: list[Hole]) -> Side:
+    """What clients of a server see."""
+    return measure(lambda some: asyncio.run(load(url, some, size.tokens)), size, places)
+
+
+# --- the same without a server
+
+
+def opened(folder: Path) -> tuple[Path, Path]:
+    """The folders of the model and of its tokenizer."""
+    store = Store(folder / ".buril")
+    links = next(iter(store.refs().values()))
+    base, tokenizer = (store.linked(links[name]) for name in ("base", "tokenizer"))
+    assert base and tokenizer
+    return base.folder, tokenizer.folder
+
+
+def alone(engine: str, folder: Path, threads: int, size: Size, places: list[Hole]) -> Side:
+    """The engine's session."""
+    found = plugin("generator", engine)
+    generator: Any = found(found.Settings(**({"threads": threads} if engine != "transformers" else {})))
+    generator.open(*opened(folder))
+
+    def answers(some: list[Hole]) -> list[Answered]:
+        session = generator.session()
+        began = time.perf_counter()
+        rows = [session.rows(Request(*hole, max_tokens=size.tokens))[0] for hole in some]
+        session.add(rows)
+        firsts: dict[int, float] = {}
+        while len(session):
+            session.step()
+            for place, row in enumerate(rows):
+                if row.ids:
+                    firsts.setdefault(place, time.perf_counter() - began)
+        whole = time.perf_counter() - began
+        return [(firsts.get(place, whole), whole, len(row.ids)) for place, row in enumerate(rows)]
+
+    return measure(answers, size, places)
+
+
+def plainly(folder: Path, size: Size, places: list[Hole]) -> Side:
+    """`transformers.generate`, a request after the other: its rate does not grow with clients, and stands under 1."""
     import torch
     from transformers import AutoModelForCausalLM
 
     from buril.generators._encoder import Encoder
 
-    links = next(iter(store.refs().values()))
-    base, tokenizer = (store.linked(links[name]) for name in ("base", "tokenizer"))
-    assert base and tokenizer
-    model = AutoModelForCausalLM.from_pretrained(base.path("model"), dtype=torch.bfloat16).eval()
-    encoder = Encoder(tokenizer.folder)
-    number, began = 0, time.perf_counter()
-    for prefix, suffix in places:
-        # as many tokens as the hole has; a base without sentinels knows none
-        given = torch.tensor([encoder.encode(prefix + suffix)])
+    base, tokenizer = opened(folder)
+    dtype = torch.bfloat16 if cpu_has_bf16() else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(base / "model", dtype=dtype).eval()
+    encoder = Encoder(tokenizer)
+
+    def generate(given: Any, tokens: int) -> int:
+        mask = torch.ones_like(given)
         with torch.inference_mode():
-            out = model.generate(
-                given, max_new_tokens=size.tokens, do_sample=False, attention_mask=torch.ones_like(given)
-            )
-        number += out.shape[1] - given.shape[1]
-    return number / (time.perf_counter() - began)
+            out = model.generate(given, max_new_tokens=tokens, do_sample=False, attention_mask=mask)
+        return int(out.shape[1] - given.shape[1])
+
+    def answers(some: list[Hole]) -> list[Answered]:
+        found = []
+        for prefix, suffix in some:
+            # as many tokens as the hole has; a base without sentinels knows none
+            given = torch.tensor([encoder.encode(prefix + suffix)])
+            began = time.perf_counter()
+            generate(given, 1)
+            first, again = time.perf_counter() - began, time.perf_counter()
+            number = generate(given, size.tokens)
+            found.append((first, time.perf_counter() - again, number))
+        return found
+
+    answers(places[:1])
+    side = Side(answers(places[1 : 1 + size.singles]))
+    side.rates[1] = [number / whole for _first, whole, number in side.singles]
+    return side
 
 
-@contextmanager
-def llama_server(gguf: Path, threads: int) -> Iterator[str | None]:
-    """llama.cpp's server of the wheel `xllamacpp`; None where it can't be started."""
-    try:
-        import xllamacpp
-    except ImportError:
-        yield None
-        return
-    told = xllamacpp.CommonParams()
-    told.model.path, told.n_parallel, told.n_ctx = str(gguf), 16, 16 * 1024
-    told.cpuparams.n_threads = told.cpuparams_batch.n_threads = threads
-    running = xllamacpp.Server(told)
-    yield str(running.listening_address)
+def llama(gguf: Path, threads: int, told: Connection) -> None:
+    """llama.cpp's server of the wheel `xllamacpp`, until the other end closes."""
+    import xllamacpp
+
+    given = xllamacpp.CommonParams()
+    given.model.path, given.n_parallel, given.n_ctx = str(gguf), 16, 16 * 1024
+    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = threads
+    running = xllamacpp.Server(given)
+    told.send(str(running.listening_address))
+    told.recv()
+    told.send(memory_mb())
+    os._exit(0)  # its threads have no end of their own
 
 
-def memory_mb(pid: int) -> float:
+def through_llama(gguf: Path, threads: int, size: Size, places: list[Hole]) -> Side:
+    """What clients of llama.cpp's server see."""
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=llama, args=(gguf, threads, there), daemon=True)
+    process.start()
+    side = through_http(here.recv(), size, places)
+    here.send(None)
+    side.memory_mb = here.recv()
+    process.join()
+    return side
+
+
+# --- processes, memory
+
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def memory_mb(pid: int | str = "self") -> float:
     """Resident memory of a process at its highest."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def _apart(told: Connection, work: Callable[..., Side], given: tuple[Any, ...]) -> None:
+    side = work(*given)
+    side.memory_mb = memory_mb()
+    told.send(side)
+
+
+def apart(work: Callable[..., Side], *given: Any) -> Side:
+    """Do it in a process of its own, whose memory is its own."""
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=_apart, args=(there, work, given), daemon=True)
+    process.start()
+    there.close()
+    side: Side = here.recv()
+    process.join()
+    return side
+
+
+def bandwidth(threads: int) -> float:
+    """Bytes a second that a matrix of 1 GiB is read with, to be multiplied with a vector: the best of seven."""
+    import torch
+
+    torch.set_num_threads(threads)
+    matrix, vector = torch.ones(2**14, 2**14), torch.ones(2**14)
+    best = float("inf")
+    for _time in range(7):
+        began = time.perf_counter()
+        torch.mv(matrix, vector)
+        best = min(best, time.perf_counter() - began)
+    return matrix.nbytes / best
+
+
+def weights(folder: Path) -> int:
+    """Numbers of the model that a token reads: all, or without the input's rows where the output has its own."""
+    from safetensors import safe_open
+
+    number = 0
+    for path in (opened(folder)[0] / "model").glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 no mapping
+        tied = not any(name.endswith("lm_head.weight") for name in slices)
+        for name, shape in slices.items():
+            if tied or not name.endswith("embed_tokens.weight"):
+                number += shape[0] * (shape[1] if len(shape) > 1 else 1)
+    return number
+
+
+def show(sides: dict[str, Side], size: Size, limits: dict[str, float]) -> None:
+    """The tables."""
+    print(f"\n{'one client':<34} {'first text p50':>15} {'p95':>9} {'then tokens/s':>14} {'of the limit':>13} "
+          f"{'memory':>9}")  # fmt: skip
+    for name, side in sides.items():
+        share = f"{side.decoding() / limits[name]:.0%}" if name in limits else "–"
+        print(f"{name:<34} {side.first_ms(0.5):12.0f} ms {side.first_ms(0.95):6.0f} ms {side.decoding():14.1f} "
+              f"{share:>13} {side.memory_mb:6.0f} MB")  # fmt: skip
+    print(f"\n{'tokens/s of clients at once':<34} " + " ".join(f"{number:>8}" for number in size.clients))
+    for name, side in sides.items():
+        cells = (f"{side.rate(number):8.1f}" if number in side.rates else "–".rjust(8) for number in size.clients)
+        print(f"{name:<34} " + " ".join(cells))
 
 
 def main() -> None:
@@ -254,43 +398,41 @@ def main() -> None:
     told = read.parse_args()
     size = replace(SIZES[told.size], **({"rounds": told.rounds} if told.rounds else {}))
     os.environ["OMP_NUM_THREADS"] = str(told.threads)
-    each = sum(size.clients)
-    places = holes(each * size.rounds)
-    rounds = [places[number * each : (number + 1) * each] for number in range(size.rounds)]
-    with tempfile.TemporaryDirectory(prefix="buril-serve-") as folder:
-        store = store_of(Path(folder), told.model)
+    places = holes(size.needed)
+    with tempfile.TemporaryDirectory(prefix="buril-serve-") as name:
+        folder = Path(name)
+        store = store_of(folder, told.model)
+        speed, numbers = bandwidth(told.threads), weights(folder)
+        print(f"{numbers / 1e6:.0f} M numbers a token, read at {speed / 1e9:.1f} GB/s", flush=True)
+        sides: dict[str, Side] = {}
         with server(store, told.engine, told.threads) as (url, pid):
-            ours = through_http(url, size, rounds)
-            print(f"memory of the server {memory_mb(pid):.0f} MB")
-        found = plugin("generator", told.engine)
-        generator = found(found.Settings(**({"threads": told.threads} if told.engine != "transformers" else {})))
-        links = next(iter(store.refs().values()))
-        base, tokenizer = (store.linked(links[name]) for name in ("base", "tokenizer"))
-        assert base and tokenizer
-        generator.open(base.folder, tokenizer.folder)
-        engine = alone(generator, size, rounds)
-        del generator
-        plain = plainly(store, size, rounds[0][: max(2, size.clients[-1] // 2)])
-    llama: dict[int, float] = {}
-    if told.gguf:
-        with llama_server(told.gguf, told.threads) as url_or_none:
-            if url_or_none:
-                llama = through_http(url_or_none, size, rounds)
-    print("\ntokens a second by clients")
-    print(f"  {'clients':>8} {'served':>8} {'engine':>8} {'llama.cpp':>10}   transformers, one by one: {plain:.1f}")
-    for number in size.clients:
-        other = f"{llama[number]:10.1f}" if llama else "–".rjust(10)
-        print(f"  {number:8d} {ours[number]:8.1f} {engine[number]:8.1f} {other}")
+            sides["served"] = through_http(url, size, places)
+            sides["served"].memory_mb = memory_mb(pid)
+        sides["the engine alone"] = apart(alone, told.engine, folder, told.threads, size, places)
+        sides["transformers, one by one"] = apart(plainly, folder, size, places)
+        # engines keep weights as wide as they multiply, whatever the file's
+        limits = dict.fromkeys(sides, speed / (numbers * (2 if cpu_has_bf16() else 4)))
+        if told.gguf:
+            sides["llama.cpp's server"] = through_llama(told.gguf, told.threads, size, places)
+            limits["llama.cpp's server"] = speed / told.gguf.stat().st_size
+    show(sides, size, limits)
+    print(json.dumps(lines(sides, size)))
+
+
+def lines(sides: dict[str, Side], size: Size) -> list[dict[str, Any]]:
+    """The lines for the table of results."""
     most = size.clients[-1]
-    cost = 1 - ours[most] / engine[most]
-    print(json.dumps([
-        {"name": f"serve: tokens a second of {most} clients", "ours": round(ours[most], 1), "peer": round(plain, 1),
-         "peer_name": "transformers.generate, one by one", "unit": "tokens/s", "ratio": round(ours[most] / plain, 2),
-         "target": 3.0, "met": ours[most] >= 3 * plain, "machine": machine()},
-        {"name": "serve: share that HTTP, records and counts cost", "ours": round(ours[most], 1),
-         "peer": round(engine[most], 1), "peer_name": "the engine alone", "unit": "tokens/s", "ratio": round(cost, 3),
-         "target": 0.05, "met": cost <= 0.05, "machine": machine()},
-    ]))  # fmt: skip
+    ours, engine, plain = (sides[name] for name in ("served", "the engine alone", "transformers, one by one"))
+    cost = 1 - ours.rate(most) / engine.rate(most)
+    return [
+        {"name": f"serve: tokens a second of {most} clients", "ours": round(ours.rate(most), 1),
+         "peer": round(plain.rate(1), 1), "peer_name": "transformers.generate, one by one", "unit": "tokens/s",
+         "ratio": round(ours.rate(most) / plain.rate(1), 2), "target": 3.0,
+         "met": ours.rate(most) >= 3 * plain.rate(1), "machine": machine()},
+        {"name": "serve: share that HTTP, records and counts cost", "ours": round(ours.rate(most), 1),
+         "peer": round(engine.rate(most), 1), "peer_name": "the engine alone", "unit": "tokens/s",
+         "ratio": round(cost, 3), "target": 0.05, "met": cost <= 0.05, "machine": machine()},
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -203,10 +203,6 @@ def test_no_text_of_a_tool_can_end_a_turn(loaded: Loaded) -> None:
 @pytest.mark.parametrize(
     ("more", "code", "told"),
     [
-        ({"tools": [WEATHER], "tool_choice": "required"}, "V064", "tool_choice"),
-        ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "weather"}}}, "V064", "tool_choice"),
-        ({"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]}, "V064", "strict"),
-        ({"tools": [WEATHER], "parallel_tool_calls": False}, None, "parallel_tool_calls"),
         ({"tools": [WEATHER], "logprobs": True}, None, "logprobs"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, None, "tools"),
         ({"tools": [{"type": "retrieval"}]}, None, "tools"),

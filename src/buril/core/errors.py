@@ -1135,8 +1135,8 @@ MESSAGES: dict[str, Message] = {
         N_("leave `{field}` out, or serve a model whose template takes tools, such as Qwen2.5"),
     ),
     "V064": Message(
-        N_("nothing here can make a model do what `{field}` asks for"),
-        N_("leave it to the model with `tool_choice: auto`, and look at what came"),
+        N_("no answer can be held to the schema that was given: {problem}"),
+        N_("ask for a simpler schema: docs/guides/serving.md says what is followed"),
     ),
     "V100": Message(
         N_("`{path}` is no bundle: {problem}"),

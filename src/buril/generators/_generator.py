@@ -27,11 +27,12 @@ class Request:
     so that they change nothing of it. `adapter` names one that the generator was given, "" the model without. `name` is
     that of the task, for who looks completions up; it changes nothing else.
 
-    The last five are for generators that say so in their capabilities. `logprobs`: in a session each token is told with
+    The last six are for generators that say so in their capabilities. `logprobs`: in a session each token is told with
     its log-probability and so many of the likeliest in its place; None tells nothing. `spelt` are control tokens that
     the text spells out where the model writes them; others leave nothing in it. `presence_penalty` is taken off the
     logits of tokens that the sample has written already, `frequency_penalty` as often as it has, and `logit_bias`
-    (token, number) is added to them; what is told of a token stays the model's own.
+    (token, number) is added to them; what is told of a token stays the model's own. `grammar`, as `_grammars` writes
+    them, is what the text is held to; it goes with a prompt of ids and no `prefill`.
     """
 
     prompt: str | tuple[int, ...]
@@ -51,6 +52,7 @@ class Request:
     presence_penalty: float = field(default=0.0, repr=False)
     frequency_penalty: float = field(default=0.0, repr=False)
     logit_bias: tuple[tuple[int, float], ...] = field(default=(), repr=False)
+    grammar: str = field(default="", repr=False)
 
 
 def has_biases(request: Request) -> bool:
@@ -140,6 +142,7 @@ class Capabilities(NamedTuple):
         likeliest: it has a method `likeliest`, which scores a given text and tells the likeliest tokens beside.
         ids: it takes prompts of token ids.
         tools: its `chat` takes `tools`, and the model's template shows how a call of one is written.
+        grammars: it holds what it writes to the `grammar` of a request.
     """
 
     sessions: bool = False
@@ -152,6 +155,7 @@ class Capabilities(NamedTuple):
     likeliest: bool = False
     ids: bool = False
     tools: bool = False
+    grammars: bool = False
 
 
 class Generator(Protocol):

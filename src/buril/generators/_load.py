@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from buril.generators._guide import Guide
+
 NEW_ROW_SPREAD = 0.3
 """Spread of a new embedding row around the mean row, in standard deviations of the old rows: enough to tell the new
 tokens apart (adapters may leave embeddings frozen), too little for an untrained token to be likely."""
@@ -57,6 +59,14 @@ class Loaded:
     def healer(self) -> Healer:
         """What lets a prompt end within a token."""
         return Healer(self.encoder)
+
+    @cached_property
+    def guide(self) -> Guide:
+        """What holds texts to grammars."""
+        from buril.generators._guide import Guide
+        from buril.generators._writer import end_ids
+
+        return Guide(self.encoder, end_ids(self))
 
 
 def load(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from buril.core.errors import BurilError
@@ -137,6 +138,7 @@ class Local(ABC):
             sessions=True, fills=fills, chats=chats, scores=True, adapters=self.takes_adapters, logprobs=spells,
             biases=self.mark is None, likeliest=spells, ids=True,
             tools=chats and form_of(self.loaded.tokenizer) is not None,
+            grammars=spells and find_spec("llguidance") is not None,
         )  # fmt: skip
 
     def writer(self, *, heal: bool) -> Writer:
@@ -157,7 +159,7 @@ class Local(ABC):
 
         Raises:
             BurilError: T015 when a request has a suffix and the model has no sentinels to say so, V031, V032 for an
-                adapter that is not there.
+                adapter that is not there, V064 for a grammar that can't be followed.
         """
         from buril.generators._prompt import prompt_ids
         from buril.generators._writer import Row
@@ -166,7 +168,8 @@ class Local(ABC):
             self._check_adapter(request.adapter)
             prompt, rest = prompt_ids(request, self.loaded, max_positions=max_positions, healer=writer.healer)
             for sample in range(request.num_samples):
-                yield Row((index, sample), request, prompt, rest)
+                matcher = self.loaded.guide.matcher(request.grammar) if request.grammar else None
+                yield Row((index, sample), request, prompt, rest, matcher=matcher)
 
 
 def in_order(requests: Sequence[Request], written: Iterator[Row], writer: Writer) -> Iterator[list[Completion]]:

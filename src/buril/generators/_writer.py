@@ -18,6 +18,7 @@ import torch
 
 from buril.generators._biases import biased
 from buril.generators._generator import Completion, Request, TokenLogprob, has_biases, up_to
+from buril.generators._guide import Matcher, held
 from buril.generators._sentinels import STRUCTURE
 from buril.generators._telling import Teller, likeliest_of
 
@@ -39,6 +40,7 @@ class Row:
     """One sample on its way. `position` says which request and which of its samples it is.
 
     `rest` is text which must be written first: the prompt's last characters, as far as they are not yet written.
+    `matcher` is where it stands in its grammar.
     """
 
     position: tuple[int, int]
@@ -51,6 +53,7 @@ class Row:
     text: str | None = None
     cached: int = 0
     """Tokens of the prompt that were not run for this row, as the engine's cache held them."""
+    matcher: Matcher | None = None
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng([self.request.seed, self.position[1]])
@@ -105,7 +108,7 @@ class Writer:
                 logits_BV[place] = -torch.inf
                 logits_BV[place, allowed_N] = kept_N
         leaned_BV = logits_BV if self.mark is None else self.mark.lean(active, logits_BV)
-        picked_B = pick(biased(active, leaned_BV, logits_BV), active)
+        picked_B = pick(held(active, biased(active, leaned_BV, logits_BV), logits_BV), active)
         sum_B = logits_BV.logsumexp(dim=1)
         logprob_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - sum_B
         drawn = list(zip(active, picked_B.tolist(), logprob_B.tolist(), strict=True))
@@ -133,6 +136,8 @@ class Writer:
             row.ended = "eos"
             return
         row.ids.append(token)
+        if row.matcher is not None:
+            row.matcher.take(token)
         if row.biased:
             row.counts[token] = row.counts.get(token, 0) + 1
         if row.rest:

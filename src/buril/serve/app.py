@@ -21,12 +21,13 @@ from buril import __version__
 from buril.core.errors import BurilError
 from buril.serve.answer import Answer, Asked, Refusal, Served
 from buril.serve.asking import asked_of_chat, asked_of_completion, asked_of_infill
+from buril.serve.chats import ChatRequest
 from buril.serve.health import OURS
 from buril.serve.http import LOOPBACK, Bounded, EventStream, problem, unless_gone
 from buril.serve.keys import Key, Keys, Refused, Scope, allows
 from buril.serve.log import line
 from buril.serve.reuse import answer_of
-from buril.serve.schemas import ChatRequest, CompletionRequest, EventRequest, InfillRequest
+from buril.serve.schemas import CompletionRequest, EventRequest, InfillRequest
 from buril.serve.settings import ServeSettings
 from buril.serve.shapes import CHAT, COMPLETION, INFILL, Shape
 from buril.serve.writing import Busy

@@ -16,7 +16,8 @@ from buril.serve.surroundings import steadied, surrounded
 from buril.serve.tooling import Tooling, refused
 
 if TYPE_CHECKING:
-    from buril.serve.schemas import ChatRequest, Coding, CompletionRequest, InfillRequest, Sampling
+    from buril.serve.chats import ChatRequest
+    from buril.serve.schemas import Coding, CompletionRequest, InfillRequest, Sampling
     from buril.serve.settings import ServeSettings
 
 
@@ -78,7 +79,7 @@ def asked_of_chat(served: Served, body: ChatRequest, told: ServeSettings) -> lis
     def request(texts: Sequence[str]) -> Request:
         made = request_of_chat(served.generator, tooling.turns(texts), tooling.tools(texts))
         limit = body.max_completion_tokens or body.max_tokens
-        return _sampled(replace(made, spelt=tooling.spelt), body, limit, told)
+        return _sampled(replace(made, spelt=tooling.spelt, grammar=tooling.grammar(texts)), body, limit, told)
 
     alone = _alone(body, told)
     return [Asked(tooling.pieces, request, told.time_limit_s, body.language or "", chat=True, alone=alone,

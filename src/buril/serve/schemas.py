@@ -6,11 +6,9 @@ no engine here knows are named, and refused where they ask for more than their d
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -29,8 +27,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 """Fields of OpenAI's API with the values at which they change nothing. Where a request has no field of this name, any
 other value can't be honoured."""
-DEPTH = 64
-"""How deep the schema of a function, and what it is called with, may be nested."""
 BIAS, PENALTY = 100.0, 2.0
 """What the API lets be added to a logit, and what a penalty may be, at most."""
 
@@ -40,26 +36,6 @@ def _unless_false(given: Any) -> Any:
     if given is True:
         raise ValueError("a number, from 0 to 5")
     return None if given is False else given
-
-
-def _flat(given: Any, depth: int = 0) -> Any:
-    """A JSON value that is not nested without end."""
-    if depth > DEPTH:
-        raise ValueError(f"nested deeper than {DEPTH}")
-    for one in given.values() if isinstance(given, dict) else given if isinstance(given, list) else ():
-        _flat(one, depth + 1)
-    return given
-
-
-def _object(given: str) -> str:
-    """JSON of an object."""
-    try:
-        found = json.loads(given)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(_flat(found), dict):
-        raise ValueError("no JSON object")  # noqa: TRY004 (pydantic tells the client of a ValueError alone)
-    return given
 
 
 Ids = Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]], Field(min_length=1)]
@@ -209,128 +185,6 @@ class CompletionRequest(Sampling):
             raise ValueError("echo: it goes with no `suffix`, `finish`, `file` or `repository`")
         if self.max_tokens == 0 and not self.echo:
             raise ValueError("max_tokens: 0 goes with `echo` alone")
-        return self
-
-
-class Part(BaseModel):
-    """A part of a message; text is the only kind."""
-
-    model_config = ConfigDict(extra="ignore")
-    type: Literal["text"]
-    text: Text
-
-
-class Function(BaseModel):
-    """A function that a model may call."""
-
-    model_config = ConfigDict(extra="ignore")
-    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
-    description: str | None = Field(None, max_length=100_000)
-    parameters: Annotated[dict[str, Any], AfterValidator(_flat)] | None = None
-    """JSON Schema of its arguments."""
-    strict: bool | None = None
-
-
-class Tool(BaseModel):
-    """A tool; functions are the only kind."""
-
-    model_config = ConfigDict(extra="ignore")
-    type: Literal["function"]
-    function: Function
-
-
-class Named(BaseModel):
-    """A function, by its name."""
-
-    model_config = ConfigDict(extra="ignore")
-    name: str = Field(max_length=64)
-
-
-class NamedTool(BaseModel):
-    """The tool that a model is to call."""
-
-    model_config = ConfigDict(extra="ignore")
-    type: Literal["function"]
-    function: Named
-
-
-class Called(BaseModel):
-    """A function that was called, with its arguments as JSON."""
-
-    model_config = ConfigDict(extra="ignore")
-    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
-    arguments: Annotated[Text, AfterValidator(_object)]
-
-
-class ToolCall(BaseModel):
-    """A call, as an answer told it."""
-
-    model_config = ConfigDict(extra="ignore")
-    id: str = Field("", max_length=200)
-    type: Literal["function"] = "function"
-    function: Called
-
-
-class Message(BaseModel):
-    """A message of a chat."""
-
-    model_config = ConfigDict(extra="ignore")
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[Part] | None = None
-    """May be left out of a message of the assistant with calls."""
-    tool_calls: Annotated[list[ToolCall], Field(max_length=128)] | None = None
-    """What the assistant called."""
-    tool_call_id: str | None = Field(None, max_length=200)
-    """The call that a message of the role `tool` answers."""
-
-    @property
-    def text(self) -> str:
-        """Its parts in one."""
-        given = self.content or ""
-        return given if isinstance(given, str) else "".join(part.text for part in given)
-
-    @model_validator(mode="after")
-    def _whole(self) -> Message:
-        if self.content is None and not (self.role == "assistant" and self.tool_calls):
-            raise ValueError("content: only a message of the assistant with `tool_calls` has none")
-        if self.tool_calls and self.role != "assistant":
-            raise ValueError("tool_calls: they are the assistant's")
-        if (self.role == "tool") != (self.tool_call_id is not None):
-            raise ValueError("tool_call_id: messages of the role `tool` have it, and no others")
-        return self
-
-
-class ChatRequest(Sampling):
-    """`POST /v1/chat/completions`."""
-
-    messages: Annotated[list[Message], Field(min_length=1, max_length=256)]
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    logprobs: bool | None = None
-    """Tells each token's log-probability."""
-    top_logprobs: int | None = Field(None, ge=0, le=20)
-    """How many of the likeliest are told in a token's place; goes with `logprobs`."""
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    """Functions that the model may call."""
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
-    """`auto` leaves it to the model; nothing else but `none` can be promised."""
-
-    @property
-    def likeliest(self) -> int | None:
-        """How many of the likeliest tokens are told beside each; None where no log-probabilities are asked for."""
-        return (self.top_logprobs or 0) if self.logprobs else None
-
-    @property
-    def offered(self) -> list[Tool]:
-        """The functions that the model is told of."""
-        return [] if self.tool_choice == "none" else self.tools or []
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> ChatRequest:
-        if self.top_logprobs is not None and not self.logprobs:
-            raise ValueError("top_logprobs: it goes with `logprobs: true`")
-        if self.logprobs and self.offered:
-            raise ValueError("logprobs: they are not told of an answer that may be a call of `tools`")
         return self
 
 

@@ -1,23 +1,21 @@
-"""Tools of a chat: what guards read of them, what the model is told of them, and how it may answer.
-
-Nothing here makes a model call a function, or call it as its schema says: where that is asked for it is refused.
-"""
+"""The form of a chat's answer: its tools, what guards read and the model is told of them, and what it is held to."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from buril.core.errors import BurilError
 from buril.core.text import _
 from buril.generators._calls import form_of
 from buril.generators._generator import capabilities
+from buril.generators._grammars import OBJECT, Calls, Function, Schema, of_calls, of_json
 from buril.serve.guards import Piece
 from buril.serve.outgoing import Calling
 
 if TYPE_CHECKING:
-    from buril.serve.schemas import ChatRequest, Message
+    from buril.serve.chats import ChatRequest, Message
 
 
 class Tooling:
@@ -28,17 +26,20 @@ class Tooling:
         body: the request.
 
     Raises:
-        BurilError: V060 where another server renders chats, V063 for a model whose template takes no tools, V064 for
-            what nobody can promise.
+        BurilError: V060 where another server renders chats, or an engine can't hold an answer to a schema, V063 for a
+            model whose template takes no tools.
     """
 
     def __init__(self, generator: Any, body: ChatRequest) -> None:
         self._body = body
         told = body.offered
         self._tools = [tool.model_dump(exclude_unset=True, mode="json") for tool in told]
+        self._schema = body.wanted
+        self._id_of: Callable[[str], int | None] = lambda name: None
         self.calling: Calling | None = None
         self.spelt: tuple[int, ...] = ()
-        _check_choice(body)
+        if (held := self._held) and not capabilities(generator).grammars:
+            raise refused(generator, held, _("it does not hold what it writes to a schema"))
         field = "tools" if self._tools else "messages" if any(map(_calls, body.messages)) else ""
         if not field:
             return
@@ -46,6 +47,18 @@ class Tooling:
             raise self._refused(generator, field)
         if self._tools:
             self._offer(generator, [tool.function.name for tool in told])
+
+    @property
+    def _held(self) -> str:
+        """The field that asks for an answer to be held to a form; "" where none does."""
+        body = self._body
+        asked = {
+            "response_format": bool(body.wanted),
+            "tool_choice": body.must_call,
+            "tools.function.strict": any(tool.function.strict for tool in body.offered),
+            "parallel_tool_calls": body.parallel_tool_calls is False and bool(body.offered),
+        }
+        return next((field for field, is_asked in asked.items() if is_asked), "")
 
     def _refused(self, generator: Any, field: str) -> BurilError:
         if not capabilities(generator).ids:
@@ -56,6 +69,10 @@ class Tooling:
         loaded = generator.loaded
         form = form_of(loaded.tokenizer)
         assert form is not None, "the generator says that it takes tools"
+        if self._schema:  # an answer of its form may look like a call that has no marks, or others
+            form = form._replace(also=(), bare=False)
+        control = loaded.encoder.control_ids
+        self._id_of = lambda name: token if (token := loaded.encoder.id_of(name)) in control else None
         self.calling = Calling(form, frozenset(names))
         found = (loaded.encoder.id_of(marker) for marker in form.markers)
         self.spelt = tuple(token for token in found if token is not None)
@@ -73,7 +90,8 @@ class Tooling:
         ]
         calls = [Piece(call.function.arguments, "user", "json") for one in self._body.messages for call in _made(one)]
         tools = [Piece(json.dumps(tool, ensure_ascii=False), "user", "json") for tool in self._tools]
-        return (*texts, *calls, *tools)
+        schema = [Piece(json.dumps(self._schema.told, ensure_ascii=False), "user", "json")] if self._schema else []
+        return (*texts, *calls, *tools, *schema)
 
     def turns(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """The messages as a template takes them, with the texts that the guards left.
@@ -89,20 +107,25 @@ class Tooling:
 
     def tools(self, texts: Sequence[str]) -> list[Mapping[str, Any]]:
         """The tools as the guards left them; one of which they left no JSON is not offered."""
-        left = texts[len(texts) - len(self._tools) :] if self._tools else ()
-        return [tool for tool in map(_json, left) if tool]
+        end = len(texts) - bool(self._schema)
+        return [tool for tool in map(_json, texts[end - len(self._tools) : end]) if tool]
 
-
-def _check_choice(body: ChatRequest) -> None:
-    """Refuse what nobody can promise.
-
-    Raises:
-        BurilError: V064.
-    """
-    if body.tool_choice is not None and body.tool_choice not in ("none", "auto"):
-        raise BurilError("V064", field="tool_choice")
-    if any(tool.function.strict for tool in body.offered):
-        raise BurilError("V064", field="tools.function.strict")
+    def grammar(self, texts: Sequence[str]) -> str:
+        """What the answer is held to, with the texts that the guards left; "" where it may be any."""
+        if not self._held:
+            return ""
+        schema = Schema(_json(texts[-1]), bool(self._schema.strict)) if self._schema else None
+        if self.calling is None:
+            assert schema is not None
+            return of_json(schema)
+        body, strict = self._body, {tool.function.name: bool(tool.function.strict) for tool in self._body.callable}
+        functions = [
+            Function(one["name"], Schema(one.get("parameters") or OBJECT.told, strict[one["name"]]))
+            for one in (tool["function"] for tool in self.tools(texts))
+            if one["name"] in strict
+        ]
+        calls = Calls(self.calling.form, functions, body.must_call, several=body.parallel_tool_calls is not False)
+        return of_calls(calls, self._id_of, schema)
 
 
 def refused(generator: Any, field: str, problem: str) -> BurilError:

@@ -40,5 +40,7 @@ def fixed(request: Request) -> Request:
     ]  # fmt: skip
     if has_biases(request):
         told += [request.presence_penalty, request.frequency_penalty, [list(one) for one in request.logit_bias]]
+    if request.grammar:
+        told.append(request.grammar)
     raw = json.dumps(told, ensure_ascii=True).encode()
     return replace(request, seed=int.from_bytes(hashlib.sha256(raw).digest()[:4], "little") >> 1)
