@@ -113,14 +113,12 @@ def test_the_logits_that_scores_are_told_of_stay(generator: Transformers) -> Non
 
 
 def test_what_grows_too_large_to_be_followed_ends_where_it_is(generator: Transformers) -> None:
-    class Lost:
-        def allowed(self) -> None:
-            return None
-
-    row = Row((0, 0), Request("a"), (20,), matcher=Lost())  # type: ignore[arg-type]
-    given = torch.zeros(1, 400)
-    held([row], given, given)
-    assert row.ended == "length"
+    kinds = [{"type": "object", "properties": {f"a{i}": {"type": "string", "pattern": f"x.*{i}"}}} for i in range(2000)]
+    large, small = of_json(Schema({"anyOf": kinds}, strict=True)), of_json(Schema({"const": 7}))
+    asked = [Request((20,), max_tokens=30, grammar=grammar) for grammar in (large, small)]
+    (lost,), (other,) = generator.complete(asked)
+    assert lost.finish_reason == "length" and len(lost.tokens) < 30
+    assert other.text == "7" and other.finish_reason == "eos", "the others go on"
 
 
 # --- what is a text of the grammar
