@@ -130,6 +130,8 @@ def test_what_grows_too_large_to_be_followed_ends_where_it_is(generator: Transfo
         (True, True, CALL, True),
         (True, True, f"{CALL}\n{OTHER}", True),
         (True, False, f"{CALL}\n{OTHER}", False),
+        (True, True, CALL.replace(": ", ":\n "), False),
+        (False, True, CALL.replace(": ", ":\n "), True),
         (True, True, WRONG, False),
         (True, True, "text", False),
         (True, True, f"See: {CALL}", False),

@@ -121,7 +121,7 @@ def test_what_is_drawn_by_chance_follows_from_the_schema_too(server: Running) ->
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_call_that_is_required_comes(client: openai.OpenAI, stream: bool) -> None:
     asked: Any = {"model": "tiny", "messages": ASKED, "tools": [WEATHER, TIME], "tool_choice": "required",
-                  "temperature": 1.0, "parallel_tool_calls": False}  # fmt: skip
+                  "temperature": 1.0}  # fmt: skip
     seen = set()
     for seed in range(4):
         if stream:
@@ -137,7 +137,7 @@ def test_a_call_that_is_required_comes(client: openai.OpenAI, stream: bool) -> N
 
 
 def test_the_function_that_is_named_is_called(client: openai.OpenAI, server: Running, loaded: Loaded) -> None:
-    asked: Any = {"model": "tiny", "messages": ASKED, "tools": [WEATHER, DEEP, TIME], "parallel_tool_calls": False}
+    asked: Any = {"model": "tiny", "messages": ASKED, "tools": [WEATHER, DEEP, TIME]}
     for name in ("deep", "time"):
         choice: Any = {"type": "function", "function": {"name": name}}
         answer = client.chat.completions.create(**asked, tool_choice=choice, temperature=1.0)
@@ -151,7 +151,13 @@ def test_the_function_that_is_named_is_called(client: openai.OpenAI, server: Run
 
 def test_several_calls_may_come(client: openai.OpenAI, server: Running) -> None:
     never = {str(token): -100 for token in server.generator.writer(heal=False).end_ids}  # else random weights end soon
-    asked: Any = {"model": "tiny", "messages": ASKED, "tools": [TIME], "tool_choice": "required"}
+    asked: Any = {
+        "model": "tiny",
+        "messages": ASKED,
+        "tools": [TIME],
+        "tool_choice": "required",
+        "parallel_tool_calls": True,
+    }
     answer = client.chat.completions.create(**asked, logit_bias=never, temperature=1.0, max_tokens=300)
     calls = called(answer)
     assert len(calls) >= 2 and all(call == ("time", {}) for call in calls)

@@ -14,6 +14,9 @@ from buril.generators._calls import Form, Marks
 SPACE = r"(\x20|\r?\n[\x20\t]{0,32})"
 """White space in JSON, once in a place: a space, or a new line with its indentation. A small model that may would go on
 with it for ever."""
+TIGHT = r"\x20"
+"""The same where a call is all that may be written: a space, as models learnt calls. One that must write between marks
+which it does not use of itself (Qwen2.5-Coder) otherwise writes indentation first."""
 
 
 class Schema(NamedTuple):
@@ -63,9 +66,11 @@ def of_calls(calls: Calls, id_of: Callable[[str], int | None], schema: Schema | 
         schema: of what may be written in the place of calls; None lets that be any text.
     """
     names = [f"call{number}" for number in range(len(calls.functions))]
-    rules = [f"{name}: {_call(one, must=calls.must)}" for name, one in zip(names, calls.functions, strict=True)]
-    rules += [f"call: {' | '.join(names)}", f"SPACE: /{SPACE}/"]
-    if calls.must or schema is not None:
+    at_once = calls.must or schema is not None
+    space = TIGHT if at_once else SPACE
+    rules = [f"{name}: {_call(one, space, must=calls.must)}" for name, one in zip(names, calls.functions, strict=True)]
+    rules += [f"call: {' | '.join(names)}", f"SPACE: /{space}/"]
+    if at_once:
         rules += _at_once(calls, id_of, None if calls.must else schema)
     else:
         rules += _among_text(calls, id_of)
@@ -105,20 +110,20 @@ def _mark(text: str, id_of: Callable[[str], int | None]) -> str:
 def _body(marks: Marks, id_of: Callable[[str], int | None], *, several: bool) -> str:
     """What follows the opening of a call: it and its close, or a list where nothing closes it."""
     if marks.closes:
-        return f"SPACE? call SPACE? {_mark(marks.closes, id_of)}"
+        return f'("\\n" | SPACE)? call ("\\n" | SPACE)? {_mark(marks.closes, id_of)}'
     more = ' (SPACE? "," SPACE? call)*' if several else ""
     return f'SPACE? "[" SPACE? call{more} SPACE? "]"'
 
 
-def _call(function: Function, *, must: bool) -> str:
+def _call(function: Function, space: str, *, must: bool) -> str:
     """JSON of a call: its name, and its arguments as the schema says, which has its own definitions within."""
     arguments = function.arguments if function.arguments.strict or must else OBJECT
-    members = [('"name"', json.dumps(json.dumps(function.name))), ('"arguments"', _json(arguments))]
+    members = [('"name"', json.dumps(json.dumps(function.name))), ('"arguments"', _json(arguments, space))]
     told = ' SPACE? "," SPACE? '.join(f'{json.dumps(name)} SPACE? ":" SPACE? {value}' for name, value in members)
     return f'"{{" SPACE? {told} SPACE? "}}"'
 
 
-def _json(schema: Schema) -> str:
+def _json(schema: Schema, space: str = SPACE) -> str:
     """A schema in a rule. What it says of `llguidance` itself is not taken over: that is for us to say."""
-    options = {"whitespace_pattern": SPACE, "lenient": not schema.strict}
+    options = {"whitespace_pattern": space, "lenient": not schema.strict}
     return "%json " + json.dumps({**schema.told, "x-guidance": options})

@@ -169,7 +169,7 @@ class ChatRequest(Sampling):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     """`auto` leaves it to the model; with `required`, or a function's name, the answer is a call."""
     parallel_tool_calls: bool | None = None
-    """Whether an answer may hold several calls."""
+    """Whether an answer may hold several calls; None: where the model calls of itself, not where it must."""
     response_format: Annotated[AnyText | AnyObject | OfSchema, Field(discriminator="type")] | None = None
     """What form an answer has that is no call."""
 

@@ -124,7 +124,9 @@ class Tooling:
             for one in (tool["function"] for tool in self.tools(texts))
             if one["name"] in strict
         ]
-        calls = Calls(self.calling.form, functions, body.must_call, several=body.parallel_tool_calls is not False)
+        # a small model that must call goes on calling until it meets the limit: several are for who asks for them
+        several = body.parallel_tool_calls is not False and (body.parallel_tool_calls or not body.must_call)
+        calls = Calls(self.calling.form, functions, body.must_call, several=bool(several))
         return of_calls(calls, self._id_of, schema)
 
 
