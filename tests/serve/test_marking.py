@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,25 @@ def test_no_client_can_switch_it_off(server: Running, loaded: Loaded, keys: tupl
     assert other.json()["choices"][0]["text"] == usual
     header = server.client.post("/v1/completions", json=asked, headers={"x-buril-watermark": "off"})
     assert header.json()["choices"][0]["text"] == usual
+
+
+def test_an_answer_that_is_held_to_a_schema_is_marked_too(server: Running, loaded: Loaded) -> None:
+    schema = {
+        "type": "array",
+        "items": {"type": "string", "minLength": 12, "maxLength": 16},
+        "minItems": 6,
+        "maxItems": 6,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "words", "schema": schema, "strict": True}}
+    asked = {"messages": TURNS, "response_format": form, "temperature": 1.0, "seed": 6, "max_tokens": 600}
+    answer = server.post("/v1/chat/completions", **asked).json()
+    text = answer["choices"][0]["message"]["content"]
+    words = json.loads(text)
+    assert len(words) == 6 and all(12 <= len(word) <= 16 for word in words)
+    assert answer["buril"]["watermark"] and chance([text], loaded) < 0.01
+    with running(ServeSettings(port=0, guards=[]), loaded, endless=True) as plain:
+        free = plain.post("/v1/chat/completions", **asked).json()["choices"][0]["message"]["content"]
+    assert chance([free], loaded) > 0.01
 
 
 def test_seeds_say_what_is_written_whatever_came_before(server: Running, loaded: Loaded) -> None:
