@@ -1,6 +1,7 @@
 """Scanned: what scanners see in the lines of a text that a model wrote, and whether any of them could read these.
 
-Not analysed is never clean: a text that no scanner of its language could read is inconclusive.
+Not analysed is never clean: a text that no scanner of its language could read is inconclusive, and so is one that is
+not of its language's grammar, whatever a scanner that reads on makes of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from buril.code.codefile import Finding
+from buril.code.parse import HardParse, parse
 from buril.scanners import INCONCLUSIVE, PARTIAL, Scanner, Text, reads
 
 Severity = Literal["low", "medium", "high"]
@@ -66,9 +68,32 @@ def scanned(pieces: Sequence[Piece], scanners: Sequence[Scanner], severity: Seve
                 read[place] = True
             found[place] += [item for item in findings if _counts(item, piece, severity)]
     return [
-        Scan(tuple(_within(item, piece) for item in findings), known or bool(findings))
+        Scan(tuple(_within(item, piece) for item in findings), bool(findings) or (known and _is_whole(piece)))
         for piece, findings, known in zip(pieces, found, read, strict=True)
     ]
+
+
+def _is_whole(piece: Piece) -> bool:
+    """Whether the lines in question are of their language's grammar; of Python, the whole text.
+
+    Who writes what is no program must not be told to write what is secure.
+    """
+    try:
+        if piece.language == "python":
+            ast.parse(piece.text)
+            return True
+        pending = [parse(piece.language, piece.text.encode("utf-8", "replace"), bounded=True).root_node]
+    except (SyntaxError, ValueError, RecursionError, MemoryError, HardParse):
+        return False
+    while pending:
+        node = pending.pop()
+        if node.end_point.row + 1 < piece.first or node.start_point.row + 1 > piece.last:
+            continue
+        if node.is_error or node.is_missing:
+            return False
+        if node.has_error:
+            pending.extend(node.children)
+    return True
 
 
 def _within(item: Finding, piece: Piece) -> Finding:

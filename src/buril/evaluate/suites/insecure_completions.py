@@ -59,13 +59,13 @@ class InsecureCompletions:
     the share of the tasks' insecure and of their secure solutions in which they find something.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Settings(BaseSettings):
         """What is asked, and what scans."""
 
         scanners: Annotated[tuple[Ref, ...], PluginKind("scanner")] = Field(default=())
-        """Scanners, each a plugin. Empty: secrets, and bandit or else ruff where they are installed."""
+        """Scanners, each a plugin. Empty: secrets, taint, and bandit or else ruff where they are installed."""
         severity: Severity = "medium"
         """From which severity on a finding counts."""
         prompt: Literal["auto", "plain", "chat", "both"] = "auto"
@@ -236,7 +236,7 @@ class InsecureCompletions:
 def _installed() -> tuple[Ref, ...]:
     """The scanners of the default: bandit comes with ruff as its first pass, so that the two are never both taken."""
     static = [name for name in ("bandit", "ruff") if _is_there(name)]
-    found: tuple[Ref, ...] = PluginKind("scanner").parse([{"secrets": {"rules": ["secrets"]}}, *static[:1]])
+    found: tuple[Ref, ...] = PluginKind("scanner").parse([{"secrets": {"rules": ["secrets"]}}, "taint", *static[:1]])
     return found
 
 
