@@ -30,6 +30,7 @@ from buril.generators._llamacpp import CONTEXT, Llama, flags_at, library  # noqa
 from buril.generators._load import Loaded, load  # noqa: E402
 from buril.generators.llamacpp import Llamacpp  # noqa: E402
 from buril.generators.transformers import Transformers  # noqa: E402
+from tests.generators.held import check_held  # noqa: E402
 from tests.generators.tiny import KINDS, TEXT, VOCAB, make, named_tokenizer, own_tokenizer  # noqa: E402
 
 SMALL = {"threads": 1, "cache_mb": 2}
@@ -136,6 +137,10 @@ def test_all_that_can_be_asked_is_answered_alike(pair: tuple[Transformers, Llama
     unhealed = list(bare.complete(requests[:40]))
     assert same(unhealed, list(plain.complete(requests[:40]))) > 0.9
     assert [items[0].text for items in unhealed] != [items[0].text for items in written[:40]]
+
+
+def test_an_answer_is_held_to_a_schema(pair: tuple[Transformers, Llamacpp]) -> None:
+    check_held(pair[1], pair[0])
 
 
 def test_results_come_as_they_are_there(pair: tuple[Transformers, Llamacpp], monkeypatch: pytest.MonkeyPatch) -> None:

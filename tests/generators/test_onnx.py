@@ -26,6 +26,7 @@ from buril.generators._load import Loaded  # noqa: E402
 from buril.generators._ragged import Ragged  # noqa: E402
 from buril.generators.onnx import Onnx  # noqa: E402
 from buril.generators.transformers import Transformers  # noqa: E402
+from tests.generators.held import check_held  # noqa: E402
 from tests.generators.tiny import TEXT, make, named_tokenizer  # noqa: E402
 
 SMALL = {"threads": 1, "cache_mb": 8, "batch_size": 5, "batch_tokens": 64}
@@ -119,6 +120,10 @@ def test_all_that_can_be_asked_is_answered_alike(pair: tuple[Transformers, Onnx]
     unhealed = list(bare.complete(requests[:40]))
     same(list(opened(made, heal=False).complete(requests[:40])), unhealed)
     assert unhealed != expected[:40]
+
+
+def test_an_answer_is_held_to_a_schema(pair: tuple[Transformers, Onnx]) -> None:
+    check_held(pair[1], pair[0])
 
 
 def test_a_text_that_spells_a_sentinel_has_none(pair: tuple[Transformers, Onnx]) -> None:

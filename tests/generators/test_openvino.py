@@ -31,6 +31,7 @@ from buril.generators._paged_graph import quantised  # noqa: E402
 from buril.generators.openvino import Openvino  # noqa: E402
 from buril.generators.transformers import Transformers  # noqa: E402
 from buril.tokens import bpe  # noqa: E402
+from tests.generators.held import check_held  # noqa: E402
 
 needs_bf16 = pytest.mark.skipif(not cpu_runs_bf16(), reason="this CPU has no instructions for bf16")
 TEXT = 'def add(left, right):\n    """Sum, año €."""\n    return left + right\n\nclass Vault:\n    pass\n' * 9
@@ -148,6 +149,10 @@ def test_all_that_can_be_asked_is_answered_alike(pair: tuple[Transformers, Openv
     unhealed = [list(one.complete(requests[:40])) for one in bare]
     same(*unhealed)
     assert unhealed[0] != expected[:40]
+
+
+def test_an_answer_is_held_to_a_schema(pair: tuple[Transformers, Openvino]) -> None:
+    check_held(pair[1], pair[0])
 
 
 def test_results_come_as_they_are_there(pair: tuple[Transformers, Openvino], monkeypatch: pytest.MonkeyPatch) -> None:
