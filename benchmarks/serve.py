@@ -377,7 +377,7 @@ def show(sides: dict[str, Side], size: Size, limits: dict[str, float]) -> None:
     print(f"\n{'one client':<34} {'first text p50':>15} {'p95':>9} {'then tokens/s':>14} {'of the limit':>13} "
           f"{'memory':>9}")  # fmt: skip
     for name, side in sides.items():
-        share = f"{side.decoding() / limits[name]:.0%}" if name in limits else "–"
+        share = f"{side.decoding() / limits[name]:.0%}"
         print(f"{name:<34} {side.first_ms(0.5):12.0f} ms {side.first_ms(0.95):6.0f} ms {side.decoding():14.1f} "
               f"{share:>13} {side.memory_mb:6.0f} MB")  # fmt: skip
     print(f"\n{'tokens/s of clients at once':<34} " + " ".join(f"{number:>8}" for number in size.clients))

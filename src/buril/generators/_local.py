@@ -168,6 +168,7 @@ class Local(ABC):
             self._check_adapter(request.adapter)
             prompt, rest = prompt_ids(request, self.loaded, max_positions=max_positions, healer=writer.healer)
             for sample in range(request.num_samples):
+                assert not (request.grammar and rest), "what must be written anew is not of the grammar"
                 matcher = self.loaded.guide.matcher(request.grammar) if request.grammar else None
                 yield Row((index, sample), request, prompt, rest, matcher=matcher)
 

@@ -68,7 +68,7 @@ def asked_of_chat(served: Served, body: ChatRequest, told: ServeSettings) -> lis
     """The request of a chat. What the assistant is said to have written was, for a guard, written by the user.
 
     Raises:
-        BurilError: V006, T017 for a model without a template, V060, V061, V063, V064.
+        BurilError: V006, T017 for a model without a template, V060, V061, V063.
     """
     if not capabilities(served.generator).chats:
         raise BurilError("T017")

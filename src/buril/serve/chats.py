@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from buril.serve.schemas import Sampling, Text
 
@@ -36,7 +36,6 @@ def _object(given: str) -> str:
 class Part(BaseModel):
     """A part of a message; text is the only kind."""
 
-    model_config = ConfigDict(extra="ignore")
     type: Literal["text"]
     text: Text
 
@@ -44,7 +43,6 @@ class Part(BaseModel):
 class Function(BaseModel):
     """A function that a model may call."""
 
-    model_config = ConfigDict(extra="ignore")
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
     description: str | None = Field(None, max_length=100_000)
     parameters: Annotated[dict[str, Any], AfterValidator(_flat)] | None = None
@@ -55,7 +53,6 @@ class Function(BaseModel):
 class Tool(BaseModel):
     """A tool; functions are the only kind."""
 
-    model_config = ConfigDict(extra="ignore")
     type: Literal["function"]
     function: Function
 
@@ -63,14 +60,12 @@ class Tool(BaseModel):
 class Named(BaseModel):
     """A function, by its name."""
 
-    model_config = ConfigDict(extra="ignore")
     name: str = Field(max_length=64)
 
 
 class NamedTool(BaseModel):
     """The tool that a model is to call."""
 
-    model_config = ConfigDict(extra="ignore")
     type: Literal["function"]
     function: Named
 
@@ -78,7 +73,6 @@ class NamedTool(BaseModel):
 class Called(BaseModel):
     """A function that was called, with its arguments as JSON."""
 
-    model_config = ConfigDict(extra="ignore")
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
     arguments: Annotated[Text, AfterValidator(_object)]
 
@@ -86,7 +80,6 @@ class Called(BaseModel):
 class ToolCall(BaseModel):
     """A call, as an answer told it."""
 
-    model_config = ConfigDict(extra="ignore")
     id: str = Field("", max_length=200)
     type: Literal["function"] = "function"
     function: Called
@@ -95,7 +88,6 @@ class ToolCall(BaseModel):
 class Message(BaseModel):
     """A message of a chat."""
 
-    model_config = ConfigDict(extra="ignore")
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | list[Part] | None = None
     """May be left out of a message of the assistant with calls."""
@@ -121,24 +113,15 @@ class Message(BaseModel):
         return self
 
 
-class AnyText(BaseModel):
-    """An answer of any form."""
+class OfKind(BaseModel):
+    """An answer that is any text, or any JSON object."""
 
-    model_config = ConfigDict(extra="ignore")
-    type: Literal["text"]
-
-
-class AnyObject(BaseModel):
-    """An answer that is a JSON object."""
-
-    model_config = ConfigDict(extra="ignore")
-    type: Literal["json_object"]
+    type: Literal["text", "json_object"]
 
 
 class Schema(BaseModel):
     """A JSON Schema with its name."""
 
-    model_config = ConfigDict(extra="ignore")
     name: str = Field("", max_length=64)
     description: str | None = Field(None, max_length=100_000)
     told: Annotated[dict[str, Any], AfterValidator(_flat)] = Field({}, alias="schema")
@@ -149,7 +132,6 @@ class Schema(BaseModel):
 class OfSchema(BaseModel):
     """An answer that is JSON of a schema."""
 
-    model_config = ConfigDict(extra="ignore")
     type: Literal["json_schema"]
     json_schema: Schema
 
@@ -170,7 +152,7 @@ class ChatRequest(Sampling):
     """`auto` leaves it to the model; with `required`, or a function's name, the answer is a call."""
     parallel_tool_calls: bool | None = None
     """Whether an answer may hold several calls; None: where the model calls of itself, not where it must."""
-    response_format: Annotated[AnyText | AnyObject | OfSchema, Field(discriminator="type")] | None = None
+    response_format: Annotated[OfKind | OfSchema, Field(discriminator="type")] | None = None
     """What form an answer has that is no call."""
 
     @property
@@ -198,9 +180,9 @@ class ChatRequest(Sampling):
     def wanted(self) -> Schema | None:
         """The schema of an answer that is no call; None where it may be any text."""
         asked = self.response_format
-        if isinstance(asked, AnyObject):
-            return Schema.model_validate({"schema": {"type": "object"}})
-        return asked.json_schema if isinstance(asked, OfSchema) else None
+        if isinstance(asked, OfSchema):
+            return asked.json_schema
+        return Schema.model_validate({"schema": {"type": "object"}}) if asked and asked.type == "json_object" else None
 
     @model_validator(mode="after")
     def _goes_together(self) -> ChatRequest:

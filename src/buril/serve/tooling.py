@@ -125,8 +125,8 @@ class Tooling:
             if one["name"] in strict
         ]
         # a small model that must call goes on calling until it meets the limit: several are for who asks for them
-        several = body.parallel_tool_calls is not False and (body.parallel_tool_calls or not body.must_call)
-        calls = Calls(self.calling.form, functions, body.must_call, several=bool(several))
+        several = not body.must_call if body.parallel_tool_calls is None else body.parallel_tool_calls
+        calls = Calls(self.calling.form, functions, body.must_call, several)
         return of_calls(calls, self._id_of, schema)
 
 
